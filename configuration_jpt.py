@@ -1,0 +1,116 @@
+"""Configuration of a JPT model: the backbone, the trained parts around it, and how its probabilities are read.
+
+Plain values only. What the values do is documented where they are used: `inputs_jpt` (prompt, windows),
+`modeling_jpt` (projections, heads, losses, LoRA), `definitions_jpt` (encoder), `spans_jpt` (decoding).
+"""
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+
+class JPTConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`JPTForTokenClassification`].
+
+    Args:
+        text_config (`dict` or `PreTrainedConfig`, *optional*):
+            Configuration of the causal backbone, of any family `AutoModel` knows.
+        backbone_name_or_path (`str`, *optional*):
+            Where the frozen backbone's weights come from when the checkpoint holds the trained parts only.
+        backbone_revision (`str`, *optional*):
+            Hub revision of the backbone.
+        self_contained (`bool`, *optional*, defaults to `False`):
+            Whether `model.safetensors` holds the whole model. If not, it holds LoRA, projections and classifiers.
+        prompt_template (`str`, *optional*, defaults to `"paper"`):
+            Name of the prompt wording in `inputs_jpt.PROMPT_TEMPLATES`; `"paper"` is Figure 6 of the paper.
+        separator_ids (`list[int]`, *optional*):
+            Token ids of the text between the two copies (SEP in Eq. 1), set from the tokenizer.
+        max_length (`int`, *optional*, defaults to 4096):
+            Longest sequence in tokens: prompt, both copies and the separator (Table 6).
+        window_length (`int`, *optional*, defaults to 512):
+            Longest piece of a text, in tokens of one copy, that is read at once.
+        window_overlap (`int`, *optional*, defaults to 64):
+            Tokens that neighbouring pieces of a long text share.
+        single_pass (`bool`, *optional*, defaults to `False`):
+            Read the text once only: the "Single Pass" ablation of Table 4, never the better choice.
+        projection_hidden_sizes (`list[int]`, *optional*, defaults to `[1024]`):
+            Hidden sizes of the projection MLPs (Table 5: `[1024]` for 4B, `[1024, 512]` for 8B).
+        projection_size (`int`, *optional*, defaults to 256):
+            Size d_p of the space that tokens and types share.
+        share_projections (`bool`, *optional*, defaults to `True`):
+            Whether both heads read the same projections (A.2) or have their own (the counts of Table 5).
+        type_embedding (`str`, *optional*, defaults to `"definition"`):
+            What a type's embedding is made of: `"definition"` (the text encoder, Eq. 3), `"prompt"` (the backbone's
+            hidden state at the end of the type's line in the prompt) or `"both"` (their sum).
+        definition_encoder (`str`, *optional*, defaults to `"Qwen/Qwen3-Embedding-8B"`):
+            Identity of the text encoder the model was trained with; another one is refused.
+        definition_encoder_size (`int`, *optional*, defaults to 4096):
+            Size of the encoder's embeddings.
+        lora_rank (`int`, *optional*, defaults to 32), lora_alpha (`int`, *optional*, defaults to 64):
+            Rank and scaling numerator of the adapters. Rank 0: none (frozen backbone, or merged).
+        lora_dropout (`float`, *optional*, defaults to 0.0):
+            Dropout on the adapters' input.
+        lora_target_modules (`list[str]`, *optional*):
+            Linear layers that get an adapter, by the last part of their name. Defaults to the attention projections.
+        outside_weight (`float`, *optional*, defaults to 0.25):
+            Weight of O tokens in the cross-entropy (w_O of A.2); entity tokens weigh 1.
+        focal_gamma (`float`, *optional*, defaults to 2.5), positive_weight (`float`, *optional*, defaults to 5.0):
+            Focusing exponent and positive weight of the sigmoid head's focal loss (A.2).
+        switch_cost (`float`, *optional*, defaults to 2.0):
+            Decoder: cost in nats of going from one type to another without an O between.
+        outside_bias (`float`, *optional*, defaults to 0.0):
+            Decoder: nats added to the log-probability of O; negative finds more, positive is stricter.
+        entity_types (`dict[str, str]`, *optional*):
+            Types, name to definition, that the pipeline looks for when a call names none.
+    """
+
+    model_type = "jpt"
+    sub_configs_defaults = {"text_config": SubConfigSpec(AutoConfig, model_type="qwen3")}
+
+    text_config: dict | PreTrainedConfig | None = None
+    backbone_name_or_path: str | None = None
+    backbone_revision: str | None = None
+    self_contained: bool = False
+    prompt_template: str = "paper"
+    separator_ids: list[int] | None = None
+    max_length: int = 4096
+    window_length: int = 512
+    window_overlap: int = 64
+    single_pass: bool = False
+    projection_hidden_sizes: list[int] | None = None
+    projection_size: int = 256
+    share_projections: bool = True
+    type_embedding: str = "definition"
+    definition_encoder: str = "Qwen/Qwen3-Embedding-8B"
+    definition_encoder_size: int = 4096
+    lora_rank: int = 32
+    lora_alpha: int = 64
+    lora_dropout: float = 0.0
+    lora_target_modules: list[str] | None = None
+    outside_weight: float = 0.25
+    focal_gamma: float = 2.5
+    positive_weight: float = 5.0
+    switch_cost: float = 2.0
+    outside_bias: float = 0.0
+    entity_types: dict[str, str] | None = None
+
+    def __post_init__(self, **kwargs):
+        if self.projection_hidden_sizes is None:
+            self.projection_hidden_sizes = [1024]
+        if self.lora_target_modules is None:
+            self.lora_target_modules = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        if self.type_embedding not in ("definition", "prompt", "both"):
+            raise ValueError(
+                f'`type_embedding` must be "definition", "prompt" or "both", got {self.type_embedding!r}'
+            )
+        if not 0 <= self.window_overlap <= self.window_length // 2:
+            raise ValueError(
+                f"`window_overlap` must be between 0 and half of `window_length` ({self.window_length}), "
+                f"got {self.window_overlap}"
+            )
+        super().__post_init__(**kwargs)
+
+
+JPTConfig.register_for_auto_class()
+
+__all__ = ["JPTConfig"]

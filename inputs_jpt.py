@@ -1,0 +1,229 @@
+"""Text in, token ids out: the prompt with types and definitions, texts with character offsets, windows of long texts.
+
+What users write (texts, names, definitions) is always tokenized as plain text, so `<|im_end|>` in a text is ten
+characters and not a turn of the chat. The duplication itself happens in the model's `forward`. Knows nothing of
+weights or scores.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+
+FIRST_MARKER = "The first time: '"
+SEPARATOR = "' The second time: '"
+OUTSIDE_DEFINITION = "A token that is not part of any named entity"
+
+_SLOT = "JPT-CONTENT-{}"
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """Fixed wording around the types: system turn, whether their names are listed first, assistant turn."""
+
+    system: str
+    list_names: bool
+    acknowledgement: str | None
+
+
+PROMPT_TEMPLATES = {
+    # Figure 6 of the paper, word for word.
+    "paper": PromptTemplate(
+        system=(
+            "You are an information-extraction assistant.\n"
+            "Task: Perform Named Entity Recognition (NER) on the user-supplied text.\n"
+            "The user will give you the supported entity types and their definitions.\n"
+            "You will read the types and definitions to understand what each entity type means.\n"
+            "The user will give you the text twice in the format "
+            "\"The first time: 'actual text' The second time: 'actual text'\".\n"
+            "Output Format: Output ONE annotated text with entities as <entity_text, ENTITY_TYPE>\n"
+            "Rules:\n"
+            "(1) Keep multi-word entities together;\n"
+            "(2) Only use provided types;\n"
+            "(3) Output once;\n"
+            '(4) No bare-noun labelling (e.g., don\'t label "museum" unless part of proper name);\n'
+            "(5) Output types exactly as listed;\n"
+            "(6) Only label if clearly matches definition."
+        ),
+        list_names=True,
+        acknowledgement=(
+            "I have read the definitions. Please provide the text in the format "
+            "'The first time: <text> The second time: <text>'"
+        ),
+    ),
+    # The same turns in few tokens, for backbones that learn the task from LoRA rather than from instructions.
+    "compact": PromptTemplate(
+        system="Find the entities of the given types.", list_names=False, acknowledgement=None
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """
+    The prompt of one list of types, up to the point where the first copy of the text begins.
+
+    Args:
+        input_ids (`list[int]`): Its token ids.
+        type_positions (`list[int]`): For each type the position of the last token of its line.
+    """
+
+    input_ids: list[int]
+    type_positions: list[int]
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """Token ids of one text and the characters they stand for, `offsets (n, 2)`, end exclusive."""
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens `start:end` are read together; predictions of `keep_start:keep_end` are used."""
+
+    start: int
+    end: int
+    keep_start: int
+    keep_end: int
+
+
+def _well_formed(text: str) -> str:
+    """Lone surrogates are no characters and no tokenizer takes them; the replacement keeps all offsets."""
+    return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
+
+
+def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    encoding = tokenizer(
+        _well_formed(text), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+    )
+    return encoding["input_ids"], encoding["offset_mapping"]
+
+
+def separator_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of SEP (Eq. 1): the wording between the two copies."""
+    return _plain_ids(tokenizer, SEPARATOR)[0]
+
+
+def build_prompt(
+    tokenizer: PreTrainedTokenizerBase, names: Sequence[str], descriptions: Sequence[str], template: str = "paper"
+) -> Prompt:
+    """
+    Writes the prompt of a list of types (Appendix C, Figure 6) with the tokenizer's own chat template.
+
+    Args:
+        names (`Sequence[str]`): Names of the types, in order.
+        descriptions (`Sequence[str]`): Their definitions, same order. Line breaks become spaces: one line per type.
+        template (`str`, *optional*, defaults to `"paper"`): A name in `PROMPT_TEMPLATES`.
+
+    Raises:
+        ValueError: If `template` is unknown.
+    """
+    if template not in PROMPT_TEMPLATES:
+        raise ValueError(f"`template` must be one of {sorted(PROMPT_TEMPLATES)}, got {template!r}")
+    wording = PROMPT_TEMPLATES[template]
+    names = [" ".join(name.split()) for name in names]
+    types, line_ends = "", []
+    if wording.list_names:
+        types += f"Supported entity types ({len(names)}): {json.dumps(names, ensure_ascii=False)}\n"
+    types += "Entity type definitions:"
+    for name, description in zip(names, descriptions, strict=True):
+        types += f'\n- "{name}": "{" ".join(description.split())}"'
+        line_ends.append(len(types))
+
+    contents = [wording.system, types]
+    messages = [{"role": "system", "content": _SLOT.format(0)}, {"role": "user", "content": _SLOT.format(1)}]
+    if wording.acknowledgement is None:
+        contents[1] += "\n"
+    else:
+        contents.append(wording.acknowledgement)
+        messages.append({"role": "assistant", "content": _SLOT.format(2)})
+        messages.append({"role": "user", "content": _SLOT.format(3)})
+        contents.append("")
+    contents[-1] += FIRST_MARKER
+
+    input_ids: list[int] = []
+    type_positions: list[int] = []
+    for turn, before in enumerate(_split_turns(tokenizer, messages)):
+        input_ids += tokenizer(before, add_special_tokens=False)["input_ids"]
+        ids, offsets = _plain_ids(tokenizer, contents[turn])
+        if turn == 1:
+            starts = np.array([start for start, _ in offsets])
+            type_positions = [len(input_ids) + int(np.searchsorted(starts, end)) - 1 for end in line_ends]
+        input_ids += ids
+    return Prompt(input_ids, type_positions)
+
+
+def _split_turns(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[str]:
+    """Renders the chat and returns the template's text before each turn's content."""
+    if tokenizer.chat_template is None:
+        return ["" if turn == 0 else "\n\n" for turn in range(len(messages))]
+    try:
+        rendered = tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception:  # Templates refuse system turns (Gemma) with an error of their own making.
+        first = {"role": "user", "content": messages[0]["content"] + "\n\n" + messages[1]["content"]}
+        rendered = tokenizer.apply_chat_template([first, *messages[2:]], tokenize=False)
+    pieces = []
+    for turn in range(len(messages)):
+        before, rendered = rendered.split(_SLOT.format(turn), 1)
+        pieces.append(before)
+    return pieces
+
+
+def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[EncodedText]:
+    """Tokenizes texts as plain text, without special tokens, with exact character offsets on the texts as given."""
+    if not texts:
+        return []
+    encoding = tokenizer(
+        [_well_formed(text) for text in texts],
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+    )
+    return [
+        EncodedText(np.asarray(ids, dtype=np.int64), np.asarray(offsets, dtype=np.int64).reshape(-1, 2))
+        for ids, offsets in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+    ]
+
+
+def split_windows(text: str, offsets: np.ndarray, length: int, overlap: int) -> list[Window]:
+    """
+    Cuts a long text into overlapping windows. Every token is kept from exactly one window, the one that shows most
+    of its surroundings, so that an entity on a seam is read whole and found once.
+
+    Args:
+        offsets (`np.ndarray` of shape `(n, 2)`): Character offsets of the tokens.
+        length (`int`): Most tokens in a window. Windows end at a sentence, else at whitespace, where there is one in
+            their last quarter.
+        overlap (`int`): Tokens shared by neighbouring windows, at most half of `length`.
+    """
+    n = len(offsets)
+    bounds = []
+    start = 0
+    while n - start > length:
+        end = _cut(text, offsets, start + length - length // 4, start + length)
+        bounds.append((start, end))
+        start = _cut(text, offsets, max(start + 1, end - overlap - overlap // 2), end - overlap)
+    bounds.append((start, n))
+    seams = [(next_start + end) // 2 for (_, end), (next_start, _) in zip(bounds, bounds[1:])]
+    keeps = zip([0, *seams], [*seams, n], strict=True)
+    return [Window(start, end, *keep) for (start, end), keep in zip(bounds, keeps, strict=True)]
+
+
+def _cut(text: str, offsets: np.ndarray, low: int, high: int) -> int:
+    """Last good place for a window to end within tokens `low..high`: a sentence end, else whitespace, else `high`."""
+    whitespace = None
+    for token in range(high, low - 1, -1):
+        gap = text[offsets[token - 1, 1] - 1 : offsets[token, 0] + 1] if token < len(offsets) else ""
+        if re.match(r"[。！？]|[.!?…]\s|.?\n", gap):
+            return token
+        if whitespace is None and re.search(r"\s", gap):
+            whitespace = token
+    return high if whitespace is None else whitespace

@@ -1,0 +1,642 @@
+"""The model: texts once, prompts and definition embeddings in; scores of every token for every type out.
+
+`JPTForTokenClassification.forward` duplicates the texts, runs the backbone, projects the second copies and the types
+into one space and scores them with two bilinear heads. Token ids come from `inputs_jpt`, spans are read by
+`spans_jpt`.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput, cached_file, can_return_tuple, logging
+
+from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
+from .backbone_jpt import load_backbone
+from .configuration_jpt import JPTConfig
+
+
+logger = logging.get_logger(__name__)
+
+LORA_ADAPTER = "default"
+
+
+@dataclass
+class EncodedPrompt:
+    """
+    A prompt that the backbone has read, for any number of texts to continue.
+
+    Args:
+        input_ids (`Tensor` of shape `(prompt_length,)`): Its token ids.
+        type_states (`Tensor` of shape `(types, hidden_size)`): Hidden states at the ends of the types' lines.
+        states (`list[tuple[Tensor, Tensor]]`):
+            Keys and values per layer, each `(key_value_heads, prompt_length, head_dim)`. Empty if the attention
+            backend keeps none; the prompt is then read again with every text.
+    """
+
+    input_ids: torch.Tensor
+    type_states: torch.Tensor
+    states: list[tuple[torch.Tensor, torch.Tensor]]
+
+    @property
+    def memory(self) -> int:
+        """Bytes held by the keys and values."""
+        return sum(key.nbytes + value.nbytes for key, value in self.states)
+
+
+@dataclass
+class JPTTokenClassifierOutput(ModelOutput):
+    """
+    Args:
+        loss (`Tensor` of shape `(1,)`, *optional*): Cross-entropy plus focal loss, when labels were given.
+        logits (`Tensor` of shape `(batch, n, 1 + types)`):
+            Softmax head; index 0 is O. Types a text was not asked for, and padding, have the lowest finite value.
+        sigmoid_logits (`Tensor` of shape `(batch, n, types)`): Sigmoid head, one binary decision per type.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    sigmoid_logits: torch.Tensor | None = None
+
+    def probabilities(self) -> torch.Tensor:
+        """
+        Mean of both heads (A.2), shape `(batch, n, 1 + types)`. The sigmoid head's probability of O is taken as one
+        minus its largest type probability.
+        """
+        softmax = self.logits.float().softmax(-1)
+        sigmoid = self.sigmoid_logits.float().sigmoid()
+        outside = 1 - sigmoid.amax(-1, keepdim=True)
+        return (softmax + torch.cat([outside, sigmoid], dim=-1)) / 2
+
+
+class JPTProjection(nn.Module):
+    """MLP into the shared space (Eq. 2, 3; Table 5): linear, LayerNorm, GELU for each hidden size, then linear."""
+
+    def __init__(self, input_size: int, hidden_sizes: Sequence[int], output_size: int):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for size in hidden_sizes:
+            layers += [nn.Linear(input_size, size), nn.LayerNorm(size), nn.GELU()]
+            input_size = size
+        self.layers = nn.Sequential(*layers, nn.Linear(input_size, output_size))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.layers(states)
+
+
+class JPTClassifier(nn.Module):
+    """
+    One bilinear head: `s_ij = t_i^T W p_j + b_j` (Eq. 4), with `b_j` a linear function of `p_j` because a bias per
+    type could not be learned for types that come at inference.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.weight = nn.Linear(size, size, bias=False)
+        self.bias = nn.Linear(size, 1)
+
+    def forward(self, tokens: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+        """`tokens (n, size)`, `types (m, size)` to scores `(n, m)`."""
+        return tokens @ self.weight(types).T + self.bias(types).T
+
+
+class JPTHead(nn.Module):
+    """Projections and both classifiers: hidden states in, scores out."""
+
+    def __init__(self, config: JPTConfig, hidden_size: int):
+        super().__init__()
+        copies = 1 if config.share_projections else 2
+        sizes = config.projection_hidden_sizes, config.projection_size
+        self.token_projections = nn.ModuleList(JPTProjection(hidden_size, *sizes) for _ in range(copies))
+        self.entity_projections = nn.ModuleList(
+            JPTProjection(config.definition_encoder_size, *sizes)
+            for _ in range(copies)
+            if config.type_embedding != "prompt"
+        )
+        self.prompt_projections = nn.ModuleList(
+            JPTProjection(hidden_size, *sizes) for _ in range(copies) if config.type_embedding != "definition"
+        )
+        # Without a definition encoder, O has no text to be embedded from.
+        self.outside_embeddings = nn.ModuleList(
+            nn.Embedding(1, config.projection_size) for _ in range(copies) if config.type_embedding == "prompt"
+        )
+        self.softmax_classifier = JPTClassifier(config.projection_size)
+        self.sigmoid_classifier = JPTClassifier(config.projection_size)
+
+    def _types(self, copy: int, definitions: torch.Tensor | None, type_states: torch.Tensor) -> torch.Tensor:
+        if not len(self.entity_projections):
+            return torch.cat(
+                [self.outside_embeddings[copy].weight, self.prompt_projections[copy](type_states)]
+            )
+        types = self.entity_projections[copy](definitions)
+        if len(self.prompt_projections):
+            prompt = self.prompt_projections[copy](type_states)
+            types = types + torch.cat([torch.zeros_like(prompt[:1]), prompt])
+        return types
+
+    def forward(
+        self, states: torch.Tensor, definitions: torch.Tensor | None, type_states: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            states (`Tensor` of shape `(n, hidden_size)`): Second-copy tokens of texts with the same types.
+            definitions (`Tensor` of shape `(1 + types, encoder_size)`): Embedded definitions, O first.
+            type_states (`Tensor` of shape `(types, hidden_size)`): The prompt's hidden states of the types.
+
+        Returns:
+            Softmax scores `(n, 1 + types)` and sigmoid scores `(n, types)`.
+        """
+        dtype = self.softmax_classifier.weight.weight.dtype
+        states, type_states = states.to(dtype), type_states.to(dtype)
+        definitions = None if definitions is None else definitions.to(dtype)
+        softmax, sigmoid = 0, len(self.token_projections) - 1
+        tokens = [projection(states) for projection in self.token_projections]
+        types = [self._types(copy, definitions, type_states) for copy in range(len(tokens))]
+        return (
+            self.softmax_classifier(tokens[softmax], types[softmax]),
+            self.sigmoid_classifier(tokens[sigmoid], types[sigmoid][1:]),
+        )
+
+
+class JPTPreTrainedModel(PreTrainedModel):
+    config: JPTConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, JPTClassifier):
+            # A scaled identity: from the first step on, tokens and types are compared by their similarity.
+            size = module.weight.in_features
+            init.copy_(module.weight.weight, torch.eye(size) / size**0.5)
+            init.zeros_(module.bias.weight)
+            init.zeros_(module.bias.bias)
+
+
+class JPTForTokenClassification(JPTPreTrainedModel):
+    """
+    Just Pass Twice: token classification with a causal language model and definitions of types.
+
+    Build an untrained model around a backbone with [`~JPTForTokenClassification.from_backbone`], load a trained one
+    with [`~JPTForTokenClassification.from_pretrained`].
+    """
+
+    def __init__(self, config: JPTConfig, backbone: PreTrainedModel | None = None):
+        if config._attn_implementation is None:
+            config._attn_implementation = PACKED_ATTENTION
+        super().__init__(config)
+        self.model = AutoModel.from_config(config.text_config) if backbone is None else backbone
+        self.head = JPTHead(config, config.get_text_config().hidden_size)
+        self.post_init()
+
+    # Construction, loading and saving
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone_name_or_path: str,
+        *,
+        separator_ids: list[int],
+        revision: str | None = None,
+        load_options: dict | None = None,
+        **config_values,
+    ) -> "JPTForTokenClassification":
+        """
+        An untrained JPT model: a frozen backbone with fresh adapters, projections and classifiers.
+
+        Args:
+            backbone_name_or_path (`str`): Where the backbone's weights are; see `backbone_jpt`.
+            separator_ids (`list[int]`): Token ids of SEP, from `inputs_jpt.separator_ids(tokenizer)`.
+            revision (`str`, *optional*): Hub revision of the backbone.
+            load_options (`dict`, *optional*):
+                Options of `AutoModel.from_pretrained` for the backbone: `dtype`, `device_map`,
+                `quantization_config`, `attn_implementation` ...
+            config_values: Values of [`JPTConfig`].
+        """
+        options = {"attn_implementation": PACKED_ATTENTION, **(load_options or {})}
+        backbone = load_backbone(backbone_name_or_path, revision=revision, **options)
+        config = JPTConfig(
+            text_config=backbone.config,
+            backbone_name_or_path=backbone_name_or_path,
+            backbone_revision=revision,
+            separator_ids=separator_ids,
+            **config_values,
+        )
+        model = cls._around(config, backbone, options["attn_implementation"])
+        model.add_lora()
+        return model
+
+    @classmethod
+    def _around(cls, config: JPTConfig, backbone: PreTrainedModel, attention: str) -> "JPTForTokenClassification":
+        for module in backbone.modules():
+            module._is_hf_initialized = True  # `post_init` must not touch loaded weights.
+        config._attn_implementation = attention
+        model = cls(config, backbone)
+        model.head.to(device=backbone.device, dtype=torch.float32)
+        return model.eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path,
+        *model_args,
+        config: JPTConfig | None = None,
+        is_trainable: bool = False,
+        backbone: str | None = None,
+        **kwargs,
+    ):
+        """
+        Loads either checkpoint form. A self-contained one loads like any model. For the trained-parts form the backbone
+        is found through `backbone_jpt`, and the adapters are merged into it, which needs no peft.
+
+        Args:
+            is_trainable (`bool`, *optional*, defaults to `False`):
+                Keep the adapters apart, to train on (as peft's argument of that name does). The backbone is frozen
+                then, and saving gives the trained-parts form again.
+            backbone (`str`, *optional*): Path or Hub id to take the backbone from, instead of the config's.
+            kwargs: As in `PreTrainedModel.from_pretrained`.
+
+        Raises:
+            OSError: If the checkpoint or the backbone cannot be found.
+            ValueError: If the checkpoint does not fit the config or the backbone.
+        """
+        hub_options = {name: kwargs[name] for name in _HUB_OPTIONS if kwargs.get(name) is not None}
+        if config is None:
+            config, kwargs = JPTConfig.from_pretrained(
+                pretrained_model_name_or_path, return_unused_kwargs=True, **{**kwargs, **hub_options}
+            )
+        if config.self_contained:
+            kwargs |= hub_options
+            return super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+
+        options = {name: kwargs[name] for name in _BACKBONE_OPTIONS if kwargs.get(name) is not None}
+        options.setdefault("attn_implementation", PACKED_ATTENTION)
+        options["dtype"] = _resolve_dtype(kwargs.get("dtype", kwargs.get("torch_dtype")), config, options)
+        weights = load_file(cached_file(pretrained_model_name_or_path, "model.safetensors", **hub_options))
+        module = load_backbone(
+            backbone or config.backbone_name_or_path,
+            revision=None if backbone else config.backbone_revision,
+            **options,
+        )
+        config.text_config = module.config
+        model = cls._around(config, module, options["attn_implementation"])
+        model.config.name_or_path = str(pretrained_model_name_or_path)
+        lora = {name: weights.pop(name) for name in list(weights) if ".lora_" in name}
+        model._load_exactly({name: tensor for name, tensor in weights.items()}, model.head, "head.")
+        mergeable = not getattr(module, "is_quantized", False)
+        if is_trainable or (lora and not mergeable):
+            model.add_lora()
+            model._load_exactly(lora, model.model, "model.", only=".lora_")
+            if not is_trainable:
+                model.requires_grad_(False)
+        else:
+            model._merge_lora(lora)
+            model.config.self_contained = True
+            model.config.lora_rank = 0
+        return model
+
+    def _load_exactly(self, weights: dict[str, torch.Tensor], module: nn.Module, prefix: str, only: str = "") -> None:
+        own = {prefix + name: tensor for name, tensor in module.state_dict().items() if only in name}
+        wrong = sorted(own.keys() ^ weights.keys())
+        wrong += [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+        if wrong:
+            raise ValueError(
+                f"`pretrained_model_name_or_path`: the checkpoint does not fit its config and backbone in {len(wrong)} "
+                f"tensors, such as {wrong[0]!r}; it was trained with another architecture"
+            )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(weights[name])
+
+    def add_lora(self) -> None:
+        """
+        Adds trainable low-rank adapters to the frozen backbone, as the config says (Table 5). From here on saving
+        gives the trained-parts form.
+        """
+        self.model.requires_grad_(False)
+        if self.config.lora_rank:
+            from peft import LoraConfig, inject_adapter_in_model
+
+            lora = LoraConfig(
+                r=self.config.lora_rank,
+                lora_alpha=self.config.lora_alpha,
+                lora_dropout=self.config.lora_dropout,
+                target_modules=list(self.config.lora_target_modules),
+            )
+            inject_adapter_in_model(lora, self.model, adapter_name=LORA_ADAPTER)
+            for name, parameter in self.model.named_parameters():
+                if ".lora_" in name:
+                    parameter.data = parameter.data.float()
+        self.config.self_contained = False
+        self._keys_to_ignore_on_save = [
+            name for name in self.state_dict() if name.startswith("model.") and ".lora_" not in name
+        ]
+
+    @torch.no_grad()
+    def _merge_lora(self, weights: dict[str, torch.Tensor]) -> None:
+        scale = self.config.lora_alpha / max(self.config.lora_rank, 1)
+        suffix = f".lora_A.{LORA_ADAPTER}.weight"
+        down = {name.removesuffix(suffix): tensor for name, tensor in weights.items() if name.endswith(suffix)}
+        for name, lora_a in down.items():
+            lora_b = weights[f"{name}.lora_B.{LORA_ADAPTER}.weight"]
+            try:
+                weight = self.get_submodule(name).weight
+            except AttributeError as error:
+                raise ValueError(f"the checkpoint adapts {name!r}, which the backbone does not have") from error
+            delta = lora_b.to(weight.device).float() @ lora_a.to(weight.device).float() * scale
+            if delta.shape != weight.shape:
+                raise ValueError(
+                    f"the checkpoint's adapter of {name!r} is for a weight of shape {tuple(delta.shape)}, the "
+                    f"backbone's has {tuple(weight.shape)}"
+                )
+            weight.copy_((weight.float() + delta).to(weight.dtype))
+
+    def merge_lora(self) -> None:
+        """Merges the adapters into the backbone's weights, in place. Saving then gives the self-contained form."""
+        lora = {name: tensor for name, tensor in self.state_dict().items() if ".lora_" in name}
+        for name, module in list(self.named_modules()):
+            if hasattr(module, "base_layer"):
+                parent, _, child = name.rpartition(".")
+                setattr(self.get_submodule(parent), child, module.base_layer)
+        self._merge_lora(lora)
+        self.config.self_contained = True
+        self.config.lora_rank = 0
+        self._keys_to_ignore_on_save = None
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """Saves the model with its code and schema presets, in the form it is in: with adapters, the trained parts."""
+        super().save_pretrained(save_directory, **kwargs)
+        for home in (Path(__file__).parent, Path(str(self.config.name_or_path))):
+            source, target = home / "schemas", Path(save_directory) / "schemas"
+            if source.is_dir() and source.resolve() != target.resolve():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+                break
+
+    def as_pipeline(self, tokenizer, **kwargs):
+        """The `jpt-ner` pipeline around this model."""
+        # Saving the model copies this import's file too, so that a fine-tuned folder is complete.
+        from .pipeline_jpt import JPTPipeline
+
+        return JPTPipeline(model=self, tokenizer=tokenizer, **kwargs)
+
+    # Computation
+
+    def _is_packed(self) -> bool:
+        return self.model.config._attn_implementation == PACKED_ATTENTION
+
+    def _double(self, text: torch.Tensor) -> torch.Tensor:
+        """`x` to `x SEP x` (Eq. 1)."""
+        if self.config.single_pass:
+            return text
+        separator = torch.tensor(self.config.separator_ids, dtype=text.dtype, device=text.device)
+        return torch.cat([text, separator, text])
+
+    def _check_length(self, length: int) -> None:
+        limit = min(self.config.max_length, self.model.config.max_position_embeddings)
+        if length > limit:
+            raise ValueError(
+                f"`input_ids`: prompt and doubled text take {length} tokens, {length - limit} over the limit of {limit}"
+            )
+
+    @torch.no_grad()
+    def encode_prompts(
+        self, prompts: Sequence[torch.Tensor], type_positions: Sequence[torch.Tensor]
+    ) -> list[EncodedPrompt]:
+        """
+        Reads prompts once, for any number of later `forward` calls.
+
+        Args:
+            prompts (`Sequence[Tensor]`): Token ids of each prompt, each of shape `(prompt_length,)`.
+            type_positions (`Sequence[Tensor]`): Positions of each prompt's types, each of shape `(types,)`.
+        """
+        encoded = []
+        for input_ids, positions in zip(prompts, type_positions, strict=True):
+            self._check_length(len(input_ids))
+            input_ids = input_ids.to(self.model.device)
+            layout = PackedLayout([Segment(0, len(input_ids))], keep_states=True)
+            extra = {"packed_layout": layout} if self._is_packed() else {}
+            states = self.model(input_ids=input_ids[None], use_cache=False, **extra).last_hidden_state[0]
+            cache = [layout.states[layer] for layer in sorted(layout.states)]
+            encoded.append(EncodedPrompt(input_ids, states[positions.to(states.device)], cache))
+        return encoded
+
+    def _read_packed(
+        self, texts: list[torch.Tensor], index: list[int], prompts: list[torch.Tensor], encoded: list[EncodedPrompt]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """One row without padding. Returns hidden states per text (last copy) and per prompt of the row."""
+        pieces, positions, segments, start = [], [], [], 0
+        offset = len(encoded)
+        lengths = [len(prompt.input_ids) for prompt in encoded] + [len(prompt) for prompt in prompts]
+        for prompt in prompts:
+            segments.append(Segment(start, start + len(prompt)))
+            pieces.append(prompt)
+            positions.append(torch.arange(len(prompt), device=prompt.device))
+            start += len(prompt)
+        for text, prompt in zip(texts, index, strict=True):
+            doubled = self._double(text)
+            self._check_length(lengths[prompt] + len(doubled))
+            segments.append(Segment(start, start + len(doubled), prompt))
+            pieces.append(doubled)
+            positions.append(torch.arange(lengths[prompt], lengths[prompt] + len(doubled), device=text.device))
+            start += len(doubled)
+        layout = PackedLayout(segments, prompt_states=[prompt.states for prompt in encoded])
+        states = self.model(
+            input_ids=torch.cat(pieces)[None],
+            position_ids=torch.cat(positions)[None],
+            use_cache=False,
+            packed_layout=layout,
+        ).last_hidden_state[0]
+        count = len(lengths) - offset
+        prompt_states = [states[segment.start : segment.end] for segment in segments[:count]]
+        text_states = [
+            states[segment.end - len(text) : segment.end] for segment, text in zip(segments[count:], texts, strict=True)
+        ]
+        return text_states, prompt_states
+
+    def _read_rows(
+        self, texts: list[torch.Tensor], index: list[int], prompts: list[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """One right-padded row per text, for any attention backend. Duplicates first, then pads."""
+        rows = [torch.cat([prompts[prompt], self._double(text)]) for text, prompt in zip(texts, index, strict=True)]
+        self._check_length(max(len(row) for row in rows))
+        input_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        states = self.model(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
+        text_states = [
+            states[i, len(row) - len(text) : len(row)] for i, (row, text) in enumerate(zip(rows, texts, strict=True))
+        ]
+        first = {prompt: row for row, prompt in reversed(list(enumerate(index)))}
+        prompt_states = [
+            states[first[i], : len(prompt)] if i in first else states.new_zeros(len(prompt), states.shape[-1])
+            for i, prompt in enumerate(prompts)
+        ]
+        return text_states, prompt_states
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        prompt_input_ids: torch.Tensor | None = None,
+        prompt_attention_mask: torch.Tensor | None = None,
+        prompt_index: torch.Tensor | None = None,
+        type_positions: torch.Tensor | None = None,
+        definition_embeddings: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        encoded_prompts: list[EncodedPrompt] | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> JPTTokenClassifierOutput:
+        """
+        Args:
+            input_ids (`Tensor` of shape `(batch, n)`): Texts, once each. They are duplicated here.
+            attention_mask (`Tensor` of shape `(batch, n)`, *optional*): 1 for tokens, 0 for padding on either side.
+            prompt_input_ids (`Tensor` of shape `(prompts, prompt_length)`): From `inputs_jpt.build_prompt`.
+            prompt_attention_mask (`Tensor` of shape `(prompts, prompt_length)`, *optional*): Likewise for prompts.
+            prompt_index (`Tensor` of shape `(batch,)`, *optional*):
+                Prompt of each text. Defaults to the only prompt, or to the i-th for the i-th text.
+            type_positions (`Tensor` of shape `(prompts, types)`):
+                Positions of the types in their prompt, counted without padding; -1 where a prompt has fewer types.
+            definition_embeddings (`Tensor` of shape `(prompts, 1 + types, encoder_size)`):
+                Embedded definitions, O first. Not needed if `config.type_embedding` is `"prompt"`.
+            labels (`Tensor` of shape `(batch, n)`, *optional*): 0 for O, j for the j-th type, -100 to ignore.
+            encoded_prompts (`list[EncodedPrompt]`, *optional*):
+                From `encode_prompts`, in place of `prompt_input_ids`, `prompt_attention_mask` and `type_positions`.
+            num_items_in_batch (`Tensor` or `int`, *optional*):
+                What the loss is divided by, given by the Trainer under gradient accumulation. Defaults to the number
+                of labels.
+
+        Raises:
+            ValueError: If prompts are missing, indices are out of range or a sequence is too long.
+        """
+        device = self.model.device
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        mask = mask.bool()
+        texts = [row[keep].to(device) for row, keep in zip(input_ids, mask, strict=True)]
+        encoded = encoded_prompts or []
+        if encoded:
+            prompts = []
+            counts = [len(prompt.type_states) for prompt in encoded]
+        elif prompt_input_ids is None or type_positions is None:
+            raise ValueError("`prompt_input_ids` and `type_positions`, or `encoded_prompts`, must be given")
+        else:
+            if prompt_attention_mask is None:
+                prompt_attention_mask = torch.ones_like(prompt_input_ids)
+            prompts = [
+                row[keep].to(device) for row, keep in zip(prompt_input_ids, prompt_attention_mask.bool(), strict=True)
+            ]
+            counts = (type_positions >= 0).sum(-1).tolist()
+        index = self._resolve_prompt_index(prompt_index, len(texts), len(counts))
+
+        if self._is_packed():
+            text_states, prompt_states = self._read_packed(texts, index, prompts, encoded)
+        else:
+            rows = [prompt.input_ids for prompt in encoded] if encoded else prompts
+            text_states, prompt_states = self._read_rows(texts, index, rows)
+        if encoded:
+            type_states = [prompt.type_states for prompt in encoded]
+        else:
+            type_states = [
+                states[positions[:count].to(states.device)]
+                for states, positions, count in zip(prompt_states, type_positions, counts, strict=True)
+            ]
+
+        batch, n = input_ids.shape
+        logits = text_states[0].new_full(
+            (batch, n, 1 + max(counts)), torch.finfo(torch.float32).min, dtype=torch.float32
+        )
+        sigmoid_logits = logits[..., 1:].clone()
+        loss = None if labels is None else logits.new_zeros(())
+        mask = mask.to(logits.device)
+        for prompt, count in enumerate(counts):
+            members = [i for i, chosen in enumerate(index) if chosen == prompt]
+            if not members:
+                continue
+            definitions = None
+            if self.config.type_embedding != "prompt":
+                if definition_embeddings is None:
+                    raise ValueError(
+                        "`definition_embeddings` must be given: this model matches tokens with embedded definitions"
+                    )
+                definitions = definition_embeddings[prompt, : 1 + count].to(device)
+            states = torch.cat([text_states[i] for i in members])
+            softmax_scores, sigmoid_scores = self.head(states, definitions, type_states[prompt])
+            softmax_scores, sigmoid_scores = softmax_scores.float(), sigmoid_scores.float()
+            if labels is not None:
+                loss = loss + self._loss(
+                    softmax_scores, sigmoid_scores, torch.cat([labels[i][mask[i]] for i in members])
+                )
+            rows = torch.cat([torch.full((len(texts[i]),), i, device=mask.device) for i in members])
+            columns = torch.cat([mask[i].nonzero()[:, 0] for i in members])
+            logits[rows, columns, : 1 + count] = softmax_scores.detach() if labels is not None else softmax_scores
+            sigmoid_logits[rows, columns, :count] = sigmoid_scores.detach() if labels is not None else sigmoid_scores
+        if loss is not None:
+            items = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            loss = loss / items
+        return JPTTokenClassifierOutput(loss=loss, logits=logits, sigmoid_logits=sigmoid_logits)
+
+    def _resolve_prompt_index(self, prompt_index: torch.Tensor | None, texts: int, prompts: int) -> list[int]:
+        if prompt_index is not None:
+            index = prompt_index.tolist()
+        elif prompts == 1:
+            index = [0] * texts
+        else:
+            index = list(range(texts))
+        if len(index) != texts or not all(0 <= i < prompts for i in index):
+            raise ValueError(
+                f"`prompt_index` must name one of {prompts} prompts for each of {texts} texts, got {index[:10]}"
+            )
+        return index
+
+    def _loss(self, softmax_scores: torch.Tensor, sigmoid_scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types)."""
+        known = labels != -100
+        softmax_scores, sigmoid_scores, labels = softmax_scores[known], sigmoid_scores[known], labels[known]
+        weight = torch.ones(softmax_scores.shape[1], device=softmax_scores.device)
+        weight[0] = self.config.outside_weight
+        cross_entropy = nn.functional.cross_entropy(softmax_scores, labels, weight=weight, reduction="sum")
+        target = nn.functional.one_hot(labels, softmax_scores.shape[1])[:, 1:].to(sigmoid_scores.dtype)
+        wrong = (sigmoid_scores.sigmoid() - target).abs()
+        binary = nn.functional.binary_cross_entropy_with_logits(
+            sigmoid_scores,
+            target,
+            reduction="none",
+            pos_weight=torch.tensor(self.config.positive_weight, device=target.device),
+        )
+        return cross_entropy + (wrong**self.config.focal_gamma * binary).sum()
+
+
+_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+_BACKBONE_OPTIONS = (
+    *("cache_dir", "force_download", "local_files_only", "token"),
+    *("device_map", "max_memory", "offload_folder", "offload_buffers", "quantization_config", "attn_implementation"),
+)
+
+
+def _resolve_dtype(dtype: torch.dtype | str | None, config: JPTConfig, options: dict) -> torch.dtype:
+    """The dtype asked for; for "auto" the checkpoint's, but float32 where a CPU would emulate bfloat16 slowly."""
+    if isinstance(dtype, str) and dtype != "auto":
+        dtype = getattr(torch, dtype)
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    dtype = config.dtype if isinstance(config.dtype, torch.dtype) else getattr(torch, config.dtype or "float32")
+    on_cpu = options.get("device_map") in (None, "cpu")
+    if on_cpu and dtype in (torch.bfloat16, torch.float16) and not torch.cuda.is_available():
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    return dtype
+
+
+JPTForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
+
+__all__ = ["EncodedPrompt", "JPTForTokenClassification", "JPTTokenClassifierOutput"]

@@ -1,0 +1,399 @@
+"""Entity types in words: dicts, lists, schema files and preset names in, one validated `Schema` out.
+
+The only place that decides what a well-formed set of entity types is, for the pipeline, the command line and the web
+application alike. Knows nothing of prompts, encoders or models.
+"""
+
+import json
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import snapshot_download
+
+FILE_SUFFIXES = (".yaml", ".yml", ".json")
+SCHEMA_FIELDS = ("name", "version", "description", "entity_types")
+TYPE_FIELDS = ("name", "definition", "threshold", "colour", "examples")
+PRESET_NAME = re.compile(r"[a-z0-9_-]+")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+EXPECTED = (
+    'a dict of name to definition, a list of names or of {"name", "definition"}, the path of a .yaml, .yml or .json '
+    "file, or the name of a preset"
+)
+
+
+@dataclass(frozen=True)
+class EntityType:
+    """
+    One kind of span to look for.
+
+    Args:
+        name (`str`): What the user calls the type, returned as `entity_group`.
+        definition (`str`): What counts as one, in words.
+        threshold (`float`, *optional*): Lowest score, in [0, 1], at which a span of this type is returned.
+        colour (`str`, *optional*): Background for highlighting, as `"#rrggbb"`.
+        examples (`tuple[str]`, *optional*): Typical mentions, appended to what the model reads.
+    """
+
+    name: str
+    definition: str
+    threshold: float | None = None
+    colour: str | None = None
+    examples: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """What the text encoder and the prompt read: the definition, with the examples if there are any."""
+        return f"{self.definition} For example: {', '.join(self.examples)}." if self.examples else self.definition
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Entity types in the order of the prompt. Built by [`resolve_schema`] or [`load_schema`], which validate."""
+
+    entity_types: tuple[EntityType, ...]
+    name: str | None = None
+    version: str | None = None
+    description: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.entity_types)
+
+    @property
+    def names(self) -> list[str]:
+        return [entity_type.name for entity_type in self.entity_types]
+
+    @property
+    def descriptions(self) -> list[str]:
+        return [entity_type.description for entity_type in self.entity_types]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Thresholds by name, of the types that have one of their own."""
+        return {each.name: each.threshold for each in self.entity_types if each.threshold is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema in the file format: plain values, absent fields left out. [`resolve_schema`] reads it back."""
+        document = {key: value for key, value in vars(self).items() if key in SCHEMA_FIELDS[:3] and value is not None}
+        document["entity_types"] = [
+            {
+                field: list(value) if field == "examples" else value
+                for field, value in asdict(each).items()
+                if value not in (None, ())
+            }
+            for each in self.entity_types
+        ]
+        return document
+
+
+def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
+    """
+    Reads entity types in any form that users give them.
+
+    Args:
+        value:
+            A dict of name to definition (or to a dict of `definition`, `threshold`, `colour`, `examples`), a list of
+            names (each its own definition), dicts or [`EntityType`], a dict in the file format, a [`Schema`], the
+            path of a schema file, or the name of a preset.
+        repository (`str` or `Path`, *optional*):
+            Model folder or Hub id whose `schemas` folder is searched for presets after the one beside this file.
+
+    Returns:
+        [`Schema`]: With names stripped and definitions on one line.
+
+    Raises:
+        ValueError: If the value is no such thing; the message names the type and the field at fault.
+    """
+    if isinstance(value, os.PathLike):
+        return load_schema(value)
+    if isinstance(value, str):
+        return load_schema(value) if value.lower().endswith(FILE_SUFFIXES) else _load_preset(value, repository)
+    if hasattr(value, "entity_types"):
+        document = {field: getattr(value, field) for field in SCHEMA_FIELDS}
+    elif isinstance(value, Mapping) and not isinstance(value.get("entity_types", ""), str):
+        document = value
+    else:
+        document = {"entity_types": value}
+    return _validated_schema(document, _Source())
+
+
+def load_schema(path: str | Path) -> Schema:
+    """
+    Reads a schema file.
+
+    Args:
+        path (`str` or `Path`): A `.yaml`, `.yml` or `.json` file with the keys `entity_types` and, optionally, `name`,
+            `version`, `description`. `entity_types` takes the same lists and dicts as [`resolve_schema`].
+
+    Raises:
+        ValueError: If there is no such file, or with `FILE:LINE: ` in front for anything wrong in it.
+    """
+    path = _checked_path(path)
+    if not os.path.isfile(path):
+        raise ValueError(f"schema file not found: {path}")
+    source = _Source(path)
+    return _validated_schema(source.read(), source)
+
+
+def save_schema(schema: Any, path: str | Path) -> None:
+    """
+    Writes a schema file, YAML or JSON by suffix; a file of that name is replaced as a whole.
+
+    Args:
+        schema ([`Schema`], or anything [`resolve_schema`] takes): The types, validated before writing.
+        path (`str` or `Path`): A `.yaml`, `.yml` or `.json` file in an existing folder.
+    """
+    path = _checked_path(path)
+    document = resolve_schema(schema).to_dict()
+    if path.suffix.lower() == ".json":
+        text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    else:
+        text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=110)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def list_presets(repository: str | Path | None = None) -> dict[str, str]:
+    """Descriptions (may be empty) by name of the presets that [`resolve_schema`] finds with this `repository`."""
+    return {name: load_schema(path).description or "" for name, path in sorted(_preset_files(repository).items())}
+
+
+def _checked_path(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix.lower() not in FILE_SUFFIXES:
+        raise ValueError(f"a schema file ends in .yaml, .yml or .json, got {str(path)!r}")
+    return path
+
+
+def _preset_folders(repository: str | Path | None) -> Iterator[Path]:
+    yield Path(__file__).with_name("schemas")
+    if repository is None:
+        return
+    if not os.path.isdir(repository):
+        try:
+            repository = snapshot_download(str(repository), allow_patterns="schemas/*.yaml")
+        except (OSError, ValueError):  # offline and not cached, no such repository, or no repository id at all
+            return
+    yield Path(repository) / "schemas"
+
+
+def _preset_files(repository: str | Path | None) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for folder in _preset_folders(repository):
+        for path in folder.glob("*.yaml"):
+            if PRESET_NAME.fullmatch(path.stem):
+                files.setdefault(path.stem, path)
+    return files
+
+
+def _load_preset(name: str, repository: str | Path | None) -> Schema:
+    if PRESET_NAME.fullmatch(name):
+        for folder in _preset_folders(repository):
+            path = folder / f"{name}.yaml"
+            if path.is_file():
+                return load_schema(path)
+    known = ", ".join(sorted(_preset_files(repository))) or "none found"
+    raise ValueError(f"entity_types: unknown preset {name[:80]!r} (presets: {known}); expected {EXPECTED}")
+
+
+class _TreeLoader(yaml.SafeLoader):
+    """Refuses aliases, with which a small file can describe an endless schema."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed; write the text again", mark)
+        return super().compose_node(parent, index)
+
+
+class _Source:
+    """Where a document was written, for error messages: a file with the line of each part, or nowhere."""
+
+    def __init__(self, path: Path | None = None):
+        self.path = path
+        self.lines: dict[tuple, int] = {}  # by the keys and indices that lead to the part
+
+    def error(self, where: tuple, message: str) -> ValueError:
+        if self.path is None:
+            return ValueError(message)
+        while where not in self.lines:
+            where = where[:-1]
+        return self.error_at(self.lines[where], message)
+
+    def error_at(self, line: int, message: str) -> ValueError:
+        return ValueError(f"{self.path}:{line}: {message}")
+
+    def read(self) -> Any:
+        """Parses the file into plain values and fills `lines`."""
+        data = self.path.read_bytes()
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self.error_at(data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8 text") from error
+        is_json = self.path.suffix.lower() == ".json"
+        try:
+            if is_json:
+                json.loads(text)
+            # The YAML composer finds the lines in JSON too, once the characters that only JSON allows are blanked.
+            loader = _TreeLoader(re.sub(r"[^\n -~]", " ", text) if is_json else text)
+            root = loader.get_single_node()
+            if root is None:
+                raise self.error_at(1, "the file is empty; it needs entity_types")
+            if is_json:
+                return self._value(
+                    root, (), lambda node: json.loads(text[node.start_mark.index : node.end_mark.index])
+                )
+            return self._value(root, (), loader.construct_object)
+        except json.JSONDecodeError as error:
+            raise self.error_at(error.lineno, f"broken JSON: {error.msg}") from error
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            raise self.error_at(mark.line + 1, f"broken YAML: {error.problem}") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise self.error_at(line, f"broken YAML: character U+{error.character:04X} is not allowed") from error
+        except RecursionError as error:
+            raise self.error_at(1, "the file is nested too deeply for a schema") from error
+
+    def _value(self, node: yaml.Node, where: tuple, read_scalar: Callable[[yaml.ScalarNode], Any]) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(where, line)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*where, index), read_scalar) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode):
+            try:
+                return read_scalar(node)
+            except ValueError as error:  # such as the date 2024-13-45
+                raise self.error_at(line, f"cannot read {node.value!r} ({error}); put text in quotes") from error
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self.error_at(line, "a key must be text, got a list or mapping")
+            key = self._value(key_node, (), read_scalar)
+            if key in mapping:
+                raise self.error_at(line, f'duplicate key "{key}", first on line {self.lines[*where, key]}')
+            self.lines[*where, key] = line
+            mapping[key] = self._value(value_node, (*where, key), read_scalar)
+            if key == "colour" and len(where) == 2 and value_node.value == "" and mapping[key] is None:
+                raise self.error_at(line, 'colour is empty; YAML needs quotes around it, as in "#ffcc00"')
+        return mapping
+
+
+def _validated_schema(document: Any, source: _Source) -> Schema:
+    if not isinstance(document, Mapping):
+        raise source.error((), f"a schema is a mapping with the key entity_types, got {_shown(document)}")
+    for key in document:
+        if key not in SCHEMA_FIELDS:
+            raise source.error((key,), f'unknown key "{key}" in the schema; known keys: {", ".join(SCHEMA_FIELDS)}')
+    if "entity_types" not in document:
+        raise source.error((), "the schema has no entity_types")
+    about = {key: document[key] for key in SCHEMA_FIELDS[:3] if document.get(key) is not None}
+    about = {key: _text(value, key, source, (key,)) for key, value in about.items()}
+    entity_types: list[EntityType] = []
+    seen: dict[str, str] = {}
+    for where, position, record in _type_records(document["entity_types"], source):
+        entity_type = _validated_type(record, position, source, where)
+        name = entity_type.name
+        if name.casefold() in seen:
+            message = (
+                f'"{name}" repeats "{seen[name.casefold()]}"; names must differ by more than case and outer spaces'
+            )
+            raise source.error(where, f"entity_types: {message}")
+        seen[name.casefold()] = name
+        entity_types.append(entity_type)
+    if not entity_types:
+        raise source.error(("entity_types",), "entity_types is empty; give at least one type")
+    return Schema(tuple(entity_types), **about)
+
+
+def _type_records(value: Any, source: _Source) -> Iterator[tuple[tuple, int, Mapping]]:
+    """Where each type was written, its number, and its fields as a mapping, from a dict or list of types."""
+    root = ("entity_types",)
+    if isinstance(value, Mapping):
+        for position, (name, details) in enumerate(value.items(), start=1):
+            where = (*root, name)
+            if not isinstance(details, Mapping):
+                details = {"definition": details}
+            elif "name" in details:
+                raise source.error((*where, "name"), f'entity_types: "{name}" has its name as key, so no field "name"')
+            yield where, position, {"name": name, **details}
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        for index, item in enumerate(value):
+            where = (*root, index)
+            if isinstance(item, str):
+                item = {"name": item, "definition": item}
+            elif hasattr(item, "definition"):
+                item = {field: getattr(item, field) for field in TYPE_FIELDS}
+            elif not isinstance(item, Mapping):
+                message = f"item {index + 1} must be a name or have name and definition, got {_shown(item)}"
+                raise source.error(where, f"entity_types: {message}")
+            yield where, index + 1, item
+    else:
+        raise source.error(root, f"entity_types: expected {EXPECTED}; got {_shown(value)}")
+
+
+def _validated_type(record: Mapping, position: int, source: _Source, where: tuple) -> EntityType:
+    name = record.get("name")
+    if name is None:
+        raise source.error(where, f"entity_types: item {position} has no name")
+    _text(name, f"entity_types: item {position}: name", source, (*where, "name"))
+    name = name.strip()
+    label = f'entity_types: "{name}"'
+    if len(name.splitlines()) > 1:
+        raise source.error((*where, "name"), f"entity_types: the name {name!r} must be on one line")
+
+    def error(field: str, message: str) -> ValueError:
+        return source.error((*where, field), f"{label}{message}")
+
+    for field in record:
+        if field not in TYPE_FIELDS:
+            raise error(field, f' has an unknown field "{field}"; known fields: {", ".join(TYPE_FIELDS)}')
+
+    definition = record.get("definition")
+    if definition is None or isinstance(definition, str) and not definition.strip():
+        state = "an empty" if "definition" in record else "no"
+        raise error("definition", f" has {state} definition; describe in words what counts as one")
+    definition = _text(definition, f"{label}: definition", source, (*where, "definition"))
+    threshold = record.get("threshold")
+    if threshold is not None:
+        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+            raise error("threshold", f": threshold must be a number from 0 to 1, got {_shown(threshold)}")
+        threshold = float(threshold)
+    colour = record.get("colour")
+    if colour is not None and not (isinstance(colour, str) and COLOUR.fullmatch(colour)):
+        raise error("colour", f': colour must look like "#ffcc00", got {_shown(colour)}')
+    examples = () if record.get("examples") is None else record["examples"]
+    if not isinstance(examples, (list, tuple)):
+        raise error("examples", f": examples must be a list of texts, got {_shown(examples)}")
+    examples = tuple(
+        _text(example, f"{label}: examples: item {index + 1}", source, (*where, "examples", index))
+        for index, example in enumerate(examples)
+    )
+    return EntityType(name, definition, threshold, colour, examples)
+
+
+def _text(value: Any, label: str, source: _Source, where: tuple) -> str:
+    """The text on one line, whatever line breaks the file or the code wrapped it with."""
+    if not isinstance(value, str):
+        remedy = "" if source.path is None else "; put it in quotes"
+        raise source.error(where, f"{label} must be text, got {_shown(value)}{remedy}")
+    text = " ".join(value.split())
+    if not text:
+        raise source.error(where, f"{label} is empty")
+    return text
+
+
+def _shown(value: Any) -> str:
+    kind = type(value).__name__
+    return f"{str(value)[:80]!r} ({kind})" if isinstance(value, (str, Real)) else kind

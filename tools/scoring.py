@@ -1,0 +1,468 @@
+"""Scores of predicted mentions against gold ones: spans by text in, precision, recall, F1 and an error split out.
+
+Spans are `(start, end, label)`, end exclusive, in characters or any other unit. Knows nothing of files, records or
+models.
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Span = tuple[int, int, str]
+RESAMPLED_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Score:
+    """
+    Precision, recall and F1 from counts; each is 0 where its denominator is.
+
+    Args:
+        correct (`float`): Credit given; halves occur for partial overlaps.
+        predicted (`int`): Number of predictions.
+        gold (`int`): Number of gold items, the support.
+    """
+
+    correct: float
+    predicted: int
+    gold: int
+
+    @property
+    def precision(self) -> float:
+        return self.correct / self.predicted if self.predicted else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.correct / self.gold if self.gold else 0.0
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.correct / (self.predicted + self.gold) if self.predicted + self.gold else 0.0
+
+    def to_dict(self) -> dict[str, float]:
+        rates = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        return {**rates, "correct": self.correct, "predicted": self.predicted, "gold": self.gold}
+
+
+@dataclass(frozen=True)
+class ErrorSplit:
+    """
+    What became of every gold and every predicted mention. They are paired one to one within a text, first those with
+    the same edges and type, then the same edges, then the same type and an overlap, then any overlap; among overlaps
+    the longer goes first.
+
+    Args:
+        correct (`int`): Pairs with the right edges and type.
+        wrong_type (`int`): Pairs with the right edges only.
+        wrong_boundary (`int`): Pairs with the right type that overlap.
+        wrong_both (`int`): Other pairs that overlap.
+        missed (`int`): Gold mentions without a prediction.
+        spurious (`int`): Predictions without a gold mention.
+    """
+
+    correct: int
+    wrong_type: int
+    wrong_boundary: int
+    wrong_both: int
+    missed: int
+    spurious: int
+
+    @property
+    def detection(self) -> Score:
+        """Mentions found at all: pairs that overlap, whatever their type and edges."""
+        pairs = self.correct + self.wrong_type + self.wrong_boundary + self.wrong_both
+        return Score(pairs, pairs + self.spurious, pairs + self.missed)
+
+    @property
+    def typing_accuracy(self) -> float:
+        """Share of pairs with the right edges that have the right type."""
+        return self.correct / (self.correct + self.wrong_type) if self.correct else 0.0
+
+    @property
+    def boundary_accuracy(self) -> float:
+        """Share of pairs with the right type that have the right edges."""
+        return self.correct / (self.correct + self.wrong_boundary) if self.correct else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "detection": self.detection.to_dict(),
+            "typing_accuracy": self.typing_accuracy,
+            "boundary_accuracy": self.boundary_accuracy,
+            **vars(self),
+        }
+
+
+@dataclass
+class Scores:
+    """
+    All scores of one evaluation.
+
+    Args:
+        texts (`int`): Number of texts.
+        strict (`Score`): Exact edges and type: the micro F1 that papers report.
+        exact (`Score`): Exact edges, any type.
+        partial (`Score`): Any type; exact edges count 1, an overlap 1/2.
+        type_only (`Score`): Overlap with the right type.
+        per_type (`dict[str, Score]`): Strict scores by type; `gold` is the support.
+        errors (`ErrorSplit`): Where the strict score is lost.
+        tokens (`Score`, *optional*): Tokens with the right type; tokens outside of all mentions do not count.
+        token_detection (`Score`, *optional*): Tokens inside of mentions of any type.
+        interval (`tuple[float, float]`, *optional*): 95 % interval of the strict F1, from [`bootstrap_interval`].
+    """
+
+    texts: int
+    strict: Score
+    exact: Score
+    partial: Score
+    type_only: Score
+    per_type: dict[str, Score]
+    errors: ErrorSplit
+    tokens: Score | None = None
+    token_detection: Score | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the types that occur in gold or predictions."""
+        occurring = [score.f1 for score in self.per_type.values() if score.gold or score.predicted]
+        return sum(occurring) / len(occurring) if occurring else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; rates are fractions, absent scores `None`."""
+        named = {
+            name: getattr(self, name)
+            for name in ("strict", "exact", "partial", "type_only", "tokens", "token_detection")
+        }
+        return {
+            "texts": self.texts,
+            "macro_f1": self.macro_f1,
+            "interval": None if self.interval is None else list(self.interval),
+            **{name: None if score is None else score.to_dict() for name, score in named.items()},
+            "per_type": {label: score.to_dict() for label, score in self.per_type.items()},
+            "errors": self.errors.to_dict(),
+        }
+
+
+def score_spans(
+    gold: Sequence[Sequence[Span]],
+    predicted: Sequence[Sequence[Span]],
+    *,
+    labels: Iterable[str] | None = None,
+    tokens: Sequence[Sequence[tuple[int, int]]] | None = None,
+    texts: Sequence[str] | None = None,
+) -> Scores:
+    """
+    Scores predicted spans against gold ones.
+
+    `strict` equals seqeval's strict mode, and all four span scores equal nervaluate's (the SemEval'13 measures) wherever
+    the mentions of each side do not overlap one another. A span that is given twice in a text counts once.
+
+    Args:
+        gold (`Sequence[Sequence[tuple[int, int, str]]]`): Gold spans by text: start, end (exclusive) and label.
+        predicted (`Sequence[Sequence[tuple[int, int, str]]]`): Predicted spans of the same texts.
+        labels (`Iterable[str]`, *optional*): Score these labels only; spans of others are left out on both sides.
+        tokens (`Sequence[Sequence[tuple[int, int]]]`, *optional*):
+            Ranges of the tokens of each text, for the token scores.
+        texts (`Sequence[str]`, *optional*): The texts, for token scores over their white-space words without `tokens`.
+
+    Returns:
+        [`Scores`]
+
+    Raises:
+        ValueError: If the numbers of texts differ, or a span is empty or has other than three fields.
+    """
+    labels = None if labels is None else list(dict.fromkeys(labels))
+    gold, predicted = _clean(gold, predicted, labels)
+    if tokens is None and texts is not None:
+        tokens = [whitespace_words(text) for text in texts]
+    if tokens is not None and len(tokens) != len(gold):
+        raise ValueError(
+            f"`tokens` or `texts` should have one item for each of the {len(gold)} texts, got {len(tokens)}"
+        )
+
+    gold_by_type = Counter(span[2] for spans in gold for span in spans)
+    predicted_by_type = Counter(span[2] for spans in predicted for span in spans)
+    correct_by_type = Counter(span[2] for ours, theirs in zip(gold, predicted) for span in {*ours} & {*theirs})
+    total, total_predicted = gold_by_type.total(), predicted_by_type.total()
+    exact = partial = type_only = 0
+    errors = Counter()
+    for ours, theirs in zip(gold, predicted):
+        overlaps = [[index for index, span in enumerate(ours) if _overlap(span, each) > 0] for each in theirs]
+        exact_here, overlapping_here = _boundary_matches(ours, theirs, overlaps)
+        exact += exact_here
+        partial += exact_here + 0.5 * overlapping_here
+        type_only += _type_matches(ours, theirs, overlaps)
+        errors.update(_error_counts(ours, theirs, overlaps))
+    kinds = ("correct", "wrong_type", "wrong_boundary", "wrong_both", "missed", "spurious")
+    scores = Scores(
+        texts=len(gold),
+        strict=Score(correct_by_type.total(), total_predicted, total),
+        exact=Score(exact, total_predicted, total),
+        partial=Score(partial, total_predicted, total),
+        type_only=Score(type_only, total_predicted, total),
+        per_type={
+            label: Score(correct_by_type[label], predicted_by_type[label], gold_by_type[label])
+            for label in labels or sorted(gold_by_type | predicted_by_type)
+        },
+        errors=ErrorSplit(*(errors[kind] for kind in kinds)),
+    )
+    if tokens is not None:
+        scores.tokens, scores.token_detection = _token_scores(gold, predicted, tokens)
+    return scores
+
+
+def bootstrap_interval(
+    gold: Sequence[Sequence[Span]],
+    predicted: Sequence[Sequence[Span]],
+    *,
+    labels: Iterable[str] | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """
+    Percentile bootstrap interval of the strict micro F1, resampling texts.
+
+    Args:
+        gold, predicted, labels: As for [`score_spans`].
+        samples (`int`): Number of resamplings.
+        seed (`int`): Equal seeds give equal intervals.
+        level (`float`): Share of the resamplings inside of the interval.
+
+    Returns:
+        `tuple[float, float]`: Lower and upper end.
+
+    Raises:
+        ValueError: If there are no texts, or `level` is not between 0 and 1.
+    """
+    gold, predicted = _clean(gold, predicted, None if labels is None else list(labels))
+    if not gold:
+        raise ValueError("there are no texts to resample: `gold` is empty")
+    if not 0 < level < 1:
+        raise ValueError(f"`level` should be between 0 and 1, got {level}")
+    correct = np.array([len({*ours} & {*theirs}) for ours, theirs in zip(gold, predicted)])
+    total = np.array([len(ours) + len(theirs) for ours, theirs in zip(gold, predicted)])
+    generator = np.random.default_rng(seed)
+    rows = max(1, RESAMPLED_AT_ONCE // len(gold))
+    f1 = []
+    for first in range(0, samples, rows):
+        chosen = generator.integers(len(gold), size=(min(rows, samples - first), len(gold)))
+        f1.append(2 * correct[chosen].sum(1) / np.maximum(total[chosen].sum(1), 1))
+    low, high = np.quantile(np.concatenate(f1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def score_mention_sets(
+    gold: Sequence[Iterable[tuple[str, str]]],
+    predicted: Sequence[Iterable[tuple[str, str]]],
+    *,
+    repeats: bool = False,
+) -> Score:
+    """
+    Micro scores over mention strings without offsets, as PaDeLLM-NER counts them.
+
+    Its authors compare *sets* of strings by sentence and class: a string that occurs twice in a sentence counts once,
+    in gold and in the prediction, and finding one occurrence is finding all. That flatters whoever misses or invents
+    repetitions. With `repeats` every occurrence counts, so that a string three times in gold and twice predicted is two
+    right and one missed.
+
+    Args:
+        gold (`Sequence[Iterable[tuple[str, str]]]`): By sentence, pairs of class and mention.
+        predicted (`Sequence[Iterable[tuple[str, str]]]`): The same for the predictions.
+        repeats (`bool`): Count occurrences instead of different strings.
+
+    Returns:
+        [`Score`]
+
+    Raises:
+        ValueError: If the numbers of sentences differ.
+    """
+    _check_lengths(gold, predicted)
+    correct = total = total_predicted = 0
+    for ours, theirs in zip(gold, predicted):
+        ours, theirs = Counter(map(tuple, ours)), Counter(map(tuple, theirs))
+        if not repeats:
+            ours, theirs = Counter(ours.keys()), Counter(theirs.keys())
+        correct += (ours & theirs).total()
+        total += ours.total()
+        total_predicted += theirs.total()
+    return Score(correct, total_predicted, total)
+
+
+def whitespace_words(text: str) -> list[tuple[int, int]]:
+    """Character ranges of the words of a text, separated by white space."""
+    ranges, position = [], 0
+    for word in text.split():
+        start = text.index(word, position)
+        position = start + len(word)
+        ranges.append((start, position))
+    return ranges
+
+
+def markdown_report(scores: Scores, title: str) -> str:
+    """
+    A report in Markdown, in percent: overall scores, scores by type (largest support first) and the error split.
+
+    Args:
+        scores ([`Scores`]): Of [`score_spans`].
+        title (`str`): Heading.
+    """
+    rows = {
+        "strict (edges and type)": scores.strict,
+        "exact edges, any type": scores.exact,
+        "partial overlap, any type": scores.partial,
+        "overlap with the right type": scores.type_only,
+        "tokens": scores.tokens,
+        "tokens, any type": scores.token_detection,
+    }
+    lines = [
+        f"## {title}",
+        "",
+        f"{scores.texts} texts, {scores.strict.gold} gold and {scores.strict.predicted} predicted mentions.",
+    ]
+    summary = f"Strict micro F1 **{_percent(scores.strict.f1)}**"
+    if scores.interval is not None:
+        summary += f" (95 % bootstrap interval {_percent(scores.interval[0])} to {_percent(scores.interval[1])})"
+    lines += [f"{summary}, macro F1 {_percent(scores.macro_f1)}.", ""]
+    lines += _table(
+        ["Score", "Precision", "Recall", "F1"],
+        [[name, *_rates(score)] for name, score in rows.items() if score is not None],
+    )
+    by_support = sorted(scores.per_type.items(), key=lambda item: (-item[1].gold, item[0]))
+    lines += ["", "### By type", ""]
+    lines += _table(
+        ["Type", "Precision", "Recall", "F1", "Gold", "Predicted"],
+        [[label.replace("|", "\\|"), *_rates(score), score.gold, score.predicted] for label, score in by_support],
+    )
+    errors = scores.errors
+    lines += ["", "### Error split", ""]
+    lines += _table(
+        ["Detection F1 (any overlap)", "Typing accuracy (edges right)", "Boundary accuracy (type right)"],
+        [[_percent(errors.detection.f1), _percent(errors.typing_accuracy), _percent(errors.boundary_accuracy)]],
+    )
+    lines.append("")
+    lines += _table([name.replace("_", " ").capitalize() for name in vars(errors)], [list(vars(errors).values())])
+    return "\n".join(lines) + "\n"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _rates(score: Score) -> list[str]:
+    return [_percent(score.precision), _percent(score.recall), _percent(score.f1)]
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return ["| " + " | ".join(map(str, row)) + " |" for row in [head, rule, *rows]]
+
+
+def _check_lengths(gold: Sequence, predicted: Sequence) -> None:
+    if len(gold) != len(predicted):
+        raise ValueError(
+            f"`gold` has {len(gold)} texts and `predicted` {len(predicted)}; give both for the same texts"
+        )
+
+
+def _clean(
+    gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], labels: list[str] | None
+) -> tuple[list[list[Span]], list[list[Span]]]:
+    """Both sides with their spans of `labels` checked, once each and in order of position."""
+    _check_lengths(gold, predicted)
+    cleaned = []
+    for name, side in (("gold", gold), ("predicted", predicted)):
+        texts = []
+        for index, spans in enumerate(side):
+            spans = {tuple(span) for span in spans}
+            for span in spans:
+                if len(span) != 3 or not span[0] < span[1]:
+                    raise ValueError(f"`{name}[{index}]` should hold (start, end, label) with start < end, got {span}")
+            texts.append(sorted(span for span in spans if labels is None or span[2] in labels))
+        cleaned.append(texts)
+    return cleaned[0], cleaned[1]
+
+
+def _overlap(first: Span, second: Span) -> int:
+    return min(first[1], second[1]) - max(first[0], second[0])
+
+
+def _boundary_matches(gold: list[Span], predicted: list[Span], overlaps: list[list[int]]) -> tuple[int, int]:
+    """Number of one-to-one pairs with the same edges, and of further pairs that merely overlap."""
+    used, rest, exact, overlapping = set(), [], 0, 0
+    for span, candidates in zip(predicted, overlaps):
+        same = [index for index in candidates if index not in used and gold[index][:2] == span[:2]]
+        if same:
+            used.add(same[0])
+            exact += 1
+        else:
+            rest.append(candidates)
+    for candidates in rest:
+        free = [index for index in candidates if index not in used]
+        if free:
+            used.add(free[0])
+            overlapping += 1
+    return exact, overlapping
+
+
+def _type_matches(gold: list[Span], predicted: list[Span], overlaps: list[list[int]]) -> int:
+    """
+    Number of predictions that overlap a gold mention of their type. As in nervaluate, predictions choose in order of
+    position, the one with the nearest edges; one without a match of its type uses up the first mention it overlaps.
+    """
+    used, correct = set(), 0
+    for span, candidates in zip(predicted, overlaps):
+        free = [index for index in candidates if index not in used]
+        same = [index for index in free if gold[index][2] == span[2]]
+        if same:
+            used.add(min(same, key=lambda index: abs(gold[index][0] - span[0]) + abs(gold[index][1] - span[1])))
+            correct += 1
+        elif free:
+            used.add(free[0])
+    return correct
+
+
+def _error_counts(gold: list[Span], predicted: list[Span], overlaps: list[list[int]]) -> Counter:
+    pairs = []
+    for number, (span, candidates) in enumerate(zip(predicted, overlaps)):
+        for index in candidates:
+            same_edges, same_type = gold[index][:2] == span[:2], gold[index][2] == span[2]
+            rank = (not same_edges) * 2 + (not same_type)
+            pairs.append((rank, -_overlap(gold[index], span), number, index))
+    used_gold, used_predicted, counts = set(), set(), Counter()
+    for rank, _, number, index in sorted(pairs):
+        if number not in used_predicted and index not in used_gold:
+            used_predicted.add(number)
+            used_gold.add(index)
+            counts[("correct", "wrong_type", "wrong_boundary", "wrong_both")[rank]] += 1
+    counts["missed"] = len(gold) - len(used_gold)
+    counts["spurious"] = len(predicted) - len(used_predicted)
+    return counts
+
+
+def _token_scores(
+    gold: list[list[Span]], predicted: list[list[Span]], tokens: Sequence[Sequence[tuple[int, int]]]
+) -> tuple[Score, Score]:
+    """Scores over pairs of token and type, and over tokens alone. A token is in a mention if they share a character."""
+    typed, untyped = np.zeros(3, int), np.zeros(3, int)
+    for ours, theirs, ranges in zip(gold, predicted, tokens):
+        ours, theirs = _token_labels(ours, ranges), _token_labels(theirs, ranges)
+        typed += len(ours & theirs), len(theirs), len(ours)
+        ours, theirs = {index for index, _ in ours}, {index for index, _ in theirs}
+        untyped += len(ours & theirs), len(theirs), len(ours)
+    return Score(*typed.tolist()), Score(*untyped.tolist())
+
+
+def _token_labels(spans: list[Span], ranges: Sequence[tuple[int, int]]) -> set[tuple[int, str]]:
+    ends = [end for _, end in ranges]
+    labels = set()
+    for start, end, label in spans:
+        index = bisect_right(ends, start)
+        while index < len(ranges) and ranges[index][0] < end:
+            labels.add((index, label))
+            index += 1
+    return labels
