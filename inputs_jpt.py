@@ -111,6 +111,11 @@ def separator_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return _plain_ids(tokenizer, SEPARATOR)[0]
 
 
+def definition_text(name: str, description: str) -> str:
+    """What the definition encoder reads of a type."""
+    return f"{name}: {description}"
+
+
 def build_prompt(
     tokenizer: PreTrainedTokenizerBase, names: Sequence[str], descriptions: Sequence[str], template: str = "paper"
 ) -> Prompt:

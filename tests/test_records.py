@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from jpt_ner.tools.readers import guess_format, tags_to_spans
 from jpt_ner.tools.records import (
     Entity,
@@ -93,23 +92,28 @@ def test_every_bad_line_is_reported_with_its_line_and_reason_and_the_good_ones_s
         assert str(problem).startswith(f"{path}:{problem.line}: ")
     assert f"the id is that of line {2 * len(BAD) + 1} too" in str(report[-1])
 
-    seen = []
+    seen, again = [], Problems()
     with pytest.raises(ValueError, match=rf"^{len(report)} record\(s\) cannot be used") as caught:
-        seen.extend(iter_records(path, report=seen))
+        seen.extend(iter_records(path, report=again))
     assert str(caught.value).count(f"{path}:") == 20
     assert f"... and {len(report) - 20} more" in str(caught.value)
-    assert seen == report
+    assert (seen, again) == (records, report)
     with pytest.warns(UserWarning, match=rf"left out: {len(report)} record"):
         read_records(path, on_error="skip")
 
 
 def test_all_reasons_of_one_record_are_given():
-    data = {**GOOD, "id": 3.5, "entities": [{"start": 0, "end": 99, "label": "x"}, {"start": 3, "end": 4, "label": ""}]}
+    data = {
+        **GOOD,
+        "id": 3.5,
+        "entities": [{"start": 0, "end": 99, "label": "x"}, {"start": 3, "end": 4, "label": ""}],
+    }
     assert len(record_problems(data)) == 3
     with pytest.raises(ValueError, match="id should be.*outside.*white space"):
         Record.from_dict(data)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_categories=("Cs", "Z", "Cc")), min_size=1, max_size=5), min_size=1),
     st.data(),
@@ -117,14 +121,12 @@ def test_all_reasons_of_one_record_are_given():
 def test_written_records_read_back_equal(tmp_path_factory, words, data):
     text, entities, position = " ".join(words), [], 0
     for word in words:
-        if word == word.strip() and data.draw(st.booleans()):
+        if data.draw(st.booleans()):
             entities.append(Entity(position, position + len(word), data.draw(st.sampled_from("ab"))))
         position += len(word) + 1
     types = data.draw(st.none() | st.just({"a": "An a.", "b": "A b: é 中"}))
     labels = data.draw(st.none() | st.just(["a", "b"]))
     record = Record("x", text, entities, types, labels, data.draw(st.none() | st.just(words)))
-    if not text.strip():
-        return
     path = tmp_path_factory.getbasetemp() / "round.jsonl"
     write_records(path, [record, Record("y", "no mention")])
     assert read_records(path) == [record, Record("y", "no mention")]
@@ -171,7 +173,18 @@ def test_labels_may_contain_hyphens_and_other_tags_are_refused():
 
 def test_conll_columns_document_marks_and_bad_sentences(tmp_path):
     lines = ["\ufeff-DOCSTART- -X- -X- O", "", "EU NNP I-NP I-ORG", "rejects VBZ I-VP O", "German JJ I-NP I-MISC"]
-    lines += ["", "", "New\xa0York NNP I-NP I-LOC\r", "", "broken", "fine NN I-NP O", "", "odd NN I-NP PER", "", "Bonn NNP I-NP I-LOC"]
+    lines += [
+        "",
+        "",
+        "New\xa0York NNP I-NP I-LOC\r",
+        "",
+        "broken",
+        "fine NN I-NP O",
+        "",
+        "odd NN I-NP PER",
+        "",
+        "Bonn NNP I-NP I-LOC",
+    ]
     path = write_lines(tmp_path / "eng.testa.txt", *lines)
     report = Problems()
     records = read_records(path, on_error="skip", report=report)
@@ -184,7 +197,6 @@ def test_conll_columns_document_marks_and_bad_sentences(tmp_path):
     assert records[0].tokens == ["EU", "rejects", "German"]
     assert [(each.line, each.id) for each in report] == [(10, "eng.testa-2"), (13, "eng.testa-3")]
 
-    path.write_bytes("北\tB-LOC\n京\tI-LOC\n \tO\n好\tO\n\n\xff\tO\n".encode("latin-1", "replace"))
     path.write_bytes("北\tB-LOC\n京\tI-LOC\n \tO\n好\tO\n".encode() + b"\n\xff\tO\n")
     report.clear()
     records = read_records(path, separator="", on_error="skip", report=report)
@@ -217,7 +229,9 @@ def test_gliner_lines_and_lists(tmp_path, as_list):
     assert report[0].line == expected
 
 
-@pytest.mark.parametrize("tail, reason", [("", "broken JSON"), (', {"id": ]', "broken JSON"), ("] {}", "more after the end")])
+@pytest.mark.parametrize(
+    "tail, reason", [("", "broken JSON"), (', {"id": ]', "broken JSON"), ("] {}", "more after the end")]
+)
 def test_a_json_list_that_breaks_off_is_reported(tmp_path, tail, reason):
     path = tmp_path / "data.json"
     path.write_text(f"[\n{json.dumps(GOOD)}\n{tail}")
@@ -249,12 +263,16 @@ def test_formats_are_guessed_and_options_checked(tmp_path):
 def test_types_beside_the_file_are_found_and_labels_checked_against_them(tmp_path):
     (tmp_path / "types.json").write_text(json.dumps(TYPES))
     row = {**GOOD, "entities": [{"start": 0, "end": 12, "label": "PER"}]}
-    path = write_lines(tmp_path / "data.jsonl", row, with_entity() | {"id": "b"}, {**GOOD, "id": "c", "labels": ["ORG"]})
+    path = write_lines(
+        tmp_path / "data.jsonl", row, with_entity() | {"id": "b"}, {**GOOD, "id": "c", "labels": ["ORG"]}
+    )
     report = Problems()
     assert [record.id for record in read_records(path, on_error="skip", report=report)] == ["a"]
     assert "label 'person'" in str(report[0])
     assert "'ORG' in labels has no definition" in str(report[1])
-    assert [each.id for each in read_records(path, types={"person": "A human."}, on_error="skip", report=report)] == ["b"]
+    assert [each.id for each in read_records(path, types={"person": "A human."}, on_error="skip", report=report)] == [
+        "b"
+    ]
     assert find_types(path)["PER"] == TypeInfo("person", "A named human being.", "a person")
 
 
@@ -270,8 +288,16 @@ def test_types_in_all_forms(tmp_path):
     path = tmp_path / "plain.json"
     path.write_text(json.dumps(document))
     schema = tmp_path / "schema.yaml"
-    schema.write_text("entity_types:\n  - name: person\n    definition: A human.\n  - {name: place, definition: A place.}\n")
-    for value in (document, path, str(path), schema, [{"name": name, "definition": each} for name, each in document.items()]):
+    schema.write_text(
+        "entity_types:\n  - name: person\n    definition: A human.\n  - {name: place, definition: A place.}\n"
+    )
+    for value in (
+        document,
+        path,
+        str(path),
+        schema,
+        [{"name": name, "definition": each} for name, each in document.items()],
+    ):
         assert read_types(value) == plain
     for bad, reason in [
         ({"PER": {"name": "person"}}, "definition of 'PER'"),
@@ -332,7 +358,11 @@ def test_zero_shot_protocol_drops_ignored_labels_and_keeps_every_sentence():
 def test_datasets_with_class_labels():
     datasets = pytest.importorskip("datasets")
     names = ["O", "B-PER", "I-PER", "B-LOC"]
-    rows = {"id": ["7", "8", "9"], "tokens": [["Ada", "Lovelace", "wrote"], ["London"], ["one"]], "ner_tags": [[1, 2, 0], [3], [0, 0]]}
+    rows = {
+        "id": ["7", "8", "9"],
+        "tokens": [["Ada", "Lovelace", "wrote"], ["London"], ["one"]],
+        "ner_tags": [[1, 2, 0], [3], [0, 0]],
+    }
     features = datasets.Features(
         {
             "id": datasets.Value("string"),
@@ -352,7 +382,9 @@ def test_datasets_with_class_labels():
         records_from_dataset(dataset)
     good = dataset.select(range(2))
     assert records_from_dataset(good.to_iterable_dataset()) == expected
-    as_text = datasets.Dataset.from_dict({"id": ["7", "8"], "tokens": rows["tokens"][:2], "ner": [["B-PER", "I-PER", "O"], ["B-LOC"]]})
+    as_text = datasets.Dataset.from_dict(
+        {"id": ["7", "8"], "tokens": rows["tokens"][:2], "ner": [["B-PER", "I-PER", "O"], ["B-LOC"]]}
+    )
     assert records_from_dataset(as_text, tags_column="ner") == expected
     bare = datasets.Dataset.from_dict({key: values[:2] for key, values in rows.items()})
     with pytest.raises(ValueError, match="tag_names"):
@@ -393,7 +425,10 @@ def test_evaluation_tags_read_as_conll_give_the_published_mentions(tmp_path):
         rows = [json.loads(line) for line in (source / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
         path = tmp_path / "data.conll"
         path.write_text(
-            "\n".join("".join(f"{token}\t{tag}\n" for token, tag in zip(row["tokens"], row["tags"], strict=True)) for row in rows),
+            "\n".join(
+                "".join(f"{token}\t{tag}\n" for token, tag in zip(row["tokens"], row["tags"], strict=True))
+                for row in rows
+            ),
             encoding="utf-8",
         )
         read = read_records(path, separator=separator)

@@ -159,7 +159,8 @@ def score_spans(
     Scores predicted spans against gold ones.
 
     `strict` equals seqeval's strict mode, and all four span scores equal nervaluate's (the SemEval'13 measures) wherever
-    the mentions of each side do not overlap one another. A span that is given twice in a text counts once.
+    the mentions of each side do not overlap one another. Any overlap counts; nervaluate by default overlooks one of less
+    than 1 % of the gold mention. A span that is given twice in a text counts once.
 
     Args:
         gold (`Sequence[Sequence[tuple[int, int, str]]]`): Gold spans by text: start, end (exclusive) and label.
