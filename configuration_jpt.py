@@ -8,6 +8,20 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 
+class _Tasks(dict):
+    """
+    The tasks in `config.json`, as `pipeline` reads them. One entry, because with two a call without a task is refused;
+    yet it is found under the names that transformers has for such tasks, too.
+    """
+
+    def __contains__(self, task):
+        return super().__contains__(task) or task in ("token-classification", "ner")
+
+    def __getitem__(self, task):
+        # A copy, because `pipeline` puts classes into what it gets, and classes cannot be saved.
+        return dict(super().__getitem__(task if super().__contains__(task) else next(iter(self))))
+
+
 class JPTConfig(PreTrainedConfig):
     r"""
     Configuration of [`JPTForTokenClassification`].
@@ -62,6 +76,8 @@ class JPTConfig(PreTrainedConfig):
             Decoder: nats added to the log-probability of O; negative finds more, positive is stricter.
         entity_types (`dict[str, str]`, *optional*):
             Types, name to definition, that the pipeline looks for when a call names none.
+        custom_pipelines (`dict`, *optional*):
+            Where `pipeline` finds the class of each task. Defaults to `pipeline_jpt`, next to the model.
     """
 
     model_type = "jpt"
@@ -93,6 +109,7 @@ class JPTConfig(PreTrainedConfig):
     switch_cost: float = 2.0
     outside_bias: float = 0.0
     entity_types: dict[str, str] | None = None
+    custom_pipelines: dict | None = None
 
     def __post_init__(self, **kwargs):
         if self.projection_hidden_sizes is None:
@@ -108,6 +125,10 @@ class JPTConfig(PreTrainedConfig):
                 f"`window_overlap` must be between 0 and half of `window_length` ({self.window_length}), "
                 f"got {self.window_overlap}"
             )
+        self.custom_pipelines = _Tasks(
+            self.custom_pipelines
+            or {"jpt-ner": {"impl": "pipeline_jpt.JPTPipeline", "pt": ["AutoModelForTokenClassification"]}}
+        )
         super().__post_init__(**kwargs)
 
 

