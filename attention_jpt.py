@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
-
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
 
 PACKED_ATTENTION = "jpt_packed"
 
@@ -36,24 +35,43 @@ class PackedLayout:
             values of every layer, each of shape `(key_value_heads, prompt_length, head_dim)`.
         keep_states (`bool`, *optional*, defaults to `False`):
             Whether to keep the keys and values of the row in `states`, one pair per layer.
+        layers (`int`, *optional*, defaults to 0): Counts the attention layers that have followed the layout.
     """
 
     segments: list[Segment]
     prompt_states: list[list[tuple[torch.Tensor, torch.Tensor]]] = field(default_factory=list)
     keep_states: bool = False
     states: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    layers: int = 0
+    _biases: dict[tuple, torch.Tensor] = field(default_factory=dict)
 
+    def causal_bias(self, length: int, total: int, sliding_window: int | None, like: torch.Tensor) -> torch.Tensor:
+        """Additive mask `(length, total)` for the last `length` of `total` positions, made once for all layers."""
+        key = (length, total, sliding_window, like.dtype, like.device)
+        if key not in self._biases:
+            query = torch.arange(total - length, total, device=like.device)[:, None]
+            position = torch.arange(total, device=like.device)[None]
+            hidden = position > query
+            if sliding_window is not None:
+                hidden |= position <= query - sliding_window
+            bias = torch.zeros(length, total, dtype=like.dtype, device=like.device)
+            self._biases[key] = bias.masked_fill_(hidden, torch.finfo(like.dtype).min)
+        return self._biases[key]
 
-def _causal_bias(
-    length: int, total: int, sliding_window: int | None, dtype: torch.dtype, device: torch.device
-) -> torch.Tensor:
-    """Additive mask `(length, total)` for the last `length` of `total` positions."""
-    query = torch.arange(total - length, total, device=device)[:, None]
-    key = torch.arange(total, device=device)[None]
-    hidden = key > query
-    if sliding_window is not None:
-        hidden |= key <= query - sliding_window
-    return torch.zeros(length, total, dtype=dtype, device=device).masked_fill_(hidden, torch.finfo(dtype).min)
+    def check_followed(self, config: PreTrainedConfig) -> None:
+        """
+        To be called after the backbone has read the row.
+
+        Raises:
+            ValueError: If some layer mixed the row's tokens by other means, so that segments saw each other.
+        """
+        others = set(getattr(config, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
+        if others or self.layers < config.num_hidden_layers:
+            raise ValueError(
+                f'The "{PACKED_ATTENTION}" attention cannot read backbones of type {config.model_type!r}, not all of '
+                "whose layers are softmax attention with exchangeable code; load the model with "
+                '`attn_implementation="sdpa"` or `"eager"` instead.'
+            )
 
 
 def _attend(
@@ -115,8 +133,9 @@ def packed_attention(
     if packed_layout is None or kwargs.get("s_aux") is not None:
         raise ValueError(
             f'The "{PACKED_ATTENTION}" attention needs a backbone that passes keyword arguments on to plain softmax '
-            'attention; load the model with `attn_implementation="sdpa"` instead.'
+            'attention; load the model with `attn_implementation="sdpa"` or `"eager"` instead.'
         )
+    packed_layout.layers += 1
     query, key, value = query[0], key[0], value[0]
     layer = module.layer_idx
     if packed_layout.keep_states:
@@ -130,7 +149,7 @@ def packed_attention(
         if segment.prompt is not None:
             prompt_key, prompt_value = prompts[segment.prompt]
             k, v = torch.cat([prompt_key, k], dim=1), torch.cat([prompt_value, v], dim=1)
-        bias = _causal_bias(q.shape[1], k.shape[1], sliding_window, q.dtype, q.device)
+        bias = packed_layout.causal_bias(q.shape[1], k.shape[1], sliding_window, like=q)
         outputs.append(_attend(q, k, v, bias, scaling, softcap, dropout))
     return torch.cat(outputs, dim=1).transpose(0, 1).unsqueeze(0), None
 

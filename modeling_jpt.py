@@ -7,6 +7,7 @@ into one space and scores them with two bilinear heads. Token ids come from `inp
 
 import shutil
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,8 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, cached_file, can_return_tuple, logging
 
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
-from .backbone_jpt import load_backbone
+from .backbone_jpt import damaged_files_named, load_backbone
 from .configuration_jpt import JPTConfig
-
 
 logger = logging.get_logger(__name__)
 
@@ -131,9 +131,7 @@ class JPTHead(nn.Module):
 
     def _types(self, copy: int, definitions: torch.Tensor | None, type_states: torch.Tensor) -> torch.Tensor:
         if not len(self.entity_projections):
-            return torch.cat(
-                [self.outside_embeddings[copy].weight, self.prompt_projections[copy](type_states)]
-            )
+            return torch.cat([self.outside_embeddings[copy].weight, self.prompt_projections[copy](type_states)])
         types = self.entity_projections[copy](definitions)
         if len(self.prompt_projections):
             prompt = self.prompt_projections[copy](type_states)
@@ -172,6 +170,7 @@ class JPTPreTrainedModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    _keep_in_fp32_modules_strict = {"head"}
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -272,29 +271,42 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             ValueError: If the checkpoint does not fit the config or the backbone.
         """
         hub_options = {name: kwargs[name] for name in _HUB_OPTIONS if kwargs.get(name) is not None}
+        dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
+        attention = kwargs.pop("attn_implementation", None) or PACKED_ATTENTION
         if config is None:
             config, kwargs = JPTConfig.from_pretrained(
                 pretrained_model_name_or_path, return_unused_kwargs=True, **{**kwargs, **hub_options}
             )
+        config = deepcopy(config)  # which is written to below
+        kwargs |= {
+            **hub_options,
+            "attn_implementation": attention,
+            "dtype": _resolve_dtype(dtype, config, kwargs.get("device_map")),
+        }
         if config.self_contained:
-            kwargs |= hub_options
-            return super().from_pretrained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+            if is_trainable:
+                raise ValueError(
+                    "`is_trainable`: a self-contained checkpoint has no adapters to train on; give the trained-parts "
+                    "form that it was made from"
+                )
+            return cls._load_self_contained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
 
-        options = {name: kwargs[name] for name in _BACKBONE_OPTIONS if kwargs.get(name) is not None}
-        options.setdefault("attn_implementation", PACKED_ATTENTION)
-        options["dtype"] = _resolve_dtype(kwargs.get("dtype", kwargs.get("torch_dtype")), config, options)
-        weights = load_file(cached_file(pretrained_model_name_or_path, "model.safetensors", **hub_options))
+        with damaged_files_named(f"model.safetensors of {str(pretrained_model_name_or_path)!r}"):
+            weights = load_file(cached_file(pretrained_model_name_or_path, "model.safetensors", **hub_options))
         module = load_backbone(
             backbone or config.backbone_name_or_path,
             revision=None if backbone else config.backbone_revision,
-            **options,
+            **{name: kwargs[name] for name in _BACKBONE_OPTIONS if kwargs.get(name) is not None},
         )
         config.text_config = module.config
-        model = cls._around(config, module, options["attn_implementation"])
+        model = cls._around(config, module, attention)
         model.config.name_or_path = str(pretrained_model_name_or_path)
         lora = {name: weights.pop(name) for name in list(weights) if ".lora_" in name}
-        model._load_exactly({name: tensor for name, tensor in weights.items()}, model.head, "head.")
-        mergeable = not getattr(module, "is_quantized", False)
+        model._load_exactly(weights, model.head, "head.")
+        # Packed weights cannot take anything in, and those offloaded are read anew at each use.
+        mergeable = not getattr(module.config, "_is_quantized", False) and not any(
+            weight.is_meta for weight in module.parameters()
+        )
         if is_trainable or (lora and not mergeable):
             model.add_lora()
             model._load_exactly(lora, model.model, "model.", only=".lora_")
@@ -306,15 +318,20 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             model.config.lora_rank = 0
         return model
 
+    @classmethod
+    def _load_self_contained(cls, name_or_path, *model_args, output_loading_info: bool = False, **kwargs):
+        with damaged_files_named(f"model.safetensors of {str(name_or_path)!r}"):
+            model, info = super().from_pretrained(name_or_path, *model_args, output_loading_info=True, **kwargs)
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(
+                f"`pretrained_model_name_or_path`: the checkpoint does not fit its config in {len(missing)} tensors, "
+                f"such as {missing[0]!r}, which are missing"
+            )
+        return (model, info) if output_loading_info else model
+
     def _load_exactly(self, weights: dict[str, torch.Tensor], module: nn.Module, prefix: str, only: str = "") -> None:
         own = {prefix + name: tensor for name, tensor in module.state_dict().items() if only in name}
-        wrong = sorted(own.keys() ^ weights.keys())
-        wrong += [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
-        if wrong:
-            raise ValueError(
-                f"`pretrained_model_name_or_path`: the checkpoint does not fit its config and backbone in {len(wrong)} "
-                f"tensors, such as {wrong[0]!r}; it was trained with another architecture"
-            )
+        _check_fit({name: tensor.shape for name, tensor in own.items()}, weights)
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(weights[name])
@@ -345,21 +362,25 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
     @torch.no_grad()
     def _merge_lora(self, weights: dict[str, torch.Tensor]) -> None:
-        scale = self.config.lora_alpha / max(self.config.lora_rank, 1)
-        suffix = f".lora_A.{LORA_ADAPTER}.weight"
-        down = {name.removesuffix(suffix): tensor for name, tensor in weights.items() if name.endswith(suffix)}
-        for name, lora_a in down.items():
-            lora_b = weights[f"{name}.lora_B.{LORA_ADAPTER}.weight"]
-            try:
-                weight = self.get_submodule(name).weight
-            except AttributeError as error:
-                raise ValueError(f"the checkpoint adapts {name!r}, which the backbone does not have") from error
-            delta = lora_b.to(weight.device).float() @ lora_a.to(weight.device).float() * scale
-            if delta.shape != weight.shape:
-                raise ValueError(
-                    f"the checkpoint's adapter of {name!r} is for a weight of shape {tuple(delta.shape)}, the "
-                    f"backbone's has {tuple(weight.shape)}"
-                )
+        targets = tuple(self.config.lora_target_modules)
+        layers = {
+            f"model.{name}": module
+            for name, module in self.model.named_modules()
+            if self.config.lora_rank and name.rpartition(".")[2] in targets
+        }
+        expected = {}
+        for name, layer in layers.items():
+            if not isinstance(layer, nn.Linear):
+                raise ValueError(f"{name!r} is no linear layer: load with `is_trainable=True` to keep adapters apart")
+            expected[f"{name}.lora_A.{LORA_ADAPTER}.weight"] = torch.Size([self.config.lora_rank, layer.in_features])
+            expected[f"{name}.lora_B.{LORA_ADAPTER}.weight"] = torch.Size([layer.out_features, self.config.lora_rank])
+        _check_fit(expected, weights)
+        for name, layer in layers.items():
+            weight = layer.weight
+            lora_a, lora_b = (
+                weights[f"{name}.lora_{part}.{LORA_ADAPTER}.weight"].to(weight.device).float() for part in "AB"
+            )
+            delta = lora_b @ lora_a * (self.config.lora_alpha / self.config.lora_rank)
             weight.copy_((weight.float() + delta).to(weight.dtype))
 
     def merge_lora(self) -> None:
@@ -403,7 +424,9 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         return torch.cat([text, separator, text])
 
     def _check_length(self, length: int) -> None:
-        limit = min(self.config.max_length, self.model.config.max_position_embeddings)
+        # Some backbones know no positions, and so no longest one.
+        own_limit = getattr(self.model.config, "max_position_embeddings", self.config.max_length)
+        limit = min(self.config.max_length, own_limit)
         if length > limit:
             raise ValueError(
                 f"`input_ids`: prompt and doubled text take {length} tokens, {length - limit} over the limit of {limit}"
@@ -425,11 +448,20 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             self._check_length(len(input_ids))
             input_ids = input_ids.to(self.model.device)
             layout = PackedLayout([Segment(0, len(input_ids))], keep_states=True)
-            extra = {"packed_layout": layout} if self._is_packed() else {}
-            states = self.model(input_ids=input_ids[None], use_cache=False, **extra).last_hidden_state[0]
+            if self._is_packed():
+                states = self._read_row(layout, input_ids, torch.arange(len(input_ids), device=input_ids.device))
+            else:
+                states = self.model(input_ids=input_ids[None], use_cache=False).last_hidden_state[0]
             cache = [layout.states[layer] for layer in sorted(layout.states)]
             encoded.append(EncodedPrompt(input_ids, states[positions.to(states.device)], cache))
         return encoded
+
+    def _read_row(self, layout: PackedLayout, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+        states = self.model(
+            input_ids=input_ids[None], position_ids=position_ids[None], use_cache=False, packed_layout=layout
+        ).last_hidden_state[0]
+        layout.check_followed(self.model.config)
+        return states
 
     def _read_packed(
         self, texts: list[torch.Tensor], index: list[int], prompts: list[torch.Tensor], encoded: list[EncodedPrompt]
@@ -451,16 +483,12 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             positions.append(torch.arange(lengths[prompt], lengths[prompt] + len(doubled), device=text.device))
             start += len(doubled)
         layout = PackedLayout(segments, prompt_states=[prompt.states for prompt in encoded])
-        states = self.model(
-            input_ids=torch.cat(pieces)[None],
-            position_ids=torch.cat(positions)[None],
-            use_cache=False,
-            packed_layout=layout,
-        ).last_hidden_state[0]
+        states = self._read_row(layout, torch.cat(pieces), torch.cat(positions))
         count = len(lengths) - offset
         prompt_states = [states[segment.start : segment.end] for segment in segments[:count]]
         text_states = [
-            states[segment.end - len(text) : segment.end] for segment, text in zip(segments[count:], texts, strict=True)
+            states[segment.end - len(text) : segment.end]
+            for segment, text in zip(segments[count:], texts, strict=True)
         ]
         return text_states, prompt_states
 
@@ -538,6 +566,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             ]
             counts = (type_positions >= 0).sum(-1).tolist()
         index = self._resolve_prompt_index(prompt_index, len(texts), len(counts))
+        if self.config.type_embedding != "prompt":
+            self._check_definitions(definition_embeddings, counts)
 
         if self._is_packed():
             text_states, prompt_states = self._read_packed(texts, index, prompts, encoded)
@@ -559,16 +589,14 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         sigmoid_logits = logits[..., 1:].clone()
         loss = None if labels is None else logits.new_zeros(())
         mask = mask.to(logits.device)
+        if labels is not None:
+            labels = labels.to(logits.device).masked_fill(~mask, -100)
         for prompt, count in enumerate(counts):
             members = [i for i, chosen in enumerate(index) if chosen == prompt]
             if not members:
                 continue
             definitions = None
             if self.config.type_embedding != "prompt":
-                if definition_embeddings is None:
-                    raise ValueError(
-                        "`definition_embeddings` must be given: this model matches tokens with embedded definitions"
-                    )
                 definitions = definition_embeddings[prompt, : 1 + count].to(device)
             states = torch.cat([text_states[i] for i in members])
             softmax_scores, sigmoid_scores = self.head(states, definitions, type_states[prompt])
@@ -582,7 +610,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             logits[rows, columns, : 1 + count] = softmax_scores.detach() if labels is not None else softmax_scores
             sigmoid_logits[rows, columns, :count] = sigmoid_scores.detach() if labels is not None else sigmoid_scores
         if loss is not None:
-            items = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            items = (labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
             loss = loss / items
         return JPTTokenClassifierOutput(loss=loss, logits=logits, sigmoid_logits=sigmoid_logits)
 
@@ -599,10 +627,28 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             )
         return index
 
+    def _check_definitions(self, definition_embeddings: torch.Tensor | None, counts: list[int]) -> None:
+        if definition_embeddings is None:
+            raise ValueError(
+                "`definition_embeddings` must be given: this model matches tokens with embedded definitions"
+            )
+        prompts, types, size = definition_embeddings.shape
+        if prompts != len(counts) or types < 1 + max(counts) or size != self.config.definition_encoder_size:
+            raise ValueError(
+                f"`definition_embeddings` must be of shape ({len(counts)}, {1 + max(counts)}, "
+                f"{self.config.definition_encoder_size}): prompts, O and types, size of the encoder; got "
+                f"{tuple(definition_embeddings.shape)}"
+            )
+
     def _loss(self, softmax_scores: torch.Tensor, sigmoid_scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types)."""
         known = labels != -100
         softmax_scores, sigmoid_scores, labels = softmax_scores[known], sigmoid_scores[known], labels[known]
+        if ((labels < 0) | (labels >= softmax_scores.shape[1])).any():
+            raise ValueError(
+                f"`labels` must be from 0 to {sigmoid_scores.shape[1]}, the number of types in the text's prompt, or "
+                f"-100; got {labels.min()} to {labels.max()}"
+            )
         weight = torch.ones(softmax_scores.shape[1], device=softmax_scores.device)
         weight[0] = self.config.outside_weight
         cross_entropy = nn.functional.cross_entropy(softmax_scores, labels, weight=weight, reduction="sum")
@@ -619,19 +665,29 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 _BACKBONE_OPTIONS = (
-    *("cache_dir", "force_download", "local_files_only", "token"),
-    *("device_map", "max_memory", "offload_folder", "offload_buffers", "quantization_config", "attn_implementation"),
+    *("cache_dir", "force_download", "local_files_only", "token", "dtype", "attn_implementation"),
+    *("device_map", "max_memory", "offload_folder", "offload_buffers", "quantization_config"),
 )
 
 
-def _resolve_dtype(dtype: torch.dtype | str | None, config: JPTConfig, options: dict) -> torch.dtype:
+def _check_fit(expected: dict[str, torch.Size], weights: dict[str, torch.Tensor]) -> None:
+    wrong = sorted(expected.keys() ^ weights.keys())
+    wrong += [name for name in expected.keys() & weights.keys() if expected[name] != weights[name].shape]
+    if wrong:
+        raise ValueError(
+            f"`pretrained_model_name_or_path`: the checkpoint does not fit its config and backbone in {len(wrong)} "
+            f"tensors, such as {wrong[0]!r}; it was trained with another architecture"
+        )
+
+
+def _resolve_dtype(dtype: torch.dtype | str | None, config: JPTConfig, device_map) -> torch.dtype:
     """The dtype asked for; for "auto" the checkpoint's, but float32 where a CPU would emulate bfloat16 slowly."""
     if isinstance(dtype, str) and dtype != "auto":
         dtype = getattr(torch, dtype)
     if isinstance(dtype, torch.dtype):
         return dtype
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else getattr(torch, config.dtype or "float32")
-    on_cpu = options.get("device_map") in (None, "cpu")
+    on_cpu = device_map in (None, "cpu")
     if on_cpu and dtype in (torch.bfloat16, torch.float16) and not torch.cuda.is_available():
         return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     return dtype

