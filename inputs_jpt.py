@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-
 FIRST_MARKER = "The first time: '"
 SEPARATOR = "' The second time: '"
 OUTSIDE_DEFINITION = "A token that is not part of any named entity"

@@ -303,10 +303,12 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         model.config.name_or_path = str(pretrained_model_name_or_path)
         lora = {name: weights.pop(name) for name in list(weights) if ".lora_" in name}
         model._load_exactly(weights, model.head, "head.")
-        # Packed weights cannot take anything in, and those offloaded are read anew at each use.
-        mergeable = not getattr(module.config, "_is_quantized", False) and not any(
-            weight.is_meta for weight in module.parameters()
-        )
+        if any(weight.is_meta for weight in module.parameters()):
+            raise ValueError(
+                "`device_map` offloads a part of the backbone, where adapters have no effect; convert the checkpoint to "
+                "the self-contained form, which can be offloaded"
+            )
+        mergeable = not getattr(module.config, "_is_quantized", False)
         if is_trainable or (lora and not mergeable):
             model.add_lora()
             model._load_exactly(lora, model.model, "model.", only=".lora_")

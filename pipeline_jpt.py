@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
 from numbers import Real
 from typing import Any
 
@@ -37,18 +36,17 @@ from .schema_jpt import Schema, resolve_schema
 from .spans_jpt import decode_nested_spans, decode_spans
 from .words_jpt import trim_blanks
 
-
 DEFAULT_BATCH_SIZE = 16
-TOKENS_PER_FORWARD = 4096  # of doubled texts, padding included
+TOKENS_PER_FORWARD = 4096  # with both copies and padding
 BATCHES_AHEAD = 8
 CHARACTERS_AHEAD = 2**20
-PROMPT_CACHE_BYTES = 256 * 2**20
-SMALLEST_WINDOW = 32  # tokens; with less of a text in view, scores mean little
+PROMPT_BYTES = 256 * 2**20
+SMALLEST_WINDOW = 32  # tokens; a window narrower than this would say little
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A prompt, the types it was made from, and what space it leaves: windows of `window` tokens, `overlap` shared."""
+    """A prompt, the types it was made from, and the windows it leaves room for, in tokens of one copy."""
 
     names: tuple[str, ...]
     descriptions: tuple[str, ...]
@@ -59,7 +57,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _ReadPrompt:
-    """A prompt that the model has read (an `EncodedPrompt`), with its types' embedded definitions `(1 + types, d)`."""
+    """A prompt as the model has read it (an `EncodedPrompt`), and its embedded definitions `(1 + types, size)`."""
 
     encoded: Any
     definitions: torch.Tensor | None
@@ -72,19 +70,16 @@ class _ReadPrompt:
 
 @dataclass
 class _Document:
-    """One text on its way through. `probabilities (tokens, scores)` is filled in window by window."""
+    """A text on its way through. `probabilities (tokens, scores)` is filled in window by window."""
 
     text: str
     schema: Schema
-    words: list[tuple[int, int, int]] | None  # start, end, number of each given word that is not blank
+    words: list[tuple[int, int, int]] | None  # start, end and number of each given word that is not blank
     plan: _Plan | None = None
     input_ids: np.ndarray | None = None
     offsets: np.ndarray | None = None
     windows: Sequence[Window] = ()
     probabilities: np.ndarray | None = None
-
-
-_Chunk = tuple[_Document, Window, _ReadPrompt]
 
 
 class JPTPipeline(Pipeline):
@@ -98,15 +93,18 @@ class JPTPipeline(Pipeline):
     >>> ner("Paris released a new album.", entity_types={"artist": "A musician, singer or band, by name."})
     ```
 
-    One pipeline may be used from several threads.
+    Threads may share a pipeline.
 
     Args:
         definition_encoder (*optional*):
-            An object with `name` and `encode(texts)`, to use in place of the encoder that the model's configuration
-            names (see `definitions_jpt`): a copy of it elsewhere, or an endpoint that serves it.
+            An object with `name` and `encode(texts)` (see `definitions_jpt`), in place of the one that is built from
+            what the model's configuration says: the same encoder from another place.
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
         kwargs: As for every [`Pipeline`] (`model`, `tokenizer`, `device`, `batch_size`), and defaults for the options
-            of [`~JPTPipeline.__call__`].
+            of calls.
+
+    Raises:
+        ValueError: If the tokenizer is missing or not a fast one, or an option is not as described.
     """
 
     _load_tokenizer = True
@@ -116,103 +114,125 @@ class JPTPipeline(Pipeline):
     _load_feature_extractor = False
 
     def __init__(self, *args, definition_encoder=None, show_progress: bool = False, **kwargs):
-        self.definition_encoder = definition_encoder
-        self.show_progress = show_progress
+        self._definition_encoder = definition_encoder
+        self._show_progress = show_progress
+        # Guards the prompts, and the tokenizer: it keeps the settings of one call, such as that for special tokens.
+        self._lock = threading.RLock()
         self._read_prompts: OrderedDict[tuple, _ReadPrompt] = OrderedDict()
         self._plan = lru_cache(maxsize=256)(self._make_plan)
-        # Guards the cache of prompts, and the tokenizer, which keeps the settings of a call while it runs.
-        self._lock = threading.RLock()
         super().__init__(*args, **kwargs)
         if self.tokenizer is None or not self.tokenizer.is_fast:
-            raise ValueError("`tokenizer` must be given and be a fast one, for the offsets of its tokens")
+            raise ValueError("`tokenizer` must be a fast tokenizer: the pipeline needs the characters of each token")
         self.model.eval()
 
     def __call__(
-        self, inputs, *, batch_size: int | None = None, show_progress: bool | None = None, num_workers=None, **options
+        self,
+        inputs,
+        *,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
+        num_workers: int | None = None,
+        **options,
     ):
         """
         Args:
             inputs (`str`, `dict`, `list`, or any other iterable of items):
-                An item is a text, or a dict of `text` and, optionally, its own `entity_types`. With
-                `is_split_into_words`, texts are lists of words.
+                An item is a text, or a dict with `text` and, optionally, `entity_types` of its own. With
+                `is_split_into_words`, each text is a list of words.
             entity_types (*optional*):
-                What to look for: a dict of name to definition, a list of names or of dicts, a schema file, the name
-                of a preset ... (see `schema_jpt.resolve_schema`). Defaults to those in the model's configuration.
+                What to look for: name to definition, a list, a schema file, the name of a preset, or whatever else
+                `schema_jpt.resolve_schema` takes. Defaults to the types in the model's configuration.
             threshold (`float`, *optional*):
-                Drop entities that score below, unless their type has a threshold of its own. Defaults to none; with
-                `nested`, to 0.5.
+                Drops entities that score below. The threshold of a type, if it has one, goes first. Defaults to none;
+                with `nested`, to 0.5.
             nested (`bool`, *optional*, defaults to `False`):
-                Decide for each type on its own (sigmoid head), so that entities of different types may overlap.
+                Decides on each type alone (sigmoid head), so that entities of different types may overlap.
             top_k (`int`, *optional*, defaults to 0):
-                Add `alternatives` to each entity: this many other types with their scores.
-            decoder (`str`, *optional*, defaults to `"word"`): `"word"`, or `"token"` for the paper's rule (Eq. 5).
+                Adds `alternatives` to each entity: that many other types with their scores, best first.
+            decoder (`str`, *optional*, defaults to `"word"`): `"word"`, or `"token"` for the rule of the paper (Eq. 5).
             is_split_into_words (`bool`, *optional*, defaults to `False`):
-                Texts are lists of words, and entities consist of whole words. `start` and `end` count on the words
-                joined by `delimiter`; `first_word` and `last_word` number the words from 0.
-            delimiter (`str`, *optional*, defaults to `" "`): See `is_split_into_words`.
-            batch_size (`int`, *optional*, defaults to 16):
-                Most texts, or windows of long ones, in one forward pass.
-            show_progress (`bool`, *optional*, defaults to `False`): Show a progress bar over texts.
+                Whether texts are lists of words. Entities are then whole words, and have `first_word` and `last_word`,
+                counted from 0; `start` and `end` are those in the joined text.
+            delimiter (`str`, *optional*, defaults to `" "`): What joins given words.
+            batch_size (`int`, *optional*, defaults to 16): Most texts, or windows of long ones, in one forward pass.
+            show_progress (`bool`, *optional*, defaults to `False`): Whether to show a progress bar, by texts.
+            num_workers (`int`, *optional*): Ignored.
             aggregation_strategy (`str`, *optional*):
-                As in the pipeline of transformers; entities always come whole, so only `"none"` is refused.
-            num_workers: Ignored.
+                Taken for compatibility. Entities always come whole, so every strategy but `"none"` will do.
 
         Returns:
-            For one item a list of dicts with `entity_group`, `score`, `word`, `start` and `end`, in the order of the
-            text; for a list or tuple a list of such lists; for any other iterable a generator of them, which reads
-            a bounded number of items ahead.
+            For one item, a list of dicts with `entity_group`, `score`, `word`, `start`, `end`, in the order of the
+            text. For a list or tuple, a list of such lists. For any other iterable, a generator of such lists, which
+            reads ahead by 8 batches at most.
 
         Raises:
-            ValueError: If an item, type or option is not as described; the message names it.
+            ValueError: If an item, the types or an option are not as described; the message names what is wrong.
         """
-        preprocess_params, forward_params, postprocess_params = (
-            {**defaults, **given}
-            for defaults, given in zip(
-                (self._preprocess_params, self._forward_params, self._postprocess_params),
-                self._sanitize_parameters(**options),
-                strict=True,
-            )
-        )
         if batch_size is None:
-            batch_size = self._batch_size or DEFAULT_BATCH_SIZE
+            batch_size = DEFAULT_BATCH_SIZE if self._batch_size is None else self._batch_size
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a whole number of at least 1, got {batch_size!r}")
-        if preprocess_params.get("nested") and postprocess_params.get("decoder") == "token":
-            raise ValueError('`decoder="token"` does not go with `nested`, which reads words')
-        params = preprocess_params, forward_params, postprocess_params
+            raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
+        defaults = self._preprocess_params, self._forward_params, self._postprocess_params
+        given = self._sanitize_parameters(**options)
+        preprocess_params, forward_params, postprocess_params = (
+            {**default, **new} for default, new in zip(defaults, given, strict=True)
+        )
+        if postprocess_params.get("nested") and postprocess_params.get("decoder") == "token":
+            raise ValueError('`decoder="token"` reads flat entities: it cannot be combined with `nested=True`')
+        if "schema" not in preprocess_params and self.model.config.entity_types:
+            preprocess_params["schema"] = self._resolve(self.model.config.entity_types)
 
-        words = preprocess_params.get("is_split_into_words", False)
-        if isinstance(inputs, (str, Mapping)) or (words and _is_words(inputs)):
-            return self.run_single(inputs, *params)
-        if isinstance(inputs, Dataset) and not isinstance(inputs, Iterable):
-            items: Iterable = (inputs[i] for i in range(len(inputs)))
-        elif isinstance(inputs, Iterable) and not isinstance(inputs, (bytes, bytearray)):
-            items = inputs
-        else:
-            raise ValueError(
-                f"`inputs` must be a text, a dict with `text`, or many of these, got {type(inputs).__name__}"
-            )
-        show_progress = self.show_progress if show_progress is None else show_progress
-        total = len(inputs) if isinstance(inputs, Sized) else None
-        progress = tqdm(total=total, unit=" texts", disable=not show_progress)
-        results = self.get_iterator(items, num_workers, batch_size, *params, progress=progress)
+        single = isinstance(inputs, (str, Mapping))
+        single = single or (preprocess_params.get("is_split_into_words", False) and _is_words(inputs))
+        if not single and (isinstance(inputs, (bytes, bytearray)) or not isinstance(inputs, (Iterable, Dataset))):
+            raise ValueError(f"`inputs` must be a text, a dict with a text, or many, got {type(inputs).__name__}")
+        results = self.get_iterator(
+            [inputs] if single else inputs,
+            num_workers,
+            batch_size,
+            preprocess_params,
+            forward_params,
+            postprocess_params,
+            show_progress=self._show_progress if show_progress is None else show_progress,
+        )
+        if single:
+            return next(results)
         return list(results) if isinstance(inputs, (list, tuple)) else results
 
-    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
-        batch_size = self._batch_size or DEFAULT_BATCH_SIZE
-        params = preprocess_params, forward_params, postprocess_params
-        return next(self.get_iterator([inputs], None, batch_size, *params))
-
-    def get_iterator(
-        self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params, progress=None
-    ):
-        """The stream behind every call: a bounded number of items is read, batched by length, and given back."""
-        pass
-
     def clear_cache(self) -> None:
-        """Forgets all prompts: needed when weights, adapters or device of the model have changed."""
+        """Forgets the prompts that were read. Call it whenever the model's weights or adapters have changed."""
         with self._lock:
             self._read_prompts.clear()
+
+    def get_iterator(
+        self,
+        inputs,
+        num_workers,
+        batch_size,
+        preprocess_params,
+        forward_params,
+        postprocess_params,
+        show_progress=False,
+    ) -> Iterator[list[dict]]:
+        """The way of all texts: some are read ahead, put in batches by length, and given back in their order."""
+        total = len(inputs) if isinstance(inputs, Sized) else None
+        items = inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
+        documents = (self.preprocess(item, position=i, **preprocess_params) for i, item in enumerate(items))
+        with tqdm(total=total, unit="text", disable=not show_progress) as progress:
+            for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD):
+                self._tokenize(ahead)
+                unread = {id(document): len(document.windows) for document in ahead}
+                progress.update(sum(not windows for windows in unread.values()))
+                for batch in self._batches(ahead, batch_size):
+                    scores = self.forward(batch, **forward_params).numpy()
+                    for (document, window, _), rows in zip(batch, scores, strict=True):
+                        _fill(document, window, rows, forward_params.get("nested", False))
+                        unread[id(document)] -= 1
+                        progress.update(not unread[id(document)])
+                for document in ahead:
+                    yield self.postprocess(document, **postprocess_params)
+
+    # Options and items
 
     def _sanitize_parameters(
         self,
@@ -225,6 +245,274 @@ class JPTPipeline(Pipeline):
         decoder: str | None = None,
         aggregation_strategy: str | None = None,
     ) -> tuple[dict, dict, dict]:
+        if delimiter is not None and not isinstance(delimiter, str):
+            raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
         if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
             raise ValueError(f"`threshold` must be a number from 0 to 1, got {threshold!r}")
-        pass
+        if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
+            raise ValueError(f"`top_k` must be a whole number from 0, got {top_k!r}")
+        if decoder not in (None, "word", "token"):
+            raise ValueError(f'`decoder` must be "word" or "token", got {decoder!r}')
+        if aggregation_strategy not in (None, "simple", "first", "average", "max"):
+            raise ValueError(
+                f"`aggregation_strategy` {aggregation_strategy!r} is not available: entities always come whole. "
+                'Leave it away, or give "simple"'
+            )
+        schema = None if entity_types is None else self._resolve(entity_types)
+        return tuple(
+            {name: value for name, value in params.items() if value is not None}
+            for params in (
+                {"schema": schema, "is_split_into_words": is_split_into_words, "delimiter": delimiter},
+                {"nested": nested},
+                {"nested": nested, "threshold": threshold, "top_k": top_k, "decoder": decoder},
+            )
+        )
+
+    def _resolve(self, entity_types) -> Schema:
+        return resolve_schema(entity_types, repository=self.model.config.name_or_path or None)
+
+    def preprocess(
+        self,
+        inputs,
+        schema: Schema | None = None,
+        is_split_into_words: bool = False,
+        delimiter: str = " ",
+        position: int = 0,
+    ) -> _Document:
+        """Checks one item. Texts are tokenized many at once, later."""
+        text = inputs
+        if isinstance(inputs, Mapping):
+            unknown = sorted(str(key) for key in inputs if key not in ("text", "entity_types"))
+            if unknown or "text" not in inputs:
+                problem = f"unknown key {unknown[0]!r}" if unknown else "no key 'text'"
+                raise ValueError(f"`inputs[{position}]`: {problem}; a dict has `text` and, optionally, `entity_types`")
+            text = inputs["text"]
+            if inputs.get("entity_types") is not None:
+                try:
+                    schema = self._resolve(inputs["entity_types"])
+                except ValueError as error:
+                    raise ValueError(f"`inputs[{position}]`: {error}") from error
+        if schema is None:
+            raise ValueError(
+                "`entity_types` must be given: in the call, when the pipeline is made, with each text, or as "
+                "`entity_types` in the model's config.json, which has none"
+            )
+        words = None
+        if is_split_into_words:
+            if not _is_words(text):
+                raise ValueError(f"`inputs[{position}]` must be a list of words, got {_shown(text)}")
+            words, text = _join_words(text, delimiter)
+        elif not isinstance(text, str):
+            raise ValueError(f"`inputs[{position}]` must be a text, got {_shown(text)}")
+        return _Document(text, schema, words)
+
+    # Tokens, prompts and batches
+
+    def _tokenize(self, documents: list[_Document]) -> None:
+        documents = [document for document in documents if document.text.strip()]
+        with self._lock:
+            encoded = encode_texts(self.tokenizer, [document.text for document in documents])
+            for document, tokens in zip(documents, encoded, strict=True):
+                plan = self._plan(tuple(document.schema.names), tuple(document.schema.descriptions))
+                document.plan, document.input_ids, document.offsets = plan, tokens.input_ids, tokens.offsets
+                document.windows = split_windows(document.text, tokens.offsets, plan.window, plan.overlap)
+
+    def _make_plan(self, names: tuple[str, ...], descriptions: tuple[str, ...]) -> _Plan:
+        """
+        Raises:
+            ValueError: If the prompt leaves no room for a window of `SMALLEST_WINDOW` tokens.
+        """
+        config = self.model.config
+        prompt = build_prompt(self.tokenizer, names, descriptions, config.prompt_template)
+        copies, separator = (1, 0) if config.single_pass else (2, len(config.separator_ids))
+        limit = min(config.max_length, self.model.model.config.max_position_embeddings)
+        taken = len(prompt.input_ids) + separator
+        window = min(config.window_length, (limit - taken) // copies)
+        smallest = min(config.window_length, SMALLEST_WINDOW)
+        if window < smallest:
+            lengths = [len(tokens.input_ids) for tokens in encode_texts(self.tokenizer, descriptions)]
+            longest = sorted(zip(lengths, names, strict=True), reverse=True)[:5]
+            raise ValueError(
+                f"`entity_types`: the definitions are too long. The prompt of {len(names)} types takes "
+                f"{len(prompt.input_ids)} tokens and {copies} x {smallest} tokens of text {copies * smallest + separator}, "
+                f"{taken + copies * smallest - limit} over the limit of {limit}. Shorten definitions or look for fewer "
+                "types at once. The longest: " + ", ".join(f"{name!r} ({length} tokens)" for length, name in longest)
+            )
+        return _Plan(names, descriptions, prompt, window, config.window_overlap * window // config.window_length)
+
+    def _read_prompt(self, plan: _Plan) -> _ReadPrompt:
+        """The prompt from memory, or else read now; the ones unused for longest make room."""
+        key = plan.names, plan.descriptions, self.model.model.config._attn_implementation
+        with self._lock:
+            if key not in self._read_prompts:
+                positions = torch.tensor(plan.prompt.type_positions)
+                encoded = self.model.encode_prompts([torch.tensor(plan.prompt.input_ids)], [positions])
+                self._read_prompts[key] = _ReadPrompt(encoded[0], self._embed_definitions(plan))
+                while len(self._read_prompts) > 1 and _memory(self._read_prompts.values()) > PROMPT_BYTES:
+                    self._read_prompts.popitem(last=False)
+            self._read_prompts.move_to_end(key)
+            return self._read_prompts[key]
+
+    def _embed_definitions(self, plan: _Plan) -> torch.Tensor | None:
+        config = self.model.config
+        if config.type_embedding == "prompt":
+            return None
+        if self._definition_encoder is None:
+            self._definition_encoder = build_definition_encoder(
+                config.definition_encoder,
+                backbone=self.model.model,
+                tokenizer=self.tokenizer,
+                device=str(self.device),
+            )
+        encoder = self._definition_encoder
+        pairs = zip(plan.names, plan.descriptions, strict=True)
+        vectors = np.asarray(encoder.encode([OUTSIDE_DEFINITION, *(definition_text(*pair) for pair in pairs)]))
+        check_definition_encoder(
+            encoder.name, config.definition_encoder, vectors.shape[1], config.definition_encoder_size
+        )
+        return torch.tensor(vectors, dtype=torch.float32, device=self.model.device)
+
+    def _batches(
+        self, documents: list[_Document], batch_size: int
+    ) -> Iterator[list[tuple[_Document, Window, _ReadPrompt]]]:
+        """All windows, those of one prompt together and in order of length, in batches of bounded size."""
+        order = {id(document.plan): i for i, document in enumerate(documents)}
+        windows = [(document, window) for document in documents for window in document.windows]
+        windows.sort(key=lambda each: (order[id(each[0].plan)], each[1].end - each[1].start))
+        copies, separator = (1, 0) if self.model.config.single_pass else (2, len(self.model.config.separator_ids))
+        batch: list[tuple[_Document, Window, _ReadPrompt]] = []
+        prompts: dict[int, _ReadPrompt] = {}
+        longest = 0
+        for document, window in windows:
+            read = self._read_prompt(document.plan)
+            size = copies * (window.end - window.start) + separator
+            if not read.encoded.states:
+                size += len(read.encoded.input_ids)
+            if batch and (
+                len(batch) == batch_size
+                or (len(batch) + 1) * max(longest, size) > TOKENS_PER_FORWARD
+                or _memory({**prompts, id(read): read}.values()) > PROMPT_BYTES
+            ):
+                yield batch
+                batch, prompts, longest = [], {}, 0
+            batch.append((document, window, read))
+            prompts[id(read)] = read
+            longest = max(longest, size)
+        if batch:
+            yield batch
+
+    # The model and what it says
+
+    def _forward(
+        self, model_inputs: list[tuple[_Document, Window, _ReadPrompt]], nested: bool = False
+    ) -> torch.Tensor:
+        """Probabilities `(windows, tokens, 1 + types)`, or `(windows, tokens, types)` of the sigmoid head if `nested`."""
+        texts = [torch.from_numpy(document.input_ids[w.start : w.end]) for document, w, _ in model_inputs]
+        prompts = {id(read): read for _, _, read in model_inputs}
+        number = {key: i for i, key in enumerate(prompts)}
+        definitions = [read.definitions for read in prompts.values() if read.definitions is not None]
+        output = self.model(
+            input_ids=pad_sequence(texts, batch_first=True),
+            attention_mask=pad_sequence([torch.ones_like(text) for text in texts], batch_first=True),
+            prompt_index=torch.tensor([number[id(read)] for _, _, read in model_inputs]),
+            encoded_prompts=[read.encoded for read in prompts.values()],
+            definition_embeddings=pad_sequence(definitions, batch_first=True) if definitions else None,
+        )
+        return output.sigmoid_logits.float().sigmoid() if nested else output.probabilities()
+
+    def postprocess(
+        self,
+        model_outputs: _Document,
+        nested: bool = False,
+        threshold: float | None = None,
+        top_k: int = 0,
+        decoder: str = "word",
+    ) -> list[dict[str, Any]]:
+        """Entities of a text whose probabilities are complete."""
+        document = model_outputs
+        if document.probabilities is None:
+            return []
+        types = document.schema.entity_types
+        options: dict[str, Any] = {
+            "thresholds": [threshold if each.threshold is None else each.threshold for each in types],
+            "top_k": top_k,
+            "words": None if document.words is None else [(start, end) for start, end, _ in document.words],
+        }
+        if nested:
+            spans = decode_nested_spans(document.text, document.offsets, document.probabilities, **options)
+        else:
+            options |= {"switch_cost": self.model.config.switch_cost, "outside_bias": self.model.config.outside_bias}
+            spans = decode_spans(document.text, document.offsets, document.probabilities, rule=decoder, **options)
+        first = {start: number for start, _, number in document.words or ()}
+        last = {end: number for _, end, number in document.words or ()}
+        entities = []
+        for span in spans:
+            entity: dict[str, Any] = {
+                "entity_group": types[span.type_index].name,
+                "score": span.score,
+                "word": document.text[span.start : span.end],
+                "start": span.start,
+                "end": span.end,
+            }
+            if document.words is not None:
+                entity |= {"first_word": first[span.start], "last_word": last[span.end]}
+            if top_k:
+                entity["alternatives"] = [
+                    {"entity_group": types[index].name, "score": score} for index, score in span.alternatives
+                ]
+            entities.append(entity)
+        return entities
+
+
+def _is_words(value) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
+
+
+def _shown(value) -> str:
+    return type(value).__name__ if value is None or isinstance(value, (Mapping, Sequence)) else f"{value!r:.80}"
+
+
+def _join_words(words: Sequence[str], delimiter: str) -> tuple[list[tuple[int, int, int]], str]:
+    """The text, and the place in it and the number of each word, without blanks at its edges."""
+    text = delimiter.join(words)
+    places, start = [], 0
+    for number, word in enumerate(words):
+        left, right = trim_blanks(text, start, start + len(word))
+        if left < right:
+            places.append((left, right, number))
+        start += len(word) + len(delimiter)
+    return places, text
+
+
+def _read_ahead(documents: Iterable[_Document], most: int) -> Iterator[list[_Document]]:
+    """Lists of `most` documents, or of fewer if they are long."""
+    ahead: list[_Document] = []
+    characters = 0
+    for document in documents:
+        ahead.append(document)
+        characters += len(document.text)
+        if len(ahead) == most or characters > CHARACTERS_AHEAD:
+            yield ahead
+            ahead, characters = [], 0
+    if ahead:
+        yield ahead
+
+
+def _fill(document: _Document, window: Window, rows: np.ndarray, nested: bool) -> None:
+    """Takes over the scores of the tokens that are kept from a window."""
+    columns = len(document.schema) + (not nested)
+    if document.probabilities is None:
+        document.probabilities = np.full((len(document.input_ids), columns), np.nan, dtype=np.float32)
+    kept = rows[window.keep_start - window.start : window.keep_end - window.start, :columns]
+    document.probabilities[window.keep_start : window.keep_end] = kept
+
+
+def _memory(prompts: Iterable[_ReadPrompt]) -> int:
+    return sum(prompt.memory for prompt in prompts)
+
+
+# Makes `pipeline("jpt-ner", model=object)` work from here on, and `save_pretrained` take this file along.
+JPTPipeline._registered_impl = {"jpt-ner": {"impl": JPTPipeline, "pt": (AutoModelForTokenClassification,)}}
+PIPELINE_REGISTRY.supported_tasks.update(JPTPipeline._registered_impl)
+
+__all__ = ["JPTPipeline"]

@@ -13,7 +13,7 @@ CHATML = (
 )
 SENTENCES = [
     "The first time: 'Paris released a new album.' The second time: 'Angela Merkel visited Paris in May.'",
-    "Entity type definitions: - \"artist\": \"A musician, singer or band\" - \"city\": \"A named city or town\"",
+    'Entity type definitions: - "artist": "A musician, singer or band" - "city": "A named city or town"',
     "You are an information-extraction assistant. Find the entities of the given types.",
 ]
 SIZES = {
@@ -61,10 +61,10 @@ def tiny_tokenizer(chat_template: str | None = CHATML) -> PreTrainedTokenizerFas
 
 
 def tiny_config(family: str = "llama", **values):
-    return AutoConfig.for_model(family, **{**SIZES, **FAMILIES[family], **values})
+    return AutoConfig.for_model(family, **{**SIZES, **FAMILIES.get(family, {}), **values})
 
 
-def tiny_backbone(family: str = "llama", attention: str = "sdpa", **values):
+def tiny_backbone(family: str = "llama", attention: str = "eager", **values):
     """A random backbone, large enough in its weights for attention to matter."""
     torch.manual_seed(0)
     model = AutoModel.from_config(tiny_config(family, **values), attn_implementation=attention)

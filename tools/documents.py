@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, TextIO
 
 from ..schema_jpt import Schema, resolve_schema
 from ..words_jpt import split_words
+from .readers import is_list_of_strings
 
 INPUT_SUFFIXES = {
     ".txt": "text",
@@ -60,6 +61,12 @@ class Document:
     entity_types: Schema | None = None
     columns: list[list[str]] | None = None
 
+    @property
+    def item(self) -> dict[str, Any]:
+        """What the pipeline takes."""
+        item = {"text": self.text if self.words is None else self.words}
+        return item if self.entity_types is None else {**item, "entity_types": self.entity_types}
+
 
 # ---- reading --------------------------------------------------------------------------------------------------------
 
@@ -82,7 +89,7 @@ def read_documents(
             `"conll"` (a word a line, in the first column; blank lines between sentences). Defaults to that of the
             suffix; standard input to `"text"`.
         text_column (`str`, *optional*, defaults to `"text"`):
-            Key or column of the text. In JSON lines the value may also be a list of words.
+            Key or column of the text. In JSON lines the values may also be lists of words.
         repository (`str` or `Path`, *optional*): Where presets that rows name are searched, as in [`resolve_schema`].
         on_bad_row (`Callable`, *optional*):
             Receives a message for each row that cannot be used, which is then left out. Without it the first such row
@@ -106,11 +113,16 @@ def _read(stream, name, format, text_column, repository, on_bad_row) -> Iterator
     def types_of(value: str) -> Schema:
         return resolve_schema(json.loads(value), repository)
 
+    split: bool | None = None
     with stream:
         for line, row, reason in _rows(stream, format, text_column):
             if reason is None:
                 try:
-                    yield _document(line, row, format, text_column, types_of)
+                    document = _document(line, row, format, text_column, types_of)
+                    split = document.words is not None if split is None else split
+                    if split != (document.words is not None):
+                        raise ValueError(f"{text_column!r} should be a {'list' if split else 'text'} as in other rows")
+                    yield document
                     continue
                 except ValueError as error:
                     reason = str(error)
@@ -129,7 +141,7 @@ def _document(line: int, row: dict, format: str, text_column: str, types_of: Cal
     entity_types = None if own is None else types_of(json.dumps(own))
     if isinstance(value, str):
         return Document(line, row, value, None, entity_types)
-    if not (isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value)):
+    if not is_list_of_strings(value):
         raise ValueError(f"{text_column!r} should be a text or a list of words, got {value!r:.80}")
     text = " ".join(value)
     return Document(line, {**row, "text": text}, text, value, entity_types, columns)

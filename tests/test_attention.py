@@ -1,0 +1,156 @@
+"""Packed attention against the plain thing: every prompt and text as a sequence of its own."""
+
+import pytest
+import torch
+from jpt_ner.attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
+from tiny import FAMILIES, tiny_backbone
+
+PROMPTS = [13, 5]
+TEXTS = [(0, 9), (1, 4), (0, 1), (1, 17), (0, 12)]  # prompt and length
+
+
+def make_ids(length: int, seed: int) -> torch.Tensor:
+    return torch.randint(3, 320, (length,), generator=torch.Generator().manual_seed(seed))
+
+
+PROMPT_IDS = [make_ids(length, 10 + i) for i, length in enumerate(PROMPTS)]
+TEXT_IDS = [make_ids(length, 20 + i) for i, (_, length) in enumerate(TEXTS)]
+
+
+def read_separately(model, attention: str) -> list[torch.Tensor]:
+    """Hidden states of every prompt and every text, read as sequences without neighbours."""
+    model.set_attn_implementation(attention)
+    rows = [model(ids[None], use_cache=False).last_hidden_state[0] for ids in PROMPT_IDS]
+    for (prompt, length), ids in zip(TEXTS, TEXT_IDS, strict=True):
+        row = torch.cat([PROMPT_IDS[prompt], ids])
+        rows.append(model(row[None], use_cache=False).last_hidden_state[0, -length:])
+    return rows
+
+
+def read_packed(model, prompt_states=None) -> list[torch.Tensor]:
+    """The same from one row, with the prompts in it or read before."""
+    model.set_attn_implementation(PACKED_ATTENTION)
+    segments, pieces, positions, start = [], [], [], 0
+    if prompt_states is None:
+        for ids in PROMPT_IDS:
+            segments.append(Segment(start, start := start + len(ids)))
+            pieces.append(ids)
+            positions.append(torch.arange(len(ids)))
+    for (prompt, length), ids in zip(TEXTS, TEXT_IDS, strict=True):
+        segments.append(Segment(start, start := start + length, prompt))
+        pieces.append(ids)
+        positions.append(torch.arange(length) + PROMPTS[prompt])
+    states = model(
+        torch.cat(pieces)[None],
+        position_ids=torch.cat(positions)[None],
+        use_cache=False,
+        packed_layout=PackedLayout(segments, prompt_states or []),
+    ).last_hidden_state[0]
+    return [states[segment.start : segment.end] for segment in segments]
+
+
+@torch.no_grad()
+def read_prompts(model) -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
+    model.set_attn_implementation(PACKED_ATTENTION)
+    read = []
+    for ids in PROMPT_IDS:
+        layout = PackedLayout([Segment(0, len(ids))], keep_states=True)
+        model(ids[None], use_cache=False, packed_layout=layout)
+        read.append([layout.states[layer] for layer in sorted(layout.states)])
+    return read
+
+
+def assert_close(found, expected, tolerance):
+    for i, (one, other) in enumerate(zip(found, expected, strict=True)):
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance, msg=lambda text, i=i: f"{i}: {text}")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_packed_row_equals_separate_sequences(family):
+    model = tiny_backbone(family)
+    for attention in ("eager",) if family == "gemma2" else ("eager", "sdpa"):  # sdpa knows no softcap
+        expected = read_separately(model, attention)
+        assert_close(read_packed(model), expected, 1e-5)
+        assert_close(read_packed(model, read_prompts(model)), expected[len(PROMPTS) :], 1e-5)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3_text"])
+@torch.no_grad()
+def test_window_and_softcap_are_in_force(family):
+    """The sizes of these tests reach beyond the window and into the softcap: without them, numbers would differ."""
+    narrow, wide = tiny_backbone(family), tiny_backbone(family, sliding_window=500)
+    assert (read_packed(narrow)[-1] - read_packed(wide)[-1]).abs().max() > 1e-2
+    if family == "gemma2":
+        uncapped = tiny_backbone(family, attn_logit_softcapping=1e4)
+        assert (read_packed(narrow)[-1] - read_packed(uncapped)[-1]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+@torch.no_grad()
+def test_grouped_heads(heads):
+    model = tiny_backbone("llama", num_key_value_heads=heads)
+    assert_close(read_packed(model), read_separately(model, "eager"), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_half_precision_is_as_good_as_the_plain_backend(dtype):
+    model = tiny_backbone()
+    exact = torch.cat(read_separately(model, "eager"))
+    model.to(dtype)
+    plain = torch.cat(read_separately(model, "eager")).float()
+    packed = torch.cat(read_packed(model)).float()
+    assert (packed - exact).abs().mean() < 1.5 * (plain - exact).abs().mean()
+
+
+def loss(states: list[torch.Tensor]) -> torch.Tensor:
+    """Depends on every value, and on some more than on others."""
+    flat = torch.cat([piece.flatten() for piece in states])
+    return (flat * torch.sin(torch.arange(len(flat)))).sum()
+
+
+def gradients(model, value: torch.Tensor) -> dict[str, torch.Tensor]:
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(value, parameters), strict=True))
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2"])
+def test_gradients_equal_separate_sequences(family):
+    """Of all parameters, so also through the prompt, which the row holds once and separate sequences five times."""
+    model = tiny_backbone(family)
+    texts = slice(len(PROMPTS), None)
+    expected = gradients(model, loss(read_separately(model, "eager")[texts]))
+    found = gradients(model, loss(read_packed(model)[texts]))
+    for name, gradient in expected.items():
+        scale = gradient.abs().max()
+        torch.testing.assert_close(found[name], gradient, atol=1e-4 * float(scale), rtol=1e-3, msg=name)
+
+    # Without the way through the prompt they would be others.
+    cut = gradients(model, loss(read_packed(model, read_prompts(model))))
+    key = "layers.0.self_attn.k_proj.weight"
+    assert (cut[key] - expected[key]).abs().max() > 1e-2 * expected[key].abs().max()
+
+
+def test_dropout_only_in_training():
+    model = tiny_backbone(attention_dropout=0.5)
+    with torch.no_grad():
+        assert_close(read_packed(model), read_packed(model), 0)
+        model.train()
+        torch.manual_seed(0)
+        first, second = read_packed(model), read_packed(model)
+    assert (first[-1] - second[-1]).abs().max() > 1e-3
+    with_gradient = read_packed(model)
+    assert (with_gradient[-1] - read_packed(model)[-1]).abs().max() > 1e-3
+
+
+def test_refuses_attention_sinks():
+    model = tiny_backbone("gpt_oss", attention="eager")
+    with pytest.raises(ValueError, match='attn_implementation="sdpa"'):
+        read_packed(model)
+
+
+def test_refuses_a_call_without_layout():
+    model = tiny_backbone(attention=PACKED_ATTENTION)
+    with pytest.raises(ValueError, match=PACKED_ATTENTION):
+        model(PROMPT_IDS[0][None])

@@ -1,0 +1,363 @@
+"""The command line `jpt-ner`: arguments in, calls of the library out. Holds no logic of its own.
+
+What is heavy to import is imported by the commands that need it, so that `--help` answers at once.
+"""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+HOME = Path(__file__).resolve().parents[1]
+
+
+class _Commands(TyperGroup):
+    """Turns what users can put right (wrong values, missing files or packages) into one line and exit code 2."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe has gone
+        except (ValueError, OSError, ImportError) as error:
+            told = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else error
+            typer.secho(f"error: {told}", fg="red", err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Finds entities of any types, described in words, in any text. Just Pass Twice: zero-shot NER.",
+)
+types_app = typer.Typer(no_args_is_help=True, help="Entity types: presets and schema files.")
+app.add_typer(types_app, name="types")
+
+
+@app.command()
+def tag(
+    text: Annotated[str | None, typer.Argument(help="The text, or `-` for standard input.")] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--types",
+            "-t",
+            metavar="TYPES",
+            help="What to look for: a schema file (.yaml, .json), a preset (see `jpt-ner types list`) or a type as "
+            "`NAME=DEFINITION`. May be repeated. Default: the model's own types.",
+        ),
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Read texts from a file instead: .txt (one document), .jsonl, .csv, .tsv or .conll (words in the "
+            "first column); `-` is standard input. Rows of .jsonl may bring their own `entity_types`.",
+        ),
+    ] = None,
+    input_format: Annotated[
+        Literal["text", "lines", "jsonl", "csv", "tsv", "conll"] | None,
+        typer.Option(help="Format of the input, where its suffix does not say it."),
+    ] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Every line is a text: `--input-format lines`.")] = False,
+    text_column: Annotated[str, typer.Option(help="Key or column of the text in .jsonl, .csv and .tsv.")] = "text",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
+            "entity) or .conll (a word and its BIO tag a line).",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Show scores in highlighted text.")] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Report rows that cannot be read and go on, instead of stopping.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Drop entities that score below.", show_default=False)
+    ] = None,
+    nested: Annotated[bool, typer.Option("--nested", help="Let entities of different types overlap.")] = False,
+    top_k: Annotated[
+        int, typer.Option(min=0, help="Add this many other types with their scores to each entity (JSON only).")
+    ] = 0,
+    decoder: Annotated[
+        Literal["word", "token"], typer.Option(help="How entities are read: over words, or the paper's token rule.")
+    ] = "word",
+    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Model folder or Hub id. Default: the model that comes with this package."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu`, `cuda` or `cuda:1`. Default: the best.")] = None,
+) -> None:
+    """
+    Finds entities in a text or a file.
+
+    Examples:
+
+    - `jpt-ner tag "Paris released a new album." --types music`
+
+    - `jpt-ner tag "A cheap pizza in Soho" -t "price=Explicit amounts and wording such as cheap or pricey."`
+
+    - `jpt-ner tag --input articles.jsonl --types types.yaml --output entities.csv`
+    """
+    if (text is None) == (input is None):
+        raise typer.BadParameter("give either a text or --input FILE")
+    if text is not None and os.path.isfile(text):
+        raise typer.BadParameter(f"{text!r} is a file; read it with --input {text}")
+    if lines:
+        input_format = "lines"
+    source = "-" if text == "-" else input
+    schema = _schema(types, model)
+    if output is not None:
+        from .documents import check_output
+
+        check_output(output)
+        if nested and output.suffix.lower() == ".conll":
+            raise ValueError("--nested: BIO tags cannot hold overlapping entities; write .jsonl or .csv")
+        if top_k and output.suffix.lower() != ".jsonl":
+            raise ValueError("--top-k: alternatives are written to .jsonl only")
+
+    skipped: list[str] = []
+
+    def skip(message: str) -> None:
+        skipped.append(message)
+        typer.secho(f"skipped: {message}", fg="yellow", err=True)
+
+    from .documents import Document, read_documents
+
+    if source is None:
+        documents: Iterator[Document] = iter([Document(1, {"text": text}, text)])
+    else:
+        documents = read_documents(
+            source,
+            format=input_format,
+            text_column=text_column,
+            repository=model,
+            on_bad_row=skip if skip_bad else None,
+        )
+    options: dict[str, Any] = {"nested": nested, "top_k": top_k, "batch_size": batch_size, "decoder": decoder}
+    if threshold is not None:
+        options["threshold"] = threshold
+    if schema is not None:
+        options["entity_types"] = schema
+    results = _tagged(documents, lambda: _load_pipeline(model, device), options)
+    if output is not None:
+        _write(results, output)
+    elif json:
+        _print_json(results)
+    else:
+        _print_highlighted(results, schema, scores, titles=source is not None)
+    if skipped:
+        typer.secho(f"{len(skipped)} row(s) skipped", fg="yellow", err=True)
+
+
+def _schema(values: list[str] | None, model: str | None):
+    """One schema of all `--types`, in their order."""
+    if not values:
+        return None
+    from ..schema_jpt import FILE_SUFFIXES, resolve_schema
+
+    schemas = []
+    for value in values:
+        name, is_definition, definition = value.partition("=")
+        if is_definition and not value.lower().endswith(FILE_SUFFIXES):
+            value = {name: definition}
+        schemas.append(resolve_schema(value, model))
+    if len(schemas) == 1:
+        return schemas[0]
+    return resolve_schema([entity_type for schema in schemas for entity_type in schema.entity_types])
+
+
+def _load_pipeline(model: str | None, device: str | None):
+    if model is None:
+        if not (HOME / "config.json").is_file():
+            raise ValueError(f"no model comes with this installation ({HOME}); name one with --model")
+        model = str(HOME)
+    if not os.path.isdir(model) and (model.count("/") > 1 or model.startswith((".", "/", "~"))):
+        raise ValueError(f"model folder not found: {model}")
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    from ..modeling_jpt import JPTForTokenClassification
+
+    logging.disable_progress_bar()
+    loaded = JPTForTokenClassification.from_pretrained(model)
+    # With its config at hand, the tokenizer has no need for the code in the model's folder.
+    tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    return loaded.as_pipeline(tokenizer, device=device)
+
+
+def _tagged(documents, load_pipeline, options) -> Iterator[tuple[Any, list[dict]]]:
+    """Documents with their entities, as a stream. The model is loaded once the first document was read well."""
+    first = next(documents, None)
+    if first is None:
+        return
+    pending: deque = deque()
+
+    def items() -> Iterator[dict]:
+        pending.append(first)
+        yield first.item
+        for document in documents:
+            pending.append(document)
+            yield document.item
+
+    pipeline = load_pipeline()
+    if "entity_types" not in options and first.entity_types is None and not pipeline.model.config.entity_types:
+        raise ValueError("say what to look for with --types; this model has no types of its own")
+    for entities in pipeline(items(), is_split_into_words=first.words is not None, **options):
+        yield pending.popleft(), entities
+
+
+def _write(results, output: Path) -> None:
+    from tqdm.auto import tqdm
+
+    from .documents import document_writer
+
+    documents = entities_found = 0
+    with document_writer(output) as write:
+        for document, entities in tqdm(results, unit=" texts", disable=None):
+            write(document, entities)
+            documents += 1
+            entities_found += len(entities)
+    typer.echo(f"{output}: {entities_found} entities in {documents} texts", err=True)
+
+
+def _print_json(results) -> None:
+    from .documents import json_line
+
+    for document, entities in results:
+        typer.echo(json_line(document, entities))
+
+
+def _print_highlighted(results, schema, scores: bool, titles: bool) -> None:
+    from rich.console import Console
+
+    from .highlight import Highlighter
+
+    console = Console(highlight=False)
+    highlighter, shown = None, None
+    for document, entities in results:
+        current = document.entity_types or schema
+        if highlighter is None or current is not shown:
+            if highlighter is not None:
+                highlighter.print_legend()
+            colours = {each.name: each.colour for each in current.entity_types} if current else {}
+            highlighter, shown = Highlighter(console, colours, scores), current
+        title = str(document.row.get("id", f"line {document.line}")) if titles else None
+        highlighter.print(document.text, entities, title)
+    if highlighter is not None:
+        highlighter.print_legend()
+
+
+@types_app.command("list")
+def list_types() -> None:
+    """Lists the presets."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..schema_jpt import list_presets
+
+    table = Table("preset", "what it is for", box=None, header_style="bold")
+    for name, description in list_presets().items():
+        table.add_row(name, description)
+    Console().print(table)
+
+
+@types_app.command("show")
+def show_types(name: Annotated[str, typer.Argument(help="A preset or schema file.")]) -> None:
+    """Prints a preset as a schema file, to start one of your own from."""
+    import yaml
+
+    from ..schema_jpt import resolve_schema
+
+    document = resolve_schema(name).to_dict()
+    typer.echo(yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=110), nl=False)
+
+
+@types_app.command("check")
+def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) -> None:
+    """Validates a schema file; says the line of what is wrong."""
+    from ..schema_jpt import load_schema
+
+    schema = load_schema(file)
+    typer.echo(f"{file}: {len(schema)} entity types: {', '.join(schema.names)}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that comes with this package.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Values to use instead of the recipe's: `training.seed=2`."),
+    ] = None,
+) -> None:
+    """Trains a model by a recipe, or goes on with a run that was stopped."""
+    path = Path(recipe)
+    if not path.is_file():
+        path = HOME / "recipes" / f"{recipe}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in path.parent.glob("*.yaml")))
+        raise ValueError(f"recipe not found: {recipe}; give a file or one of: {known}")
+    overrides = dict(_key_value(value) for value in values or [])
+
+    from .training import load_recipe
+    from .training import train as run
+
+    typer.echo(f"the trained model is in {run(load_recipe(path, overrides))}")
+
+
+def _key_value(argument: str) -> tuple[str, Any]:
+    key, separator, value = argument.partition("=")
+    if not (key and separator):
+        raise ValueError(f"expected KEY=VALUE, got {argument!r}")
+    import yaml
+
+    parsed = yaml.safe_load(value)
+    if isinstance(parsed, str):
+        try:
+            return key, float(parsed)  # YAML takes 1e-4 for a text
+        except ValueError:
+            pass
+    return key, parsed
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="Model folder or Hub id.")],
+    output: Annotated[Path, typer.Argument(help="Folder to create.")],
+    dtype: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="Of the weights: the first gives the same scores, the second half the size."),
+    ] = "float32",
+) -> None:
+    """Makes a self-contained model of one that needs its backbone: adapters merged, nothing else to load."""
+    from transformers.utils import logging
+
+    from .convert import convert as run
+
+    logging.disable_progress_bar()
+    before, after = run(checkpoint, output, dtype)
+    typer.echo(f"{checkpoint}: {before / 1e6:.1f} MB\n{output}: {after / 1e6:.1f} MB, {dtype}, self-contained")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
