@@ -117,9 +117,7 @@ class JPTConfig(PreTrainedConfig):
         if self.lora_target_modules is None:
             self.lora_target_modules = ["q_proj", "k_proj", "v_proj", "o_proj"]
         if self.type_embedding not in ("definition", "prompt", "both"):
-            raise ValueError(
-                f'`type_embedding` must be "definition", "prompt" or "both", got {self.type_embedding!r}'
-            )
+            raise ValueError(f'`type_embedding` must be "definition", "prompt" or "both", got {self.type_embedding!r}')
         if not 0 <= self.window_overlap <= self.window_length // 2:
             raise ValueError(
                 f"`window_overlap` must be between 0 and half of `window_length` ({self.window_length}), "

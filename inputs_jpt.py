@@ -7,17 +7,21 @@ weights or scores.
 
 import json
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 FIRST_MARKER = "The first time: '"
 SEPARATOR = "' The second time: '"
 OUTSIDE_DEFINITION = "A token that is not part of any named entity"
 
+_TOKENIZING = threading.Lock()
 _SLOT = "JPT-CONTENT-{}"
+# Some chat templates write today's date, which would change the scores from day to day.
+_SAME_DAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}\n"
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,7 @@ PROMPT_TEMPLATES = {
         ),
     ),
     # The same turns in few tokens, for backbones that learn the task from LoRA rather than from instructions.
-    "compact": PromptTemplate(
-        system="Find the entities of the given types.", list_names=False, acknowledgement=None
-    ),
+    "compact": PromptTemplate(system="Find the entities of the given types.", list_names=False, acknowledgement=None),
 }
 
 
@@ -98,10 +100,15 @@ def _well_formed(text: str) -> str:
     return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
 
 
+def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: str | list[str], plain: bool) -> BatchEncoding:
+    """Without what the tokenizer adds; `plain` text holds no special tokens, whatever it looks like."""
+    # Tokenizers keep that choice as a state of theirs, which another thread must not change before it is used.
+    with _TOKENIZING:
+        return tokenizer(texts, add_special_tokens=False, split_special_tokens=plain, return_offsets_mapping=True)
+
+
 def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    encoding = tokenizer(
-        _well_formed(text), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-    )
+    encoding = _tokenize(tokenizer, _well_formed(text), plain=True)
     return encoding["input_ids"], encoding["offset_mapping"]
 
 
@@ -127,7 +134,7 @@ def build_prompt(
         template (`str`, *optional*, defaults to `"paper"`): A name in `PROMPT_TEMPLATES`.
 
     Raises:
-        ValueError: If `template` is unknown.
+        ValueError: If `template` is unknown, or the tokenizer's chat template is none for such a chat.
     """
     if template not in PROMPT_TEMPLATES:
         raise ValueError(f"`template` must be one of {sorted(PROMPT_TEMPLATES)}, got {template!r}")
@@ -155,7 +162,7 @@ def build_prompt(
     input_ids: list[int] = []
     type_positions: list[int] = []
     for turn, before in enumerate(_split_turns(tokenizer, messages)):
-        input_ids += tokenizer(before, add_special_tokens=False)["input_ids"]
+        input_ids += _tokenize(tokenizer, before, plain=False)["input_ids"]
         ids, offsets = _plain_ids(tokenizer, contents[turn])
         if turn == 1:
             starts = np.array([start for start, _ in offsets])
@@ -168,29 +175,31 @@ def _split_turns(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, st
     """Renders the chat and returns the template's text before each turn's content."""
     if tokenizer.chat_template is None:
         return ["" if turn == 0 else "\n\n" for turn in range(len(messages))]
-    try:
-        rendered = tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception:  # Templates refuse system turns (Gemma) with an error of their own making.
-        first = {"role": "user", "content": messages[0]["content"] + "\n\n" + messages[1]["content"]}
-        rendered = tokenizer.apply_chat_template([first, *messages[2:]], tokenize=False)
-    pieces = []
-    for turn in range(len(messages)):
-        before, rendered = rendered.split(_SLOT.format(turn), 1)
-        pieces.append(before)
-    return pieces
+    template = tokenizer.get_chat_template()
+    first = {"role": "user", "content": messages[0]["content"] + "\n\n" + messages[1]["content"]}
+    reason = None
+    # Templates without a system turn refuse it with an error of their own making (Gemma), drop it, or move it to the
+    # last turn (Mistral). It then begins the first user turn.
+    for candidate in (messages, [first, *messages[2:]]):
+        try:
+            rendered = tokenizer.apply_chat_template(candidate, chat_template=_SAME_DAY + template, tokenize=False)
+        except Exception as error:
+            reason = error
+            continue
+        pieces = re.split(_SLOT.format(r"(\d)"), rendered)
+        if pieces[1::2] == [str(turn) for turn in range(len(messages))]:
+            return pieces[:-1:2]
+    raise ValueError(
+        "`tokenizer`: its chat template cannot render the turns of the prompt in order; set `chat_template` to another, "
+        "or to None"
+    ) from reason
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[EncodedText]:
     """Tokenizes texts as plain text, without special tokens, with exact character offsets on the texts as given."""
     if not texts:
         return []
-    encoding = tokenizer(
-        [_well_formed(text) for text in texts],
-        add_special_tokens=False,
-        split_special_tokens=True,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-    )
+    encoding = _tokenize(tokenizer, [_well_formed(text) for text in texts], plain=True)
     return [
         EncodedText(np.asarray(ids, dtype=np.int64), np.asarray(offsets, dtype=np.int64).reshape(-1, 2))
         for ids, offsets in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)

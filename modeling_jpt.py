@@ -21,6 +21,7 @@ from transformers.utils import ModelOutput, cached_file, can_return_tuple, loggi
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
 from .backbone_jpt import damaged_files_named, load_backbone
 from .configuration_jpt import JPTConfig
+from .schema_jpt import _preset_folders
 
 logger = logging.get_logger(__name__)
 
@@ -272,12 +273,14 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         """
         hub_options = {name: kwargs[name] for name in _HUB_OPTIONS if kwargs.get(name) is not None}
         dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
-        attention = kwargs.pop("attn_implementation", None) or PACKED_ATTENTION
+        attention = kwargs.pop("attn_implementation", None)
         if config is None:
             config, kwargs = JPTConfig.from_pretrained(
                 pretrained_model_name_or_path, return_unused_kwargs=True, **{**kwargs, **hub_options}
             )
         config = deepcopy(config)  # which is written to below
+        # The auto classes and `pipeline` have put it into the config by now.
+        attention = attention or config._attn_implementation or PACKED_ATTENTION
         kwargs |= {
             **hub_options,
             "attn_implementation": attention,
@@ -318,6 +321,10 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             model._merge_lora(lora)
             model.config.self_contained = True
             model.config.lora_rank = 0
+        # An adapter of someone's own on top, which the auto classes have found in the folder they were given.
+        adapter_options = dict(kwargs.get("adapter_kwargs") or {})
+        if adapter := adapter_options.pop("_adapter_model_path", None):
+            model.load_adapter(adapter, adapter_kwargs=adapter_options)
         return model
 
     @classmethod
@@ -364,7 +371,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
     @torch.no_grad()
     def _merge_lora(self, weights: dict[str, torch.Tensor]) -> None:
-        targets = tuple(self.config.lora_target_modules)
+        targets = self.config.lora_target_modules
         layers = {
             f"model.{name}": module
             for name, module in self.model.named_modules()
@@ -386,7 +393,14 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             weight.copy_((weight.float() + delta).to(weight.dtype))
 
     def merge_lora(self) -> None:
-        """Merges the adapters into the backbone's weights, in place. Saving then gives the self-contained form."""
+        """
+        Merges the adapters into the backbone's weights, in place. Saving then gives the self-contained form.
+
+        Raises:
+            ValueError: If the backbone is quantized.
+        """
+        if getattr(self.model.config, "_is_quantized", False):
+            raise ValueError("adapters cannot be merged into a quantized backbone; load it without quantization")
         lora = {name: tensor for name, tensor in self.state_dict().items() if ".lora_" in name}
         for name, module in list(self.named_modules()):
             if hasattr(module, "base_layer"):
@@ -400,8 +414,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
     def save_pretrained(self, save_directory, **kwargs):
         """Saves the model with its code and schema presets, in the form it is in: with adapters, the trained parts."""
         super().save_pretrained(save_directory, **kwargs)
-        for home in (Path(__file__).parent, Path(str(self.config.name_or_path))):
-            source, target = home / "schemas", Path(save_directory) / "schemas"
+        target = Path(save_directory) / "schemas"
+        for source in _preset_folders(self.config.name_or_path or None):
             if source.is_dir() and source.resolve() != target.resolve():
                 shutil.copytree(source, target, dirs_exist_ok=True)
                 break
@@ -559,7 +573,10 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             prompts = []
             counts = [len(prompt.type_states) for prompt in encoded]
         elif prompt_input_ids is None or type_positions is None:
-            raise ValueError("`prompt_input_ids` and `type_positions`, or `encoded_prompts`, must be given")
+            raise ValueError(
+                "`prompt_input_ids` and `type_positions`, or `encoded_prompts`, must be given; to tag texts, use "
+                "`model.as_pipeline(tokenizer)`"
+            )
         else:
             if prompt_attention_mask is None:
                 prompt_attention_mask = torch.ones_like(prompt_input_ids)
@@ -609,8 +626,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
                 )
             rows = torch.cat([torch.full((len(texts[i]),), i, device=mask.device) for i in members])
             columns = torch.cat([mask[i].nonzero()[:, 0] for i in members])
-            logits[rows, columns, : 1 + count] = softmax_scores.detach() if labels is not None else softmax_scores
-            sigmoid_logits[rows, columns, :count] = sigmoid_scores.detach() if labels is not None else sigmoid_scores
+            logits[rows, columns, : 1 + count] = softmax_scores
+            sigmoid_logits[rows, columns, :count] = sigmoid_scores
         if loss is not None:
             items = (labels != -100).sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
             loss = loss / items

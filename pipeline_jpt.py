@@ -42,6 +42,7 @@ BATCHES_AHEAD = 8
 CHARACTERS_AHEAD = 2**20
 PROMPT_BYTES = 256 * 2**20
 SMALLEST_WINDOW = 32  # tokens; a window narrower than this would say little
+PROGRESS_FORMAT = "{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class JPTPipeline(Pipeline):
     _load_feature_extractor = False
 
     def __init__(self, *args, definition_encoder=None, show_progress: bool = False, **kwargs):
-        self._definition_encoder = definition_encoder
+        self._given_encoder = self._definition_encoder = definition_encoder
         self._show_progress = show_progress
         # Guards the prompts, and the tokenizer: it keeps the settings of one call, such as that for special tokens.
         self._lock = threading.RLock()
@@ -203,6 +204,7 @@ class JPTPipeline(Pipeline):
         """Forgets the prompts that were read. Call it whenever the model's weights or adapters have changed."""
         with self._lock:
             self._read_prompts.clear()
+            self._definition_encoder = self._given_encoder  # One that is built again may be the backbone.
 
     def get_iterator(
         self,
@@ -218,17 +220,15 @@ class JPTPipeline(Pipeline):
         total = len(inputs) if isinstance(inputs, Sized) else None
         items = inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
         documents = (self.preprocess(item, position=i, **preprocess_params) for i, item in enumerate(items))
-        with tqdm(total=total, unit="text", disable=not show_progress) as progress:
+        with tqdm(total=total, unit="text", bar_format=PROGRESS_FORMAT, disable=not show_progress) as progress:
             for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD):
                 self._tokenize(ahead)
-                unread = {id(document): len(document.windows) for document in ahead}
-                progress.update(sum(not windows for windows in unread.values()))
+                progress.update(sum(not document.windows for document in ahead))
                 for batch in self._batches(ahead, batch_size):
                     scores = self.forward(batch, **forward_params).numpy()
                     for (document, window, _), rows in zip(batch, scores, strict=True):
                         _fill(document, window, rows, forward_params.get("nested", False))
-                        unread[id(document)] -= 1
-                        progress.update(not unread[id(document)])
+                        progress.update(1 / len(document.windows))
                 for document in ahead:
                     yield self.postprocess(document, **postprocess_params)
 
@@ -244,7 +244,7 @@ class JPTPipeline(Pipeline):
         top_k: int | None = None,
         decoder: str | None = None,
         aggregation_strategy: str | None = None,
-    ) -> tuple[dict, dict, dict]:
+    ) -> tuple[dict, ...]:
         if delimiter is not None and not isinstance(delimiter, str):
             raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
         if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
@@ -259,13 +259,10 @@ class JPTPipeline(Pipeline):
                 'Leave it away, or give "simple"'
             )
         schema = None if entity_types is None else self._resolve(entity_types)
-        return tuple(
-            {name: value for name, value in params.items() if value is not None}
-            for params in (
-                {"schema": schema, "is_split_into_words": is_split_into_words, "delimiter": delimiter},
-                {"nested": nested},
-                {"nested": nested, "threshold": threshold, "top_k": top_k, "decoder": decoder},
-            )
+        return (
+            _given(schema=schema, is_split_into_words=is_split_into_words, delimiter=delimiter),
+            _given(nested=nested),
+            _given(nested=nested, threshold=threshold, top_k=top_k, decoder=decoder),
         )
 
     def _resolve(self, entity_types) -> Schema:
@@ -462,6 +459,10 @@ class JPTPipeline(Pipeline):
                 ]
             entities.append(entity)
         return entities
+
+
+def _given(**options) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _is_words(value) -> bool:

@@ -111,9 +111,10 @@ def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
         ValueError: If the value is no such thing; the message names the type and the field at fault.
     """
     if isinstance(value, os.PathLike):
-        return load_schema(value)
+        return load_schema(Path(value))
     if isinstance(value, str):
         return load_schema(value) if value.lower().endswith(FILE_SUFFIXES) else _load_preset(value, repository)
+    document: Mapping[str, Any]
     if hasattr(value, "entity_types"):
         document = {field: getattr(value, field) for field in SCHEMA_FIELDS}
     elif isinstance(value, Mapping) and not isinstance(value.get("entity_types", ""), str):
@@ -367,7 +368,7 @@ def _validated_type(record: Mapping, position: int, source: _Source, where: tupl
     definition = _text(definition, f"{label}: definition", source, (*where, "definition"))
     threshold = record.get("threshold")
     if threshold is not None:
-        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:  # type: ignore[operator]
             raise error("threshold", f": threshold must be a number from 0 to 1, got {_shown(threshold)}")
         threshold = float(threshold)
     colour = record.get("colour")

@@ -6,6 +6,7 @@ What comes out: spans of characters with type index and score. Knows nothing of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -189,7 +190,7 @@ def decode_nested_spans(
     changes = np.diff(inside, axis=1)
     types, firsts = np.nonzero(changes == 1)
     lasts = np.nonzero(changes == -1)[1]
-    runs = list(zip(firsts.tolist(), lasts.tolist(), types))
+    runs = list(zip(firsts.tolist(), lasts.tolist(), types.tolist()))
     spans = _make_spans(text, units, pooled, runs, words is None, limits, top_k)
     return sorted(spans, key=lambda span: (span.start, -span.end, span.type_index))
 
@@ -392,13 +393,12 @@ def _check_probabilities(name: str, values: np.ndarray, rows: int, least_columns
 
 def _check_thresholds(thresholds: float | Sequence[float | None] | None, number: int, default: float) -> np.ndarray:
     """One limit per type; `default` where none is given."""
-    if thresholds is None or np.ndim(thresholds) == 0:
-        thresholds = [thresholds] * number
-    if len(thresholds) != number:
-        raise ValueError(f"`thresholds` must be one number or {number}, one per type, got {len(thresholds)}.")
-    limits = np.array([default if value is None else value for value in thresholds], dtype=np.float64)
-    if any(value is not None and not 0 <= value <= 1 for value in thresholds):
-        raise ValueError(f"`thresholds` must lie in [0, 1], got {list(thresholds)}.")
+    values: Any = [thresholds] * number if thresholds is None or np.ndim(thresholds) == 0 else thresholds
+    if len(values) != number:
+        raise ValueError(f"`thresholds` must be one number or {number}, one per type, got {len(values)}.")
+    limits = np.array([default if value is None else value for value in values], dtype=np.float64)
+    if any(value is not None and not 0 <= value <= 1 for value in values):
+        raise ValueError(f"`thresholds` must lie in [0, 1], got {list(values)}.")
     return limits
 
 

@@ -11,7 +11,7 @@ from jpt_ner.modeling_jpt import JPTForTokenClassification
 from safetensors.torch import load_file, save_file
 from test_modeling import CASE, assert_same, by_text
 from tiny import save_backbone, tiny_model
-from transformers import AutoModelForTokenClassification
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification
 
 BATCH = CASE.inputs()
 
@@ -298,17 +298,73 @@ def test_a_folder_without_weights_is_an_error(copy):
         JPTForTokenClassification.from_pretrained(folder)
 
 
-# ---- quantised backbones --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("size", [0, 5, 300, -1])
+def test_truncated_self_contained_files_and_backbones_are_named(whole, backbone, parts, tmp_path, size):
+    for source in (whole, Path(backbone)):
+        (tmp_path / source.name).mkdir()
+        for path in source.iterdir():
+            if path.is_file():
+                (tmp_path / source.name / path.name).write_bytes(path.read_bytes())
+        file = tmp_path / source.name / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(OSError, match=r"model\.safetensors.*damaged"):
+        JPTForTokenClassification.from_pretrained(tmp_path / whole.name)
+    with pytest.raises(OSError, match="backbone.*damaged"):
+        JPTForTokenClassification.from_pretrained(parts, backbone=str(tmp_path / Path(backbone).name))
 
 
-def test_a_quantized_backbone_keeps_its_adapters_apart(parts, model):
-    pytest.importorskip("torchao", reason="torchao is not installed: no quantizer for this machine")
-    from torchao.quantization import Int8WeightOnlyConfig
-    from transformers import TorchAoConfig
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "head.softmax_classifier.weight.weight"])
+def test_a_self_contained_model_lacks_nothing(whole, tmp_path, name):
+    """Random numbers in place of missing ones would be read without a word."""
+    kept = tensors(whole)
+    del kept[name]
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    (tmp_path / "config.json").write_bytes((whole / "config.json").read_bytes())
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        JPTForTokenClassification.from_pretrained(tmp_path)
 
-    loaded = JPTForTokenClassification.from_pretrained(
-        parts, quantization_config=TorchAoConfig(Int8WeightOnlyConfig())
+
+def test_a_config_that_is_given_is_not_changed(parts, model):
+    config = type(model.config).from_pretrained(parts)
+    for _ in range(2):
+        assert_same(read(JPTForTokenClassification.from_pretrained(parts, config=config)), read(model))
+    assert config.self_contained is False and config.lora_rank == 2
+
+
+def test_adapters_of_transposed_layers_are_not_merged(tmp_path):
+    """GPT-2 keeps its weights the other way round, which square ones would not betray."""
+    config = AutoConfig.for_model("gpt2", n_embd=32, n_layer=1, n_head=4, vocab_size=320)
+    AutoModel.from_config(config).save_pretrained(tmp_path / "gpt2")
+    model = tiny_model(str(tmp_path / "gpt2"), lora_target_modules=["c_proj"])
+    model.save_pretrained(tmp_path / "parts")
+    with pytest.raises(ValueError, match="c_proj.*is_trainable"):
+        JPTForTokenClassification.from_pretrained(tmp_path / "parts")
+    loaded = JPTForTokenClassification.from_pretrained(tmp_path / "parts", is_trainable=True)
+    batch = {**BATCH, "definition_embeddings": CASE.definitions}
+    with torch.no_grad():
+        assert_same(by_text(loaded(**batch), batch), by_text(model(**batch), batch))
+
+
+# ---- quantized backbones --------------------------------------------------------------------------------------------
+
+
+def test_a_quantized_backbone_keeps_its_adapters_apart(tmp_path):
+    folder = save_backbone(tmp_path / "quantized")
+    quantization = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
+    (tmp_path / "quantized" / "config.json").write_text(
+        json.dumps(config_of(folder) | {"quantization_config": quantization})
     )
-    assert any(".lora_" in name for name in loaded.state_dict())
-    assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    assert_same(read(loaded), read(model), 0.5)
+    model = tiny_model(folder)
+    model.save_pretrained(tmp_path / "parts")
+    assert tensors(tmp_path / "parts").keys() == {name for name, p in model.named_parameters() if p.requires_grad}
+
+    for is_trainable in (False, True):
+        loaded = JPTForTokenClassification.from_pretrained(tmp_path / "parts", is_trainable=is_trainable)
+        assert type(loaded.model.layers[0].mlp.up_proj).__name__ == "AutoBitLinear"
+        assert any(".lora_" in name for name in loaded.state_dict())
+        assert any(parameter.requires_grad for parameter in loaded.parameters()) == is_trainable
+        assert_same(read(loaded), read(model))
+        with pytest.raises(ValueError, match="quantized"):
+            loaded.merge_lora()
+    loaded.save_pretrained(tmp_path / "again")
+    assert tensors(tmp_path / "again").keys() == tensors(tmp_path / "parts").keys()

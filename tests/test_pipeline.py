@@ -642,7 +642,14 @@ def test_other_definition_encoders_are_refused(make_model, make_pipeline, encode
 
 def test_encoder_is_built_from_the_configuration(make_model):
     model = make_model(definition_encoder="backbone", definition_encoder_size=32)
-    assert model.as_pipeline(tiny_tokenizer())(TEXTS[0], entity_types=TYPES)
+    pipe = model.as_pipeline(tiny_tokenizer())
+    before = pipe(TEXTS, entity_types=TYPES)
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight.mul_(3)
+    pipe.clear_cache()
+    after = pipe(TEXTS, entity_types=TYPES)
+    assert after != before
+    assert_same(model.as_pipeline(tiny_tokenizer())(TEXTS, entity_types=TYPES), after)
 
 
 def test_tokenizer_is_needed(make_model):
@@ -687,13 +694,13 @@ def test_threads_do_not_share_settings_of_the_tokenizer(pipe, quick_switches):
     schema = resolve_schema(TYPES)
 
     def read_texts():
-        for _ in range(150):
+        for _ in range(400):
             document = pipe.preprocess("<|im_end|> Paris " * 200, schema)
             pipe._tokenize([document])
             assert not special & set(document.input_ids.tolist())
 
     def write_prompts():
-        for i in range(300):
+        for i in range(800):
             document = pipe.preprocess("A", resolve_schema([f"kind {i}"]))
             pipe._tokenize([document])
             assert special & set(document.plan.prompt.input_ids)

@@ -18,6 +18,7 @@ from ..backbone_jpt import resolve_backbone
 from ..definitions_jpt import build_definition_encoder
 from ..inputs_jpt import separator_ids
 from ..modeling_jpt import JPTForTokenClassification
+from ..schema_jpt import resolve_schema
 from .records import find_types, read_records
 from .sampling import GroupCollator, Sampling, Source, TrainingGroups
 
@@ -56,7 +57,8 @@ class Recipe:
         head_learning_rate (`float`): Learning rate of projections and classifiers; `training.learning_rate` is that
             of the adapters. Defaults to the same.
         compile_blocks (`bool`): Compile the backbone's norms and MLPs with `torch.compile`; pays in runs of hours.
-        entity_types (`dict[str, str]`): Default types of the pipeline, saved with the model.
+        entity_types: Default types of the pipeline, saved with the model: anything `resolve_schema` takes.
+        save_dtype (`str`): Precision of the final checkpoint; adapters and head are trained in float32.
     """
 
     output_dir: str
@@ -70,7 +72,8 @@ class Recipe:
     training: dict[str, Any] = field(default_factory=dict)
     head_learning_rate: float | None = None
     compile_blocks: bool = False
-    entity_types: dict[str, str] | None = None
+    entity_types: Any = None
+    save_dtype: str = "bfloat16"
 
 
 def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
@@ -150,7 +153,9 @@ def build_model(recipe: Recipe):
         model = JPTForTokenClassification.from_backbone(
             recipe.backbone, separator_ids=separator_ids(tokenizer), load_options=options, **recipe.model
         )
-    model.config.entity_types = recipe.entity_types or model.config.entity_types
+    if recipe.entity_types is not None:
+        schema = resolve_schema(recipe.entity_types)
+        model.config.entity_types = dict(zip(schema.names, schema.descriptions, strict=True))
     return model, tokenizer
 
 
@@ -211,8 +216,16 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     last = get_last_checkpoint(recipe.output_dir) if os.path.isdir(recipe.output_dir) else None
     trainer.train(resume_from_checkpoint=last)
     final = Path(recipe.output_dir) / "final"
-    trainer.save_model(str(final))
+    if trainer.is_world_process_zero():
+        save_trained_parts(model, tokenizer, final, recipe.save_dtype)
     return final
+
+
+def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path, dtype: str) -> None:
+    """Saves a checkpoint to be used or shipped: adapters and head in `dtype`, without the Trainer's own files."""
+    weights = {name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=weights)
+    tokenizer.save_pretrained(folder)
 
 
 def _let_autocast_choose_dtypes(model: JPTForTokenClassification) -> None:
