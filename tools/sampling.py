@@ -10,7 +10,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -33,13 +33,17 @@ class Sampling:
         group_tokens (`int`): Texts are added to a group until their doubled length reaches this many tokens.
         max_group_texts (`int`): Most texts in a group.
         min_types (`int`), max_types (`int`): Types asked in a group, as far as there are so many.
-        max_text_tokens (`int`): Longer texts are cut at whitespace.
+        max_text_tokens (`int`): Longer texts are cut, not within a mention.
         name_only (`float`), shortened (`float`), generic (`float`):
             Probabilities that all types of a group have their name as definition, the first clause of the
             definition, or the dataset's generic one.
         renamed (`float`): Probability that names are written in another style (upper case, snake_case ...).
         anonymous (`float`): Probability that names are replaced by numbers, which leaves the definitions alone to
             tell types apart.
+        coarsened (`float`):
+            Probability that, in a set whose labels come in families (`person_politician`, `person_actor` ...), most of a
+            family is asked as one general type beside a few of its special ones. A special type goes before the
+            general one, as users expect who ask for both.
         lowercase (`float`): Probability that a text is lower-cased.
         spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
     """
@@ -55,13 +59,17 @@ class Sampling:
     generic: float = 0.15
     renamed: float = 0.3
     anonymous: float = 0.06
+    coarsened: float = 0.6
     lowercase: float = 0.1
     spaced: float = 0.25
 
 
 @dataclass
 class Source:
-    """One dataset of the mixture: its records, its types, and its share of the groups."""
+    """
+    One dataset of the mixture: its records, its types, and its share of the groups. Records of which nothing may be
+    asked are left out.
+    """
 
     name: str
     records: list[Record]
@@ -73,10 +81,14 @@ class Source:
         self.asked = {}
         for i, record in enumerate(self.records):
             allowed = types_for(record, self.types)
+            if not allowed:
+                continue
             if record.types is not None:
                 self.asked[i] = {name: TypeInfo(name, definition) for name, definition in allowed.items()}
             else:
                 self.asked[i] = {label: info for label, info in self.types.items() if info.name in allowed}
+        if not self.asked:
+            raise ValueError(f"{self.name}: no record has types to ask for")
 
     def pools(self) -> list[list[int]]:
         """Indices of records that may share a prompt: those annotated for the same types."""
@@ -147,9 +159,11 @@ class TrainingGroups(Dataset):
         source = self.sources[chosen]
         rng = random.Random(f"{self.sampling.seed}-{index}")
         records = [source.records[i] for i in members]
-        labels = self._choose_types(source.asked[members[0]], records, rng)
-        asked = [source.asked[members[0]][label] for label in labels]
-        names, descriptions, encoder_names = self._word(asked, rng)
+        types = source.asked[members[0]]
+        if rng.random() < self.sampling.coarsened:
+            types, records = _coarsen(types, records, rng)
+        labels = self._choose_types(types, records, rng)
+        names, descriptions, encoder_names = self._word([types[label] for label in labels], rng)
         prompt = build_prompt(self.tokenizer, names, descriptions, self.template)
         texts = []
         for record in records:
@@ -218,6 +232,49 @@ class TrainingGroups(Dataset):
         return encoded.input_ids[:most], tagged[:most]
 
 
+def _coarsen(
+    types: dict[str, TypeInfo], records: list[Record], rng: random.Random
+) -> tuple[dict[str, TypeInfo], list[Record]]:
+    """Replaces most types of each family by one general type; up to three special ones stay."""
+    families = defaultdict(list)
+    for label in types:
+        family, _, kind = label.partition("_")
+        if kind and family != "other":
+            families[family].append(label)
+    present = {each.label for record in records for each in record.entities}
+    renamed, coarse = {}, dict(types)
+    for family, members in families.items():
+        if len(members) < 3:
+            continue
+        rng.shuffle(members)
+        members.sort(key=lambda label: label not in present)
+        kept = members[: rng.randint(0, min(3, len(members) - 2))]
+        others = [types[label].name for label in kept]
+        definition = rng.choice(_GENERAL_DEFINITIONS).format(name=family)
+        if others and rng.random() < 0.5:
+            definition = f"{definition}; not: {', '.join(others)}"
+        for label in members:
+            if label not in kept:
+                renamed[label] = family
+                del coarse[label]
+        coarse[family] = TypeInfo(family, definition)
+    relabelled = [
+        replace(
+            record, entities=[replace(each, label=renamed.get(each.label, each.label)) for each in record.entities]
+        )
+        for record in records
+    ]
+    return coarse, relabelled
+
+
+_GENERAL_DEFINITIONS = (
+    "A named {name}, in full or in part",
+    "Any {name} that has a name and fits none of the other types",
+    "A {name} of a kind that is not asked for separately",
+    "{name}",
+)
+
+
 def _first_clause(text: str) -> str:
     return re.split(r"[.;:,(]\s?", text, maxsplit=1)[0] or text
 
@@ -265,6 +322,8 @@ class GroupCollator:
         positions = [torch.tensor(group["type_positions"]) for group in groups]
         texts = [(i, *text) for i, group in enumerate(groups) for text in group["texts"] if len(text[0])]
         ids = [torch.from_numpy(ids) for _, ids, _ in texts]
+        if self.encoder.name == "backbone":
+            self.encoder.clear()  # The adapters have changed since the last batch.
         embeddings = self.encoder.encode([text for group in groups for text in group["definitions"]])
         per_group = torch.from_numpy(embeddings).split([len(group["definitions"]) for group in groups])
         return {

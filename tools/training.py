@@ -4,7 +4,8 @@ The Trainer is used as it is, without a subclass: the model computes its loss, t
 dataset is a plan fixed by the seed, so a run that was stopped resumes exactly where it was.
 """
 
-import os
+import glob
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import torch
 import yaml
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..backbone_jpt import resolve_backbone
+from ..configuration_jpt import JPTConfig
 from ..definitions_jpt import build_definition_encoder
 from ..inputs_jpt import separator_ids
 from ..modeling_jpt import JPTForTokenClassification
@@ -76,6 +77,15 @@ class Recipe:
     save_dtype: str = "bfloat16"
 
 
+class _RecipeLoader(yaml.SafeLoader):
+    """Takes 1e-4 for a number, which YAML 1.1 does not."""
+
+
+_RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
     """
     Reads a recipe.
@@ -86,8 +96,14 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
 
     Raises:
         ValueError: For unknown or missing keys, naming them and the file.
+        FileNotFoundError: If there is no such file.
     """
-    values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _RecipeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: broken YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a recipe of keys and values, got {values!r:.100}")
     for key, value in (overrides or {}).items():
         *parents, last = key.split(".")
         target = values
@@ -96,12 +112,22 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         target[last] = value
     if bool(values.get("backbone")) == bool(values.get("checkpoint")):
         raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
+    for key, kind in (
+        ("data", list),
+        ("model", dict),
+        ("load_options", dict),
+        ("training", dict),
+        ("output_dir", str),
+    ):
+        if not isinstance(values.get(key, kind()), kind):
+            raise ValueError(f"{path}: {key}: expected a {kind.__name__}, got {values[key]!r:.100}")
     values["data"] = [_build(DataSource, source, f"{path}: data") for source in values.get("data", [])]
     values["sampling"] = _build(Sampling, values.get("sampling", {}), f"{path}: sampling")
     recipe = _build(Recipe, values, str(path))
-    known = {each.name for each in fields(TrainingArguments)}
-    if unknown := sorted(recipe.training.keys() - known):
-        raise ValueError(f"{path}: training: unknown key {unknown[0]!r}; it takes transformers.TrainingArguments")
+    for section, cls in (("training", TrainingArguments), ("model", JPTConfig)):
+        unknown = sorted(values.get(section, {}).keys() - {each.name for each in fields(cls)})
+        if unknown:
+            raise ValueError(f"{path}: {section}: unknown key {unknown[0]!r}; it takes values of {cls.__name__}")
     if not recipe.training.get("max_steps"):
         raise ValueError(f"{path}: training: `max_steps` must be given")
     return recipe
@@ -128,7 +154,7 @@ def load_sources(recipe: Recipe) -> list[Source]:
     """
     sources = []
     for entry in recipe.data:
-        paths = sorted(Path(recipe.data_root).glob(entry.path))
+        paths = sorted(map(Path, glob.glob(str(Path(recipe.data_root) / entry.path), recursive=True)))
         if not paths:
             raise ValueError(f"data: no file matches {entry.path!r} in {recipe.data_root!r}")
         for path in paths:
@@ -213,12 +239,18 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
         optimizers=make_optimizer(model, recipe, arguments),
         callbacks=callbacks,
     )
-    last = get_last_checkpoint(recipe.output_dir) if os.path.isdir(recipe.output_dir) else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(recipe.output_dir))
     final = Path(recipe.output_dir) / "final"
     if trainer.is_world_process_zero():
         save_trained_parts(model, tokenizer, final, recipe.save_dtype)
     return final
+
+
+def _last_whole_checkpoint(folder: str) -> str | None:
+    """The Trainer writes its state last: a checkpoint without it was cut off."""
+    whole = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
+    last = max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return last and str(last)
 
 
 def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path, dtype: str) -> None:

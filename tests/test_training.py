@@ -1,0 +1,614 @@
+"""Training groups and training runs: what is asked, what is labelled, and that a run can be stopped anywhere."""
+
+import hashlib
+import json
+import random
+import shutil
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, encode_texts
+from jpt_ner.modeling_jpt import JPTForTokenClassification
+from jpt_ner.spans_jpt import decode_spans
+from jpt_ner.tools.records import Entity, Record, TypeInfo, read_records
+from jpt_ner.tools.sampling import GroupCollator, Sampling, Source, TrainingGroups, _space_words
+from jpt_ner.tools.training import build_model, load_recipe, load_sources, make_optimizer, train
+from safetensors.torch import load_file
+from tiny import tiny_tokenizer
+from transformers import TrainerCallback, TrainingArguments
+
+PLAIN = {"name_only": 0, "shortened": 0, "generic": 0, "renamed": 0, "anonymous": 0, "lowercase": 0, "spaced": 0}
+PEOPLE, PLACES = ["Angela Merkel", "Bob", "Ada Lovelace", "Li"], ["Paris", "New York", "Rome", "Bad Ems"]
+TYPES = {
+    "PER": TypeInfo("person", "A named person, real or invented.", "A person"),
+    "LOC": TypeInfo("place", "A named place: city, country or mountain.", "A place"),
+    "ORG": TypeInfo("organisation", "A company, party or institution by name."),
+    "TIME": TypeInfo("time of day", "A time of day; not a date."),
+}
+
+
+def make_records(number: int, seed: int = 0) -> list[Record]:
+    rng = random.Random(seed)
+    records = []
+    for i in range(number):
+        text, entities = "", []
+        for words, label in ((PEOPLE, "PER"), (["visited", "left", "loves"], None), (PLACES, "LOC")):
+            word = rng.choice(words)
+            if label:
+                entities.append(Entity(len(text), len(text) + len(word), label))
+            text += word + " "
+        records.append(Record(f"r{i}", text.strip() + rng.choice([".", "!", ", (again)."]), entities))
+    return records
+
+
+TOKENIZER = tiny_tokenizer()
+
+
+def make_groups(sources, length=20, seed=0, **sampling) -> TrainingGroups:
+    return TrainingGroups(sources, length, TOKENIZER, "compact", Sampling(seed=seed, **{**PLAIN, **sampling}))
+
+
+def source(records=None, types=TYPES, name="a", weight=1.0) -> Source:
+    return Source(name, make_records(30) if records is None else records, types, weight)
+
+
+def equal(one: dict, other: dict) -> bool:
+    texts = zip(one["texts"], other["texts"], strict=True)
+    return all(one[key] == other[key] for key in one if key != "texts") and all(
+        np.array_equal(a, b) for pair in texts for a, b in zip(*pair, strict=True)
+    )
+
+
+def asked_names(group: dict) -> list[str]:
+    """The names that the prompt asks for, in order."""
+    prompt = TOKENIZER.decode(group["prompt_input_ids"])
+    return [line.split('"')[1] for line in prompt.splitlines() if line.startswith('- "')]
+
+
+# ---- the plan -------------------------------------------------------------------------------------------------------
+
+
+def test_the_plan_begins_the_same_however_long_it_is():
+    """So that a run may be continued beyond the end that it was planned with."""
+    sources = [source(), source(make_records(9, 1), name="b", weight=0.5)]
+    short, long = make_groups(sources, 15, **{"renamed": 0.5}), make_groups(sources, 90, **{"renamed": 0.5})
+    assert long.plan[:15] == short.plan
+    assert all(equal(one, other) for one, other in zip(map(short.__getitem__, range(15)), islice(long, 15)))
+
+
+def test_seeds_fix_the_groups():
+    sampling = {"renamed": 0.5, "lowercase": 0.5, "spaced": 0.5, "anonymous": 0.3}
+    one, same, other = (make_groups([source()], 12, seed, **sampling) for seed in (3, 3, 4))
+    assert all(equal(one[i], same[i]) for i in range(12))
+    assert one.plan != other.plan and not all(equal(one[i], other[i]) for i in range(12))
+    assert equal(one[5], one[5])  # in any order and any number of times
+
+
+def test_every_record_is_seen_once_an_epoch():
+    groups = make_groups([source()], 200)
+    seen = []
+    for _, members in groups.plan:
+        seen += members
+        if len(seen) >= 30:
+            break
+    assert sorted(seen) == list(range(30))
+
+
+def test_weights_are_shares_of_groups():
+    groups = make_groups([source(weight=3.0), source(name="b")], 600)
+    assert sum(chosen == 0 for chosen, _ in groups.plan) / 600 == pytest.approx(0.75, abs=0.07)
+
+
+def test_groups_hold_no_more_than_asked():
+    for limits, most in (({"max_group_texts": 4}, 4), ({"group_tokens": 65}, 3), ({"group_tokens": 1}, 1)):
+        assert max(len(members) for _, members in make_groups([source()], 40, **limits).plan) == most
+
+
+# ---- what is asked --------------------------------------------------------------------------------------------------
+
+
+def read_back(group: dict, texts: dict[tuple, str]) -> list[tuple[str, str]]:
+    """Surface and asked name of every span that the labels of a group stand for."""
+    names, found = asked_names(group), []
+    for ids, labels in group["texts"]:
+        text = texts[tuple(ids)]
+        offsets = encode_texts(TOKENIZER, [text])[0].offsets
+        for span in decode_spans(text, offsets, np.eye(1 + len(names))[labels], rule="token"):
+            found.append((text[span.start : span.end], names[span.type_index]))
+    return found
+
+
+def test_labels_read_back_as_the_entities_of_the_types_asked():
+    records = make_records(30)
+    texts = {tuple(encode_texts(TOKENIZER, [record.text])[0].input_ids): record.text for record in records}
+    groups = make_groups([source(records)], 30, min_types=1, max_types=3)
+    sizes = set()
+    for (_, members), group in zip(groups.plan, groups, strict=True):
+        names = asked_names(group)
+        sizes.add(len(names))
+        assert len(names) == len(set(names)) == len(group["type_positions"])
+        expected = [
+            (records[i].text[each.start : each.end], TYPES[each.label].name)
+            for i in members
+            for each in records[i].entities
+            if TYPES[each.label].name in names
+        ]
+        assert sorted(read_back(group, texts)) == sorted(expected)
+        definitions = {info.name: f"{info.name}: {info.definition}" for info in TYPES.values()}
+        assert group["definitions"] == [OUTSIDE_DEFINITION, *(definitions[name] for name in names)]
+    assert sizes == {1, 2, 3}
+
+
+def test_types_come_in_every_order_and_some_do_not_occur():
+    groups = list(make_groups([source()], 60))
+    orders = {tuple(asked_names(group)) for group in groups}
+    assert len(orders) > 20
+    assert {name for order in orders for name in order} == {info.name for info in TYPES.values()}
+    full = [order for order in orders if len(order) == 4]
+    assert full and all({"organisation", "time of day"} < set(order) for order in full)
+
+
+def test_only_types_that_a_record_was_annotated_for_are_asked_of_it():
+    """What nobody looked for is no negative example."""
+    records = make_records(24)
+    for record in records[:12]:
+        record.labels = ["PER", "ORG"]
+        record.entities = [each for each in record.entities if each.label == "PER"]
+    for record in records[20:]:
+        record.types = {"PER": "Whoever acts.", "verb": "A word of action."}
+        record.entities = [each for each in record.entities if each.label == "PER"]
+    records[20].labels = ["verb"]
+    records[20].entities = []
+    groups = make_groups([source(records)], 60, min_types=1)
+    kinds = set()
+    for (_, members), group in zip(groups.plan, groups, strict=True):
+        allowed = {
+            frozenset(
+                {"verb"}
+                if i == 20
+                else {"PER", "verb"}
+                if i > 20
+                else {"person", "organisation"}
+                if i < 12
+                else {info.name for info in TYPES.values()}
+            )
+            for i in members
+        }
+        assert len(allowed) == 1
+        kinds |= allowed
+        assert set(asked_names(group)) <= next(iter(allowed))
+    assert len(kinds) == 4
+
+
+def test_records_of_which_nothing_may_be_asked_are_left_out():
+    records = make_records(6)
+    records[2] = replace(records[2], labels=[], entities=[])
+    groups = make_groups([source(records)], 20)
+    assert {i for _, members in groups.plan for i in members} == {0, 1, 3, 4, 5}
+    with pytest.raises(ValueError, match="a: no record"):
+        source([records[2]])
+
+
+def test_records_without_types_are_refused():
+    with pytest.raises(ValueError, match="'r0' has no types"):
+        source(types=None)
+
+
+def test_wordings():
+    """Each on its own; the definition encoder is told names and definitions as the prompt tells them."""
+
+    def first(**sampling):
+        group = make_groups([source()], 40, min_types=4, **sampling)[7]
+        pairs = dict(text.split(": ", 1) for text in group["definitions"][1:])
+        prompt = TOKENIZER.decode(group["prompt_input_ids"])
+        assert all(f'": "{definition}"' in prompt for definition in pairs.values())
+        return asked_names(group), pairs
+
+    full = {info.name: info.definition for info in TYPES.values()}
+    names, pairs = first()
+    assert pairs == full and set(names) == set(full)
+    assert first(name_only=1)[1] == {name: name for name in full}
+    assert first(shortened=1)[1] == {
+        "person": "A named person",
+        "place": "A named place",
+        "organisation": "A company",
+        "time of day": "A time of day",
+    }
+    assert first(generic=1)[1] == full | {"person": "A person", "place": "A place"}
+    names, pairs = first(anonymous=1)
+    assert all(name.startswith("type ") for name in names) and list(pairs) == names
+    assert set(pairs.values()) == set(full.values())
+    names, pairs = first(renamed=1)
+    assert pairs == full and {name.replace("_", " ").casefold() for name in names} != names
+    assert [name.replace("_", "").replace(" ", "").casefold() for name in names] == [
+        name.replace(" ", "").casefold() for name in pairs
+    ]
+
+
+# ---- texts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["Bob, (again).", "It's Bob's.", "a  b\tc", "Héloïse-Marie 3,5 %", "東京へ行く。"])
+def test_spaced_texts_keep_the_surface_of_entities(text):
+    words = [(start, end) for start in range(len(text)) for end in range(start + 1, len(text) + 1)]
+    kept = 0
+    for start, end in words:
+        spaced, entities = _space_words(text, [Entity(start, end, "X")])
+        surface = spaced[entities[0].start : entities[0].end]
+        assert "".join(surface.split()) == "".join(text[start:end].split())
+        kept += spaced != text
+    assert kept or text == "a  b\tc" or "  " not in text
+
+
+def test_spaced_texts_are_words_and_marks_with_single_blanks():
+    text = "Angela Merkel left Paris, (again)."
+    spaced, entities = _space_words(text, [Entity(0, 13, "PER"), Entity(19, 24, "LOC")])
+    assert spaced == "Angela Merkel left Paris , ( again ) ."
+    assert [spaced[each.start : each.end] for each in entities] == ["Angela Merkel", "Paris"]
+    assert _space_words(text, [Entity(1, 13, "PER")]) == (text, [Entity(1, 13, "PER")])  # no whole word
+
+
+def test_restyled_texts_label_the_same_words():
+    records = [*make_records(10), Record("x", "İzmir and Rome", [Entity(0, 5, "LOC"), Entity(10, 14, "LOC")])]
+    for restyle in ({"spaced": 1}, {"lowercase": 1}, {"spaced": 1, "lowercase": 1}):
+        groups = make_groups([source(records)], 12, min_types=4, **restyle)
+        for (_, members), group in zip(groups.plan, groups, strict=True):
+            for i, (ids, labels) in zip(members, group["texts"], strict=True):
+                words, before = [], 0
+                for index, label in zip(ids, labels, strict=True):
+                    if label and label != before:
+                        words.append("")
+                    if label:
+                        words[-1] += TOKENIZER.decode([index])
+                    before = label
+                surfaces = [records[i].text[each.start : each.end] for each in records[i].entities]
+                if i != 10:
+                    assert [word.strip().casefold() for word in words] == [text.casefold() for text in surfaces]
+                    text = TOKENIZER.decode(ids)
+                    assert ("lowercase" in restyle) == (text == text.lower())
+                    assert ("spaced" in restyle) == (text[-2] == " ")
+
+
+def test_long_texts_are_cut_but_not_within_a_mention():
+    text = "word " * 20 + "Angela Merkel" + " word" * 20
+    record = Record("x", text, [Entity(100, 113, "PER")])
+    whole = make_groups([source([record])], 1, min_types=4, max_text_tokens=500)[0]["texts"][0]
+    mention = np.flatnonzero(whole[1])
+    for most in range(mention[0] - 1, mention[-1] + 4):
+        ids, labels = make_groups([source([record])], 1, min_types=4, max_text_tokens=int(most))[0]["texts"][0]
+        assert len(ids) == len(labels) <= most
+        assert np.array_equal(ids, whole[0][: len(ids)])
+        assert labels.any() == (most > mention[-1])
+
+
+def test_collator_keeps_everything_apart(encoder):
+    groups = make_groups([source()], 4, min_types=1, max_group_texts=3)
+    items = [groups[0], {**groups[1], "texts": [groups[1]["texts"][0], (np.zeros(0, int), np.zeros(0, int))]}]
+    batch = GroupCollator(encoder)(items)
+    row = 0
+    for prompt, item in enumerate(items):
+        kept = batch["prompt_attention_mask"][prompt].bool()
+        assert batch["prompt_input_ids"][prompt][kept].tolist() == item["prompt_input_ids"]
+        count = len(item["type_positions"])
+        assert batch["type_positions"][prompt].tolist()[:count] == item["type_positions"]
+        assert (batch["type_positions"][prompt][count:] == -1).all()
+        vectors = torch.from_numpy(encoder.encode(item["definitions"]))
+        assert torch.equal(batch["definition_embeddings"][prompt][: 1 + count], vectors)
+        for ids, labels in item["texts"]:
+            if len(ids):
+                kept = batch["attention_mask"][row].bool()
+                assert batch["input_ids"][row][kept].tolist() == ids.tolist()
+                assert batch["labels"][row][kept].tolist() == labels.tolist()
+                assert (batch["labels"][row][~kept] == -100).all()
+                assert batch["prompt_index"][row] == prompt
+                row += 1
+    assert row == len(batch["input_ids"])
+
+
+# ---- runs -----------------------------------------------------------------------------------------------------------
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """A definition encoder for runs: an embeddings endpoint on this machine, vectors from a hash of the text."""
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        data = [
+            {"index": i, "embedding": [byte / 128 - 1 for byte in hashlib.sha256(text.encode()).digest()[:8]]}
+            for i, text in enumerate(request["input"])
+        ]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": data}).encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+
+
+@pytest.fixture
+def write_recipe(tmp_path, backbone, endpoint, monkeypatch):
+    """Writes a recipe with the values given, nested keys joined by dots, and reads it."""
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint)
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = [json.dumps(record.to_dict()) for record in make_records(24)]
+    (data / "records.jsonl").write_text("\n".join(lines))
+    types = {label: {"name": info.name, "definition": info.definition} for label, info in TYPES.items()}
+    (data / "types.json").write_text(json.dumps(types))
+    values = {
+        "backbone": backbone,
+        "output_dir": str(tmp_path / "run"),
+        "data_root": str(data),
+        "data": [{"path": "records.jsonl"}],
+        "load_options": {"dtype": "float32"},
+        "model": {
+            "prompt_template": "compact",
+            "definition_encoder": "openai:hash",
+            "definition_encoder_size": 8,
+            "type_embedding": "both",
+            "projection_hidden_sizes": [32],
+            "projection_size": 16,
+            "lora_rank": 2,
+            "lora_alpha": 4,
+            "lora_dropout": 0.1,
+        },
+        "sampling": {"max_group_texts": 3},
+        "training": {
+            "max_steps": 6,
+            "per_device_train_batch_size": 2,
+            "learning_rate": 0.005,
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": 2,
+            "use_cpu": True,
+            "logging_steps": 1,
+            "save_steps": 3,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "seed": 5,
+        },
+    }
+
+    def write(**changes):
+        recipe = json.loads(json.dumps(values))
+        for key, value in changes.items():
+            *parents, last = key.split("__")
+            target = recipe
+            for parent in parents:
+                target = target[parent]
+            target[last] = value
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        return path
+
+    return write
+
+
+class Log(TrainerCallback):
+    """Losses by step; stops after `last` steps, as if the machine had been switched off."""
+
+    def __init__(self, last: int | None = None):
+        self.losses: dict[int, float] = {}
+        self.last = last
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            self.losses[state.global_step] = logs["loss"]
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.last:
+            control.should_training_stop = True
+
+
+def run(path: Path, last: int | None = None, **overrides) -> tuple[Path, dict[int, float]]:
+    log = Log(last)
+    folder = train(load_recipe(path, overrides), [log])
+    return folder, log.losses
+
+
+def test_loss_falls_and_the_model_learns(write_recipe):
+    path = write_recipe(training__max_steps=30, training__save_steps=30, training__learning_rate=0.02)
+    folder, losses = run(path)
+    losses = [losses[step] for step in range(1, 31)]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+    model = JPTForTokenClassification.from_pretrained(folder)
+    assert model.config.definition_encoder == "openai:hash"
+    assert {path.suffix for path in folder.iterdir()} & {".bin", ".pt", ".pth"} == set()
+    assert (folder / "tokenizer.json").is_file()
+    names = load_file(folder / "model.safetensors").keys()
+    assert all(".lora_" in name or name.startswith("head.") for name in names)
+
+
+def test_a_stopped_run_goes_on_exactly(write_recipe, tmp_path):
+    path = write_recipe()
+    _, expected = run(path, output_dir=str(tmp_path / "straight"))
+
+    stopped = tmp_path / "stopped"
+    run(path, last=3, output_dir=str(stopped))
+    assert not (stopped / "checkpoint-6").exists()
+    # The machine went off while the next checkpoint was being written.
+    shutil.copytree(stopped / "checkpoint-3", stopped / "checkpoint-5")
+    (stopped / "checkpoint-5" / "trainer_state.json").unlink()
+    (stopped / "checkpoint-5" / "optimizer.pt").write_bytes(b"")
+    _, losses = run(path, output_dir=str(stopped))
+
+    assert losses == {step: loss for step, loss in expected.items() if step > 3}
+    one, other = (
+        load_file(tmp_path / name / "checkpoint-6" / "model.safetensors") for name in ("straight", "stopped")
+    )
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_accumulated_batches_are_one_batch(write_recipe, tmp_path):
+    weights = []
+    for size, steps in ((4, 1), (1, 4)):
+        path = write_recipe(
+            training__per_device_train_batch_size=size,
+            training__gradient_accumulation_steps=steps,
+            training__max_steps=3,
+            model__lora_dropout=0.0,
+        )
+        _, losses = run(path, output_dir=str(tmp_path / str(size)))
+        weights.append((losses, load_file(tmp_path / str(size) / "checkpoint-3" / "model.safetensors")))
+    (losses, one), (other_losses, other) = weights
+    assert losses == pytest.approx(other_losses, rel=1e-3)
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_training_goes_on_from_a_trained_model(write_recipe, tmp_path):
+    folder, _ = run(write_recipe(training__max_steps=2))
+    path = write_recipe(backbone=None, checkpoint=str(folder), model={}, entity_types={"x": "An x."})
+    model, tokenizer = build_model(load_recipe(path))
+    saved = load_file(folder / "model.safetensors")
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained.keys() == saved.keys()
+    assert all(torch.equal(trained[name], tensor.float()) for name, tensor in saved.items())
+    assert model.config.entity_types == {"x": "An x."} and tokenizer("x")["input_ids"]
+    again, losses = run(path, output_dir=str(tmp_path / "again"), **{"training.max_steps": 2})
+    assert len(losses) == 2
+    assert JPTForTokenClassification.from_pretrained(again).config.entity_types == {"x": "An x."}
+
+
+def test_half_precision_runs(write_recipe):
+    path = write_recipe(training__bf16=True, training__max_steps=2, load_options={}, training__logging_steps=1)
+    folder, losses = run(path)
+    assert all(np.isfinite(list(losses.values())))
+    kept = load_file(folder.parent / "checkpoint-2" / "model.safetensors")
+    assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
+
+
+def test_head_and_adapters_have_their_own_learning_rates(write_recipe, tmp_path):
+    recipe = load_recipe(write_recipe(head_learning_rate=0.1))
+    model, _ = build_model(recipe)
+    optimizer, _ = make_optimizer(model, recipe, TrainingArguments(str(tmp_path), **recipe.training))
+    rates = {id(p): group["initial_lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        expected = 0.1 if name.startswith("head.") else 0.005 if ".lora_" in name else None
+        assert rates.pop(id(parameter), None) == expected, name
+    assert not rates
+
+
+def test_definitions_that_the_backbone_embeds_follow_its_weights(write_recipe, make_model):
+    """Vectors kept from the first step would not be those that the trained model is given."""
+    from jpt_ner.definitions_jpt import build_definition_encoder
+
+    model = make_model()
+    collator = GroupCollator(build_definition_encoder("backbone", backbone=model.model, tokenizer=TOKENIZER))
+    group = make_groups([source()], 1)[0]
+    before = collator([group])["definition_embeddings"]
+    with torch.no_grad():
+        next(p for name, p in model.named_parameters() if "lora_B" in name).add_(1.0)
+    assert not torch.equal(collator([group])["definition_embeddings"], before)
+
+
+# ---- recipes that cannot be run -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bakcbone": "x"}, "unknown key 'bakcbone'"),
+        ({"sampling__sead": 1}, "sampling: unknown key 'sead'"),
+        ({"training__lerning_rate": 1}, "training: unknown key 'lerning_rate'"),
+        ({"model__lora_rnak": 1}, "model: unknown key 'lora_rnak'"),
+        ({"data": [{"file": "x"}]}, "data: unknown key 'file'"),
+        ({"data": [{"weight": 1}]}, "data: .*path"),
+        ({"data": ["records.jsonl"]}, "data: expected keys"),
+        ({"data": "records.jsonl"}, "data: expected a list"),
+        ({"sampling": [1]}, "sampling: expected keys"),
+        ({"training": None}, "training: expected a dict"),
+        ({"model": "x"}, "model: expected a dict"),
+        ({"training__max_steps": 0}, "`max_steps`"),
+        ({"checkpoint": "x"}, "exactly one of `backbone` and `checkpoint`"),
+        ({"backbone": None}, "exactly one of `backbone` and `checkpoint`"),
+        ({"output_dir": None}, "output_dir: expected a str"),
+    ],
+)
+def test_recipes_that_are_wrong_are_refused(write_recipe, changes, message):
+    path = write_recipe(**changes)
+    with pytest.raises(ValueError, match=f"recipe.yaml.*{message}"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b", "just text", "a: [", "\tx: 1"])
+def test_files_that_are_no_recipes_are_refused(tmp_path, content):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="recipe.yaml"):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
+        load_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_numbers_as_yaml_does_not_read_them(write_recipe):
+    """YAML takes 1e-3 for a text."""
+    path = write_recipe()
+    path.write_text(
+        path.read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3") + "head_learning_rate: 1e-2\n"
+    )
+    recipe = load_recipe(path)
+    assert recipe.training["learning_rate"] == 0.005 and recipe.head_learning_rate == 0.01
+
+
+def test_overrides_reach_nested_keys(write_recipe):
+    recipe = load_recipe(write_recipe(), {"training.max_steps": 9, "sampling.seed": 4, "output_dir": "elsewhere"})
+    assert (recipe.training["max_steps"], recipe.sampling.seed, recipe.output_dir) == (9, 4, "elsewhere")
+    assert recipe.training["per_device_train_batch_size"] == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "names no data"),
+        ([{"path": "nothing_*.jsonl"}], "no file matches 'nothing_"),
+        ([{"path": "empty.jsonl"}], "empty.jsonl has no usable records"),
+    ],
+)
+def test_data_that_is_not_there_is_named(write_recipe, tmp_path, data, message):
+    (tmp_path / "data" / "empty.jsonl").write_text("\n")
+    recipe = load_recipe(write_recipe(data=data))
+    with pytest.raises(ValueError, match=message):
+        load_sources(recipe)
+
+
+def test_sources_are_files_of_a_pattern_or_of_any_place(write_recipe, tmp_path):
+    data = tmp_path / "data"
+    for number in (1, 2):
+        (data / f"set_{number}").mkdir()
+        shutil.copy(data / "types.json", data / f"set_{number}")
+        (data / f"set_{number}" / "part.jsonl").write_text((data / "records.jsonl").read_text())
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(data / "set_1", elsewhere)
+    entries = [{"path": "set_*/part.jsonl", "weight": 2}, {"path": str(elsewhere / "part.jsonl")}]
+    sources = load_sources(load_recipe(write_recipe(data=entries)))
+    assert [each.name for each in sources] == ["set_1/part", "set_2/part", "elsewhere/part"]
+    assert [each.weight for each in sources] == [2, 2, pytest.approx(24**0.5)]
+    assert sources[0].records == read_records(data / "records.jsonl")
+
+
+def test_the_shipped_recipes_are_valid():
+    recipes = list((Path(__file__).resolve().parents[1] / "recipes").glob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        recipe = load_recipe(path)
+        assert recipe.data and recipe.training["max_steps"]
