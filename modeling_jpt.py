@@ -1,8 +1,7 @@
 """The model: texts once, prompts and definition embeddings in; scores of every token for every type out.
 
-`JPTForTokenClassification.forward` duplicates the texts, runs the backbone, projects the second copies and the types
-into one space and scores them with two bilinear heads. Token ids come from `inputs_jpt`, spans are read by
-`spans_jpt`.
+`JPTForTokenClassification.forward` duplicates the texts, runs the backbone and hands the second copies to the heads of
+`heads_jpt`. Token ids come from `inputs_jpt`, spans are read by `spans_jpt`.
 """
 
 import shutil
@@ -21,7 +20,8 @@ from transformers.utils import ModelOutput, cached_file, can_return_tuple, loggi
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
 from .backbone_jpt import damaged_files_named, load_backbone
 from .configuration_jpt import JPTConfig
-from .schema_jpt import _preset_folders
+from .heads_jpt import JPTClassifier, JPTHead, classification_loss
+from .schema_jpt import preset_folders
 
 logger = logging.get_logger(__name__)
 
@@ -74,93 +74,6 @@ class JPTTokenClassifierOutput(ModelOutput):
         sigmoid = self.sigmoid_logits.float().sigmoid()
         outside = 1 - sigmoid.amax(-1, keepdim=True)
         return (softmax + torch.cat([outside, sigmoid], dim=-1)) / 2
-
-
-class JPTProjection(nn.Module):
-    """MLP into the shared space (Eq. 2, 3; Table 5): linear, LayerNorm, GELU for each hidden size, then linear."""
-
-    def __init__(self, input_size: int, hidden_sizes: Sequence[int], output_size: int):
-        super().__init__()
-        layers: list[nn.Module] = []
-        for size in hidden_sizes:
-            layers += [nn.Linear(input_size, size), nn.LayerNorm(size), nn.GELU()]
-            input_size = size
-        self.layers = nn.Sequential(*layers, nn.Linear(input_size, output_size))
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.layers(states)
-
-
-class JPTClassifier(nn.Module):
-    """
-    One bilinear head: `s_ij = t_i^T W p_j + b_j` (Eq. 4), with `b_j` a linear function of `p_j` because a bias per
-    type could not be learned for types that come at inference.
-    """
-
-    def __init__(self, size: int):
-        super().__init__()
-        self.weight = nn.Linear(size, size, bias=False)
-        self.bias = nn.Linear(size, 1)
-
-    def forward(self, tokens: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
-        """`tokens (n, size)`, `types (m, size)` to scores `(n, m)`."""
-        return tokens @ self.weight(types).T + self.bias(types).T
-
-
-class JPTHead(nn.Module):
-    """Projections and both classifiers: hidden states in, scores out."""
-
-    def __init__(self, config: JPTConfig, hidden_size: int):
-        super().__init__()
-        copies = 1 if config.share_projections else 2
-        sizes = config.projection_hidden_sizes, config.projection_size
-        self.token_projections = nn.ModuleList(JPTProjection(hidden_size, *sizes) for _ in range(copies))
-        self.entity_projections = nn.ModuleList(
-            JPTProjection(config.definition_encoder_size, *sizes)
-            for _ in range(copies)
-            if config.type_embedding != "prompt"
-        )
-        self.prompt_projections = nn.ModuleList(
-            JPTProjection(hidden_size, *sizes) for _ in range(copies) if config.type_embedding != "definition"
-        )
-        # Without a definition encoder, O has no text to be embedded from.
-        self.outside_embeddings = nn.ModuleList(
-            nn.Embedding(1, config.projection_size) for _ in range(copies) if config.type_embedding == "prompt"
-        )
-        self.softmax_classifier = JPTClassifier(config.projection_size)
-        self.sigmoid_classifier = JPTClassifier(config.projection_size)
-
-    def _types(self, copy: int, definitions: torch.Tensor | None, type_states: torch.Tensor) -> torch.Tensor:
-        if not len(self.entity_projections):
-            return torch.cat([self.outside_embeddings[copy].weight, self.prompt_projections[copy](type_states)])
-        types = self.entity_projections[copy](definitions)
-        if len(self.prompt_projections):
-            prompt = self.prompt_projections[copy](type_states)
-            types = types + torch.cat([torch.zeros_like(prompt[:1]), prompt])
-        return types
-
-    def forward(
-        self, states: torch.Tensor, definitions: torch.Tensor | None, type_states: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """
-        Args:
-            states (`Tensor` of shape `(n, hidden_size)`): Second-copy tokens of texts with the same types.
-            definitions (`Tensor` of shape `(1 + types, encoder_size)`): Embedded definitions, O first.
-            type_states (`Tensor` of shape `(types, hidden_size)`): The prompt's hidden states of the types.
-
-        Returns:
-            Softmax scores `(n, 1 + types)` and sigmoid scores `(n, types)`.
-        """
-        dtype = self.softmax_classifier.weight.weight.dtype
-        states, type_states = states.to(dtype), type_states.to(dtype)
-        definitions = None if definitions is None else definitions.to(dtype)
-        softmax, sigmoid = 0, len(self.token_projections) - 1
-        tokens = [projection(states) for projection in self.token_projections]
-        types = [self._types(copy, definitions, type_states) for copy in range(len(tokens))]
-        return (
-            self.softmax_classifier(tokens[softmax], types[softmax]),
-            self.sigmoid_classifier(tokens[sigmoid], types[sigmoid][1:]),
-        )
 
 
 class JPTPreTrainedModel(PreTrainedModel):
@@ -415,7 +328,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         """Saves the model with its code and schema presets, in the form it is in: with adapters, the trained parts."""
         super().save_pretrained(save_directory, **kwargs)
         target = Path(save_directory) / "schemas"
-        for source in _preset_folders(self.config.name_or_path or None):
+        for source in preset_folders(self.config.name_or_path or None):
             if source.is_dir() and source.resolve() != target.resolve():
                 shutil.copytree(source, target, dirs_exist_ok=True)
                 break
@@ -621,9 +534,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             softmax_scores, sigmoid_scores = self.head(states, definitions, type_states[prompt])
             softmax_scores, sigmoid_scores = softmax_scores.float(), sigmoid_scores.float()
             if labels is not None:
-                loss = loss + self._loss(
-                    softmax_scores, sigmoid_scores, torch.cat([labels[i][mask[i]] for i in members])
-                )
+                chosen = torch.cat([labels[i][mask[i]] for i in members])
+                loss = loss + classification_loss(softmax_scores, sigmoid_scores, chosen, self.config)
             rows = torch.cat([torch.full((len(texts[i]),), i, device=mask.device) for i in members])
             columns = torch.cat([mask[i].nonzero()[:, 0] for i in members])
             logits[rows, columns, : 1 + count] = softmax_scores
@@ -658,28 +570,6 @@ class JPTForTokenClassification(JPTPreTrainedModel):
                 f"{self.config.definition_encoder_size}): prompts, O and types, size of the encoder; got "
                 f"{tuple(definition_embeddings.shape)}"
             )
-
-    def _loss(self, softmax_scores: torch.Tensor, sigmoid_scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types)."""
-        known = labels != -100
-        softmax_scores, sigmoid_scores, labels = softmax_scores[known], sigmoid_scores[known], labels[known]
-        if ((labels < 0) | (labels >= softmax_scores.shape[1])).any():
-            raise ValueError(
-                f"`labels` must be from 0 to {sigmoid_scores.shape[1]}, the number of types in the text's prompt, or "
-                f"-100; got {labels.min()} to {labels.max()}"
-            )
-        weight = torch.ones(softmax_scores.shape[1], device=softmax_scores.device)
-        weight[0] = self.config.outside_weight
-        cross_entropy = nn.functional.cross_entropy(softmax_scores, labels, weight=weight, reduction="sum")
-        target = nn.functional.one_hot(labels, softmax_scores.shape[1])[:, 1:].to(sigmoid_scores.dtype)
-        wrong = (sigmoid_scores.sigmoid() - target).abs()
-        binary = nn.functional.binary_cross_entropy_with_logits(
-            sigmoid_scores,
-            target,
-            reduction="none",
-            pos_weight=torch.tensor(self.config.positive_weight, device=target.device),
-        )
-        return cross_entropy + (wrong**self.config.focal_gamma * binary).sum()
 
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")

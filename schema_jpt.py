@@ -176,7 +176,7 @@ def _checked_path(path: str | Path) -> Path:
     return path
 
 
-def _preset_folders(repository: str | Path | None) -> Iterator[Path]:
+def preset_folders(repository: str | Path | None) -> Iterator[Path]:
     yield Path(__file__).with_name("schemas")
     if repository is None:
         return
@@ -190,7 +190,7 @@ def _preset_folders(repository: str | Path | None) -> Iterator[Path]:
 
 def _preset_files(repository: str | Path | None) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for folder in _preset_folders(repository):
+    for folder in preset_folders(repository):
         for path in folder.glob("*.yaml"):
             if PRESET_NAME.fullmatch(path.stem):
                 files.setdefault(path.stem, path)
@@ -199,7 +199,7 @@ def _preset_files(repository: str | Path | None) -> dict[str, Path]:
 
 def _load_preset(name: str, repository: str | Path | None) -> Schema:
     if PRESET_NAME.fullmatch(name):
-        for folder in _preset_folders(repository):
+        for folder in preset_folders(repository):
             path = folder / f"{name}.yaml"
             if path.is_file():
                 return load_schema(path)

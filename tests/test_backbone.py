@@ -285,6 +285,6 @@ def test_the_real_wheel_holds_the_file_that_is_expected(name):
     entry = WHEELS[name]
     if find_spec(entry.package) is None:
         pytest.skip(f"{entry.requirement} is not installed")
-    file = backbone_jpt._find_in_wheel(entry)
+    file = backbone_jpt.find_in_wheel(entry)
     with open(file, "rb") as content:
         assert hashlib.file_digest(content, "sha256").hexdigest() == entry.sha256

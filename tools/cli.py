@@ -336,6 +336,43 @@ def _key_value(argument: str) -> tuple[str, Any]:
 
 
 @app.command()
+def evaluate(
+    data: Annotated[list[Path], typer.Argument(help="Files of labelled records: .jsonl, .conll or GLiNER's JSON.")],
+    types: Annotated[
+        str | None,
+        typer.Option(
+            "--types", "-t", help="Types to ask for. Default: the records' own, or `types.json` beside the file."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the scores to OUTPUT.json and OUTPUT.md."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on a fixed sample of so many records.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`, as UniNER and GLiNER do.")
+    ] = None,
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """Scores a model on labelled data: strict span F1, with an interval and where it is lost."""
+    from .evaluation import evaluate as score
+    from .evaluation import load_dataset, summary_table, write_report
+
+    ignored = ("misc",) if ignore is None else tuple(ignore)
+    datasets = {path: load_dataset(path, limit=limit, types=types, ignore_labels=ignored) for path in data}
+    pipeline = _load_pipeline(model, device)
+    results = {}
+    for path, records in datasets.items():
+        results[f"{path.parent.name}/{path.stem}"], _ = score(pipeline, records, decoder=decoder, show_progress=True)
+    typer.echo(summary_table(results))
+    if output is not None:
+        write_report(results, output)
+        typer.echo(f"written: {output.with_suffix('.json')}, {output.with_suffix('.md')}")
+
+
+@app.command()
 def convert(
     checkpoint: Annotated[str, typer.Argument(help="Model folder or Hub id.")],
     output: Annotated[Path, typer.Argument(help="Folder to create.")],

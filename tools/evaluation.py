@@ -6,10 +6,10 @@ Predictions come from the same pipeline that users call; scores from `scoring`.
 import json
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from .records import Record, TypeInfo, find_types, read_records, self_contained, token_ranges, zero_shot_protocol
+from .records import Record, find_types, read_records, read_types, self_contained, token_ranges, zero_shot_protocol
 from .scoring import Scores, bootstrap_interval, markdown_report, score_spans
 
 
@@ -21,18 +21,18 @@ def load_dataset(path: str | Path, *, limit: int | None = None, types=None, igno
         limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
         types (*optional*): As for `records.read_types`; `types.json` beside the file by default.
         ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
+
+    Raises:
+        ValueError: If a record cannot be used, has no types, or there are none.
     """
-    dataset_types = find_types(path) if types is None else types
+    dataset_types = find_types(path) if types is None else read_types(types)
     records, asked = zero_shot_protocol(read_records(path, types=types), dataset_types, ignore_labels)
     records = [self_contained(record, asked) for record in records]
+    if not records:
+        raise ValueError(f"{path}: no records to evaluate on")
     if limit is not None and limit < len(records):
         records = random.Random(0).sample(records, limit)
     return records
-
-
-def generic_types(types: dict[str, TypeInfo]) -> dict[str, TypeInfo]:
-    """The types with their short definitions, to see what precise ones are worth (Table 8)."""
-    return {label: TypeInfo(info.name, info.generic or info.definition) for label, info in types.items()}
 
 
 def evaluate(pipeline, records: Sequence[Record], **options) -> tuple[Scores, list[list[dict]]]:
@@ -87,15 +87,6 @@ def summary_table(results: dict[str, Scores]) -> str:
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
     rows.append(f"| mean | | | | **{mean:.1%}** | | | | | |")
     return "\n".join(rows)
-
-
-def write_predictions(path: str | Path, records: Iterable[Record], predictions: Iterable[list[dict]]) -> None:
-    """One JSON object a line: the record, and what was predicted for it."""
-    lines = [
-        json.dumps({**record.to_dict(), "predictions": spans}, ensure_ascii=False)
-        for record, spans in zip(records, predictions, strict=True)
-    ]
-    _write(Path(path), "".join(line + "\n" for line in lines))
 
 
 def _write(path: Path, text: str) -> None:

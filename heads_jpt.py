@@ -1,0 +1,132 @@
+"""Hidden states and embedded definitions in, scores out: projections into one space, two bilinear heads, their loss.
+
+Works on flat lists of tokens that share their types. Knows nothing of backbones, prompts or padding.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .configuration_jpt import JPTConfig
+
+
+class JPTProjection(nn.Module):
+    """MLP into the shared space (Eq. 2, 3; Table 5): linear, LayerNorm, GELU for each hidden size, then linear."""
+
+    def __init__(self, input_size: int, hidden_sizes: Sequence[int], output_size: int):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for size in hidden_sizes:
+            layers += [nn.Linear(input_size, size), nn.LayerNorm(size), nn.GELU()]
+            input_size = size
+        self.layers = nn.Sequential(*layers, nn.Linear(input_size, output_size))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.layers(states)
+
+
+class JPTClassifier(nn.Module):
+    """
+    One bilinear head: `s_ij = t_i^T W p_j + b_j` (Eq. 4), with `b_j` a linear function of `p_j` because a bias per
+    type could not be learned for types that come at inference.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.weight = nn.Linear(size, size, bias=False)
+        self.bias = nn.Linear(size, 1)
+
+    def forward(self, tokens: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+        """`tokens (n, size)`, `types (m, size)` to scores `(n, m)`."""
+        return tokens @ self.weight(types).T + self.bias(types).T
+
+
+class JPTHead(nn.Module):
+    """Projections and both classifiers: hidden states in, scores out."""
+
+    def __init__(self, config: JPTConfig, hidden_size: int):
+        super().__init__()
+        copies = 1 if config.share_projections else 2
+        sizes = config.projection_hidden_sizes, config.projection_size
+        self.token_projections = nn.ModuleList(JPTProjection(hidden_size, *sizes) for _ in range(copies))
+        self.entity_projections = nn.ModuleList(
+            JPTProjection(config.definition_encoder_size, *sizes)
+            for _ in range(copies)
+            if config.type_embedding != "prompt"
+        )
+        self.prompt_projections = nn.ModuleList(
+            JPTProjection(hidden_size, *sizes) for _ in range(copies) if config.type_embedding != "definition"
+        )
+        # Without a definition encoder, O has no text to be embedded from.
+        self.outside_embeddings = nn.ModuleList(
+            nn.Embedding(1, config.projection_size) for _ in range(copies) if config.type_embedding == "prompt"
+        )
+        self.softmax_classifier = JPTClassifier(config.projection_size)
+        self.sigmoid_classifier = JPTClassifier(config.projection_size)
+
+    def _types(self, copy: int, definitions: torch.Tensor | None, type_states: torch.Tensor) -> torch.Tensor:
+        if not len(self.entity_projections):
+            return torch.cat([self.outside_embeddings[copy].weight, self.prompt_projections[copy](type_states)])
+        types = self.entity_projections[copy](definitions)
+        if len(self.prompt_projections):
+            prompt = self.prompt_projections[copy](type_states)
+            types = types + torch.cat([torch.zeros_like(prompt[:1]), prompt])
+        return types
+
+    def forward(
+        self, states: torch.Tensor, definitions: torch.Tensor | None, type_states: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            states (`Tensor` of shape `(n, hidden_size)`): Second-copy tokens of texts with the same types.
+            definitions (`Tensor` of shape `(1 + types, encoder_size)`): Embedded definitions, O first.
+            type_states (`Tensor` of shape `(types, hidden_size)`): The prompt's hidden states of the types.
+
+        Returns:
+            Softmax scores `(n, 1 + types)` and sigmoid scores `(n, types)`.
+        """
+        dtype = self.softmax_classifier.weight.weight.dtype
+        states, type_states = states.to(dtype), type_states.to(dtype)
+        definitions = None if definitions is None else definitions.to(dtype)
+        softmax, sigmoid = 0, len(self.token_projections) - 1
+        tokens = [projection(states) for projection in self.token_projections]
+        types = [self._types(copy, definitions, type_states) for copy in range(len(tokens))]
+        return (
+            self.softmax_classifier(tokens[softmax], types[softmax]),
+            self.sigmoid_classifier(tokens[sigmoid], types[sigmoid][1:]),
+        )
+
+
+def classification_loss(
+    softmax_scores: torch.Tensor, sigmoid_scores: torch.Tensor, labels: torch.Tensor, config: JPTConfig
+) -> torch.Tensor:
+    """
+    Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types).
+
+    Args:
+        softmax_scores (`Tensor` of shape `(n, 1 + types)`), sigmoid_scores (`Tensor` of shape `(n, types)`): Scores.
+        labels (`Tensor` of shape `(n,)`): 0 for O, j for the j-th type, -100 to ignore.
+
+    Raises:
+        ValueError: If a label is out of range.
+    """
+    known = labels != -100
+    softmax_scores, sigmoid_scores, labels = softmax_scores[known], sigmoid_scores[known], labels[known]
+    if ((labels < 0) | (labels >= softmax_scores.shape[1])).any():
+        raise ValueError(
+            f"`labels` must be from 0 to {sigmoid_scores.shape[1]}, the number of types in the text's prompt, or "
+            f"-100; got {labels.min()} to {labels.max()}"
+        )
+    weight = torch.ones(softmax_scores.shape[1], device=softmax_scores.device)
+    weight[0] = config.outside_weight
+    cross_entropy = nn.functional.cross_entropy(softmax_scores, labels, weight=weight, reduction="sum")
+    target = nn.functional.one_hot(labels, softmax_scores.shape[1])[:, 1:].to(sigmoid_scores.dtype)
+    wrong = (sigmoid_scores.sigmoid() - target).abs()
+    binary = nn.functional.binary_cross_entropy_with_logits(
+        sigmoid_scores,
+        target,
+        reduction="none",
+        pos_weight=torch.tensor(config.positive_weight, device=target.device),
+    )
+    return cross_entropy + (wrong**config.focal_gamma * binary).sum()

@@ -1,0 +1,73 @@
+"""Evaluation through the pipeline: the protocol, the scores, the reports."""
+
+import json
+
+import pytest
+from jpt_ner.tools.evaluation import evaluate, load_dataset, summary_table, write_report
+from jpt_ner.tools.records import Entity, Record, write_records
+
+TYPES = {
+    "person": {"name": "person", "definition": "A named human being."},
+    "lang": {"name": "programming language", "definition": "A language programs are written in."},
+    "misc": {"name": "other", "definition": "Anything else that has a name."},
+}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    records = [
+        Record("a", "Ada wrote Python", [Entity(0, 3, "person"), Entity(10, 16, "lang")]),
+        Record("b", "Bob saw Mars", [Entity(0, 3, "person"), Entity(8, 12, "misc")]),
+        Record("c", "nothing here", []),
+    ]
+    write_records(tmp_path / "test.jsonl", records)
+    (tmp_path / "types.json").write_text(json.dumps(TYPES))
+    return tmp_path / "test.jsonl"
+
+
+def found(text, name, word, score=0.9):
+    start = text.index(word)
+    return {"entity_group": name, "score": score, "word": word, "start": start, "end": start + len(word)}
+
+
+def test_protocol_asks_names_not_labels_and_leaves_misc_out(dataset):
+    records = load_dataset(dataset)
+    assert [record.id for record in records] == ["a", "b", "c"]
+    assert all(list(record.types) == ["person", "programming language"] for record in records)
+    assert [each.label for each in records[0].entities] == ["person", "programming language"]
+    assert [each.label for each in records[1].entities] == ["person"]
+    assert "other" in load_dataset(dataset, ignore_labels=())[0].types
+
+
+def test_scores_count_what_the_pipeline_returned(dataset, tmp_path):
+    answers = {
+        "Ada wrote Python": [("person", "Ada"), ("person", "Python")],
+        "Bob saw Mars": [("person", "Bob")],
+        "nothing here": [],
+    }
+
+    def pipeline(items, **options):
+        assert all(set(item) == {"text", "entity_types"} for item in items)
+        return [[found(item["text"], *answer) for answer in answers[item["text"]]] for item in items]
+
+    scores, predictions = evaluate(pipeline, load_dataset(dataset))
+    assert len(predictions) == 3
+    assert (scores.strict.correct, scores.strict.predicted, scores.strict.gold) == (2, 3, 3)
+    assert scores.errors.wrong_type == 1 and scores.errors.detection.f1 == 1
+    assert scores.interval[0] <= scores.strict.f1 <= scores.interval[1]
+    assert "66.7%" in summary_table({"x": scores})
+    write_report({"x": scores}, tmp_path / "report")
+    assert json.loads((tmp_path / "report.json").read_text())["mean_strict_f1"] == pytest.approx(2 / 3)
+    assert "66.7%" in (tmp_path / "report.md").read_text()
+
+
+def test_a_tiny_model_is_scored_end_to_end(dataset, pipe):
+    scores, predictions = evaluate(pipe, load_dataset(dataset))
+    assert scores.texts == 3
+    assert scores.strict.predicted == sum(len(spans) for spans in predictions)
+
+
+def test_nothing_to_evaluate_is_an_error(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(ValueError, match="empty.jsonl"):
+        load_dataset(tmp_path / "empty.jsonl", types={"person": "A named human being."})
