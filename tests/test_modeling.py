@@ -399,7 +399,7 @@ def test_a_batch_without_labels_has_no_loss_and_no_nan(model):
     batch["labels"][:] = -100
     loss = model(**batch).loss
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert all(gradient.isfinite().all() for gradient in collect_gradients(model).values())
 
 
