@@ -18,7 +18,7 @@ from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, encode_texts
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.spans_jpt import decode_spans
 from jpt_ner.tools.records import Entity, Record, TypeInfo, read_records
-from jpt_ner.tools.sampling import GroupCollator, Sampling, Source, TrainingGroups, _space_words
+from jpt_ner.tools.sampling import GroupCollator, Sampling, Source, TrainingGroups, _coarsen, _space_words
 from jpt_ner.tools.training import build_model, load_recipe, load_sources, make_optimizer, train
 from safetensors.torch import load_file
 from tiny import tiny_tokenizer
@@ -626,3 +626,18 @@ def test_the_shipped_recipes_are_valid():
     for path in recipes:
         recipe = load_recipe(path)
         assert recipe.data and recipe.training["max_steps"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_general_type_takes_over_what_is_not_asked_for_by_itself(seed):
+    kinds = ("person_actor", "person_politician", "person_athlete", "person_author", "person_other")
+    types = {label: TypeInfo(label.partition("_")[2], f"A {label}.") for label in (*kinds, "place_city", "date")}
+    record = Record("a", "abcdef", [Entity(i, i + 1, label) for i, label in enumerate((*kinds, "date"))])
+    coarse, (changed,) = _coarsen(types, [record], random.Random(seed))
+    special = [label for label in kinds if label in coarse]
+    assert len(special) <= 3 and {"person", "place_city", "date"} <= coarse.keys()
+    assert set(coarse) == {"person", "place_city", "date", *special}
+    for before, after in zip(record.entities, changed.entities, strict=True):
+        assert (before.start, before.end) == (after.start, after.end)
+        assert after.label == (before.label if before.label in coarse else "person")
+    assert record.entities[0].label == "person_actor"  # the record itself stays as it was

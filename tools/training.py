@@ -112,6 +112,8 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         target[last] = value
     if bool(values.get("backbone")) == bool(values.get("checkpoint")):
         raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
+    if values.get("checkpoint") and values.get("model"):
+        raise ValueError(f"{path}: `model` is for a model made from a backbone; a `checkpoint` brings its own values")
     for key, kind in (
         ("data", list),
         ("model", dict),
@@ -255,7 +257,10 @@ def _last_whole_checkpoint(folder: str) -> str | None:
 
 def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path, dtype: str) -> None:
     """Saves a checkpoint to be used or shipped: adapters and head in `dtype`, without the Trainer's own files."""
-    weights = {name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items()}
+    left_out = set(model._keys_to_ignore_on_save or ())
+    weights = {
+        name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items() if name not in left_out
+    }
     model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
 
