@@ -155,7 +155,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         for module in backbone.modules():
             module._is_hf_initialized = True  # `post_init` must not touch loaded weights.
         config._attn_implementation = attention
-        config.text_config.name_or_path = config.backbone_name_or_path  # not the folder it was found in
+        config.get_text_config().name_or_path = config.backbone_name_or_path  # not the folder it was found in
         model = cls(config, backbone)
         model.head.to(device=backbone.device, dtype=torch.float32)
         return model.eval()
