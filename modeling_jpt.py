@@ -327,6 +327,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
     def save_pretrained(self, save_directory, **kwargs):
         """Saves the model with its code and schema presets, in the form it is in: with adapters, the trained parts."""
+        if not self.config.self_contained:
+            kwargs["max_shard_size"] = "1TB"  # trained parts are small, and always in one file
         super().save_pretrained(save_directory, **kwargs)
         target = Path(save_directory) / "schemas"
         for source in preset_folders(self.config.name_or_path or None):

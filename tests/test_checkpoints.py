@@ -122,6 +122,12 @@ def test_a_trainable_model_saves_trained_parts_again(model, parts, tmp_path):
     assert changed == ["head.softmax_classifier.bias.bias"] and before.keys() == after.keys()
 
 
+def test_trained_parts_stay_in_one_file(model, tmp_path):
+    model.save_pretrained(tmp_path, max_shard_size="10KB")
+    assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["model.safetensors"]
+    assert_same(read(JPTForTokenClassification.from_pretrained(tmp_path, dtype=torch.float32)), read(model))
+
+
 def test_a_self_contained_model_is_not_taken_for_training(whole):
     """Its adapters are gone; without them the whole backbone would be trained unasked."""
     with pytest.raises(ValueError, match="self-contained"):
