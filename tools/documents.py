@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TextIO
 from ..schema_jpt import Schema, resolve_schema
 from ..words_jpt import split_words
 from .readers import is_list_of_strings
+from .records import is_unicode
 
 INPUT_SUFFIXES = {
     ".txt": "text",
@@ -296,15 +297,7 @@ def json_line(document: Document, entities: Entities) -> str:
     row = {**document.row, "entities": entities}
     line = json.dumps(row, ensure_ascii=False)
     # Half of a surrogate pair is no character that UTF-8 could hold, but JSON has an escape for it.
-    return line if line.isascii() or _is_unicode(line) else json.dumps(row)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return line if line.isascii() or is_unicode(line) else json.dumps(row)
 
 
 def _csv_writer(file: TextIO) -> Callable[[Document, Entities], None]:

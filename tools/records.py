@@ -420,7 +420,7 @@ def record_problems(data: Any, types: Mapping[str, TypeInfo] | None = None) -> l
         reasons.append(f"id should be a text that is not empty, got {data['id']!r}")
     if not isinstance(text, str) or not text.strip():
         return [*reasons, f"text should be a text that is not blank, got {text!r}"]
-    if not _is_unicode(text):
+    if not is_unicode(text):
         reasons.append("text holds half of a surrogate pair and is no valid Unicode")
 
     allowed = None if types is None else types.keys()
@@ -532,7 +532,8 @@ def _is_labelled(value: Any) -> bool:
     return isinstance(value, TypeInfo) or (isinstance(value, Mapping) and not {"name", "generic"}.isdisjoint(value))
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
