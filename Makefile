@@ -1,5 +1,8 @@
 # make run    set everything up, then tag the sample documents
+# make app    set everything up, then serve the page at http://127.0.0.1:7860
+# make space  put a folder together that is ready to be pushed as a Hugging Face Space: build/space
 # make test   set everything up, then lint, check types and run all tests
+# make screenshots   take pictures of the page: docs/images
 # make PYTHON=/path/to/python3.12 ...   with another Python (3.11 or newer)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
@@ -7,19 +10,37 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test lint clean help
+.PHONY: run app space test lint browser screenshots clean help
 .DEFAULT_GOAL := help
 
 run: $(READY)
 	@$(BIN)/jpt-ner tag --input samples/documents.jsonl
 
-test: lint
+app: $(READY)
+	@$(BIN)/python app.py
+
+space: $(READY)
+	@$(BIN)/python -m jpt_ner.space.assemble build/space
+
+test: lint browser
 	$(BIN)/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# For the tests of the Space: Debian's browser, where this user may install it. Without one they are skipped.
+browser:
+	@command -v chromium >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ]; then root=; else root="sudo -n"; fi; \
+	    command -v apt-get >/dev/null && $$root apt-get update -qq && \
+	    $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	        chromium fonts-liberation >/dev/null; \
+	} || echo "note: no chromium, and it could not be installed; the tests in a browser will be skipped"
+
+screenshots: $(READY) browser
+	@$(BIN)/python -m jpt_ner.tools.space_report screenshots
 
 # Rebuilt when a requirement changes; after that a start costs nothing.
 $(READY): requirements.txt requirements-weights.txt pyproject.toml

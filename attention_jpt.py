@@ -16,11 +16,20 @@ PACKED_ATTENTION = "jpt_packed"
 
 @dataclass
 class Segment:
-    """Tokens `start:end` of the row. `prompt` is the segment they continue, or None for a prompt itself."""
+    """
+    Tokens `start:end` of the row. `prompt` is the segment they continue, or None for a prompt itself. Of the last
+    layer only the states of the last `read` tokens are wanted, by default of all.
+    """
 
     start: int
     end: int
     prompt: int | None = None
+    read: int | None = None
+
+    @property
+    def wanted(self) -> range:
+        """Tokens of the row whose last states are wanted."""
+        return range(self.start if self.read is None else self.end - self.read, self.end)
 
 
 @dataclass
@@ -45,9 +54,14 @@ class PackedLayout:
     layers: int = 0
     _biases: dict[tuple, torch.Tensor] = field(default_factory=dict)
 
-    def causal_bias(self, length: int, total: int, sliding_window: int | None, like: torch.Tensor) -> torch.Tensor:
-        """Additive mask `(length, total)` for the last `length` of `total` positions, made once for all layers."""
-        key = (length, total, sliding_window, like.dtype, like.device)
+    def causal_bias(
+        self, length: int, total: int, copies: int, sliding_window: int | None, like: torch.Tensor
+    ) -> torch.Tensor:
+        """
+        Additive mask for the last `length` of `total` positions, repeated for `copies` query heads, so of shape
+        `(copies * length, total)`. Made once for all layers.
+        """
+        key = (length, total, copies, sliding_window, like.dtype, like.device)
         if key not in self._biases:
             query = torch.arange(total - length, total, device=like.device)[:, None]
             position = torch.arange(total, device=like.device)[None]
@@ -55,7 +69,7 @@ class PackedLayout:
             if sliding_window is not None:
                 hidden |= position <= query - sliding_window
             bias = torch.zeros(length, total, dtype=like.dtype, device=like.device)
-            self._biases[key] = bias.masked_fill_(hidden, torch.finfo(like.dtype).min)
+            self._biases[key] = bias.masked_fill_(hidden, torch.finfo(like.dtype).min).repeat(copies, 1)
         return self._biases[key]
 
     def check_followed(self, config: PreTrainedConfig) -> None:
@@ -83,24 +97,93 @@ def _attend(
     softcap: float | None,
     dropout: float,
 ) -> torch.Tensor:
-    """Softmax attention of `query (heads, q, d)` over `key, value (key_value_heads, k, d)` with `bias (q, k)`."""
-    heads, length, _ = query.shape
+    """
+    Softmax attention of `query (heads, q, d)` over `key, value (key_value_heads, k, d)`, with `bias (groups * q, k)`
+    for the query heads that share keys. These are folded into the query axis instead of repeating keys.
+    """
+    heads, length, size = query.shape
     key_value_heads = key.shape[0]
+    query = query.reshape(key_value_heads, -1, size)
     if softcap is None and not (query.requires_grad and query.device.type == "cpu"):
         # On CPU the fused kernel is twice as fast forwards, and three times as slow backwards.
-        return nn.functional.scaled_dot_product_attention(
-            query[None], key[None], value[None], attn_mask=bias, scale=scaling, dropout_p=dropout, enable_gqa=True
-        )[0]
-    # Heads of one group share their keys: fold them into the query axis instead of repeating keys.
-    groups = heads // key_value_heads
-    grouped = query.reshape(key_value_heads, groups * length, -1)
-    grouped_bias = bias.repeat(groups, 1).expand(key_value_heads, -1, -1)
+        found = nn.functional.scaled_dot_product_attention(
+            query[None], key[None], value[None], attn_mask=bias, scale=scaling, dropout_p=dropout
+        )
+        return found.view(heads, length, size)
+    bias = bias.expand(key_value_heads, -1, -1)
     if softcap is None:
-        scores = torch.baddbmm(grouped_bias, grouped, key.transpose(1, 2), alpha=scaling)
+        scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scaling)
     else:
-        scores = torch.tanh(grouped @ key.transpose(1, 2) * (scaling / softcap)) * softcap + grouped_bias
+        scores = torch.tanh(query @ key.transpose(1, 2) * (scaling / softcap)) * softcap + bias
     weights = nn.functional.dropout(torch.softmax(scores, dim=-1), p=dropout)
-    return (weights @ value).view(heads, length, -1)
+    return (weights @ value).view(heads, length, size)
+
+
+class _Continued:
+    """Keys or values of a prompt with those of one text after another behind it: the prompt is copied once."""
+
+    def __init__(self, prompt: torch.Tensor, longest: int):
+        heads, self.length, size = prompt.shape
+        self.states = prompt.new_empty(heads, self.length + longest, size)
+        self.states[:, : self.length] = prompt
+
+    def by(self, text: torch.Tensor) -> torch.Tensor:
+        end = self.length + text.shape[1]
+        self.states[:, self.length : end] = text
+        return self.states[:, :end]
+
+
+@torch.compiler.disable
+def attend_segments(
+    layout: PackedLayout,
+    layer: int,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """
+    Attention of one layer, segment by segment.
+
+    Args:
+        layer (`int`): Index of the layer.
+        query (`Tensor` of shape `(heads, tokens, head_dim)`):
+            Of all tokens of the row, or only of those that are wanted of the last layer (`Segment.wanted`).
+        key, value (`Tensor` of shape `(key_value_heads, tokens, head_dim)`): Of all tokens of the row.
+
+    Returns:
+        `Tensor` of shape `(tokens of the query, heads, head_dim)`.
+    """
+    layout.layers += 1
+    if layout.keep_states:
+        layout.states[layer] = (key, value)
+    # One split instead of many slices: its backward is one concatenation.
+    lengths = [segment.end - segment.start for segment in layout.segments]
+    keys, values = key.split(lengths, dim=1), value.split(lengths, dim=1)
+    if query.shape[1] != key.shape[1]:
+        lengths = [len(segment.wanted) for segment in layout.segments]
+    queries = query.split(lengths, dim=1)
+    groups = query.shape[0] // key.shape[0]
+    prompts = [states[layer] for states in layout.prompt_states] + list(zip(keys, values, strict=True))
+    differentiable = torch.is_grad_enabled() and (key.requires_grad or query.requires_grad)
+    longest = max(each.shape[1] for each in keys)
+    continued: dict[int, tuple[_Continued, _Continued]] = {}
+    outputs = []
+    for segment, q, k, v in zip(layout.segments, queries, keys, values, strict=True):
+        number = segment.prompt
+        if number is not None and differentiable:
+            k, v = (torch.cat(pair, dim=1) for pair in zip(prompts[number], (k, v), strict=True))
+        elif number is not None:
+            if number not in continued:
+                prompt_key, prompt_value = prompts[number]
+                continued[number] = _Continued(prompt_key, longest), _Continued(prompt_value, longest)
+            k, v = (whole.by(text) for whole, text in zip(continued[number], (k, v), strict=True))
+        bias = layout.causal_bias(q.shape[1], k.shape[1], groups, sliding_window, like=q)
+        outputs.append(_attend(q, k, v, bias, scaling, softcap, dropout).transpose(0, 1))
+    return torch.cat(outputs)
 
 
 def packed_attention(
@@ -135,23 +218,10 @@ def packed_attention(
             f'The "{PACKED_ATTENTION}" attention needs a backbone that passes keyword arguments on to plain softmax '
             'attention; load the model with `attn_implementation="sdpa"` or `"eager"` instead.'
         )
-    packed_layout.layers += 1
-    query, key, value = query[0], key[0], value[0]
-    layer = module.layer_idx
-    if packed_layout.keep_states:
-        packed_layout.states[layer] = (key, value)
-    # One split instead of many slices: its backward is one concatenation.
-    lengths = [segment.end - segment.start for segment in packed_layout.segments]
-    queries, keys, values = (states.split(lengths, dim=1) for states in (query, key, value))
-    prompts = [states[layer] for states in packed_layout.prompt_states] + list(zip(keys, values, strict=True))
-    outputs = []
-    for segment, q, k, v in zip(packed_layout.segments, queries, keys, values, strict=True):
-        if segment.prompt is not None:
-            prompt_key, prompt_value = prompts[segment.prompt]
-            k, v = torch.cat([prompt_key, k], dim=1), torch.cat([prompt_value, v], dim=1)
-        bias = packed_layout.causal_bias(q.shape[1], k.shape[1], sliding_window, like=q)
-        outputs.append(_attend(q, k, v, bias, scaling, softcap, dropout))
-    return torch.cat(outputs, dim=1).transpose(0, 1).unsqueeze(0), None
+    found = attend_segments(
+        packed_layout, module.layer_idx, query[0], key[0], value[0], scaling, sliding_window, softcap, dropout
+    )
+    return found[None], None
 
 
 def _no_mask(*args, **kwargs) -> None:

@@ -20,6 +20,7 @@ from transformers.utils import ModelOutput, cached_file, can_return_tuple, loggi
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
 from .backbone_jpt import damaged_files_named, load_backbone
 from .configuration_jpt import JPTConfig
+from .fused_jpt import fused_backbone
 from .heads_jpt import JPTClassifier, JPTHead, classification_loss
 from .schema_jpt import preset_folders
 
@@ -381,26 +382,32 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             input_ids = input_ids.to(self.model.device)
             layout = PackedLayout([Segment(0, len(input_ids))], keep_states=True)
             if self._is_packed():
-                states = self._read_row(layout, input_ids, torch.arange(len(input_ids), device=input_ids.device))
+                (states,) = self._read_row(layout, input_ids, torch.arange(len(input_ids), device=input_ids.device))
             else:
                 states = self.model(input_ids=input_ids[None], use_cache=False).last_hidden_state[0]
             cache = [layout.states[layer] for layer in sorted(layout.states)]
             encoded.append(EncodedPrompt(input_ids, states[positions.to(states.device)], cache))
         return encoded
 
-    def _read_row(self, layout: PackedLayout, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    def _read_row(
+        self, layout: PackedLayout, input_ids: torch.Tensor, position_ids: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Hidden states of each segment's wanted tokens."""
+        fused = fused_backbone(self.model)
+        if fused is not None:
+            states = fused.read(self.model, layout, input_ids, position_ids)
+            return list(states.split([len(segment.wanted) for segment in layout.segments]))
         states = self.model(
             input_ids=input_ids[None], position_ids=position_ids[None], use_cache=False, packed_layout=layout
         ).last_hidden_state[0]
         layout.check_followed(self.model.config)
-        return states
+        return [states[segment.wanted.start : segment.wanted.stop] for segment in layout.segments]
 
     def _read_packed(
         self, texts: list[torch.Tensor], index: list[int], prompts: list[torch.Tensor], encoded: list[EncodedPrompt]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """One row without padding. Returns hidden states per text (last copy) and per prompt of the row."""
         pieces, positions, segments, start = [], [], [], 0
-        offset = len(encoded)
         lengths = [len(prompt.input_ids) for prompt in encoded] + [len(prompt) for prompt in prompts]
         for prompt in prompts:
             segments.append(Segment(start, start + len(prompt)))
@@ -410,19 +417,13 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         for text, prompt in zip(texts, index, strict=True):
             doubled = self._double(text)
             self._check_length(lengths[prompt] + len(doubled))
-            segments.append(Segment(start, start + len(doubled), prompt))
+            segments.append(Segment(start, start + len(doubled), prompt, read=len(text)))
             pieces.append(doubled)
             positions.append(torch.arange(lengths[prompt], lengths[prompt] + len(doubled), device=text.device))
             start += len(doubled)
         layout = PackedLayout(segments, prompt_states=[prompt.states for prompt in encoded])
         states = self._read_row(layout, torch.cat(pieces), torch.cat(positions))
-        count = len(lengths) - offset
-        prompt_states = [states[segment.start : segment.end] for segment in segments[:count]]
-        text_states = [
-            states[segment.end - len(text) : segment.end]
-            for segment, text in zip(segments[count:], texts, strict=True)
-        ]
-        return text_states, prompt_states
+        return states[len(prompts) :], states[: len(prompts)]
 
     def _read_rows(
         self, texts: list[torch.Tensor], index: list[int], prompts: list[torch.Tensor]

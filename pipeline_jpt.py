@@ -7,7 +7,7 @@ and decoded (`spans_jpt`). Many texts stream through with bounded memory. Knows 
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
@@ -81,6 +81,32 @@ class _Document:
     offsets: np.ndarray | None = None
     windows: Sequence[Window] = ()
     probabilities: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    What both heads say of a text: its entities at any threshold, nested or not, without another forward pass.
+
+    Args:
+        text (`str`): The text.
+        schema ([`Schema`]): The types, with the thresholds that [`~JPTPipeline.decode`] applies.
+        offsets (`np.ndarray` of shape `(tokens, 2)`): Characters of each token, from first to one past the last.
+        softmax (`np.ndarray` of shape `(tokens, 1 + types)`): Probabilities of the softmax head, O first.
+        sigmoid (`np.ndarray` of shape `(tokens, types)`): Probabilities of the sigmoid head.
+    """
+
+    text: str
+    schema: Schema
+    offsets: np.ndarray
+    softmax: np.ndarray
+    sigmoid: np.ndarray
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Mean of both heads `(tokens, 1 + types)`, as `JPTTokenClassifierOutput.probabilities` has it."""
+        outside = 1 - self.sigmoid.max(-1, keepdims=True)
+        return (self.softmax + np.concatenate([outside, self.sigmoid], axis=-1)) / 2
 
 
 class JPTPipeline(Pipeline):
@@ -178,8 +204,7 @@ class JPTPipeline(Pipeline):
         preprocess_params, forward_params, postprocess_params = (
             {**default, **new} for default, new in zip(defaults, given, strict=True)
         )
-        if postprocess_params.get("nested") and postprocess_params.get("decoder") == "token":
-            raise ValueError('`decoder="token"` reads flat entities: it cannot be combined with `nested=True`')
+        _check_decoder(postprocess_params)
         if "schema" not in preprocess_params and self.model.config.entity_types:
             preprocess_params["schema"] = self._resolve(self.model.config.entity_types)
 
@@ -199,6 +224,53 @@ class JPTPipeline(Pipeline):
         if single:
             return next(results)
         return list(results) if isinstance(inputs, (list, tuple)) else results
+
+    def read(self, text: str, entity_types=None, on_progress: Callable[[int, int], None] | None = None) -> Reading:
+        """
+        Reads one text for [`~JPTPipeline.decode`] to find entities in, as often as wanted.
+
+        Args:
+            text (`str`): The text.
+            entity_types (*optional*): As for calls.
+            on_progress (`Callable`, *optional*): Receives how many windows of the text were read, and of how many.
+
+        Raises:
+            ValueError: As for calls.
+        """
+        options = {**self._preprocess_params, **self._sanitize_parameters(entity_types=entity_types)[0]}
+        if "schema" not in options and self.model.config.entity_types:
+            options["schema"] = self._resolve(self.model.config.entity_types)
+        document = self.preprocess(text, options.get("schema"))
+        types = len(document.schema)
+        self._tokenize([document])
+        done = 0
+        for batch in self._batches([document], self._batch_size or DEFAULT_BATCH_SIZE):
+            for (_, window, _), rows in zip(batch, self.forward(batch, both_heads=True).numpy(), strict=True):
+                _fill(document, window, rows, 1 + 2 * types)
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, len(document.windows))
+        scores, offsets = document.probabilities, document.offsets
+        if scores is None:
+            scores, offsets = np.zeros((0, 1 + 2 * types), np.float32), np.zeros((0, 2), np.int64)
+        return Reading(document.text, document.schema, offsets, scores[:, : 1 + types], scores[:, 1 + types :])
+
+    def decode(self, reading: Reading, **options) -> list[dict[str, Any]]:
+        """
+        The entities of a text that was read: what a call with the same text, types and options returns.
+
+        Args:
+            reading ([`Reading`]): From [`~JPTPipeline.read`].
+            options: `threshold`, `nested`, `top_k` and `decoder`, as for calls.
+        """
+        _, _, given = self._sanitize_parameters(**options)
+        options = {**self._postprocess_params, **given}
+        _check_decoder(options)
+        document = _Document(reading.text, reading.schema, None)
+        if len(reading.offsets):
+            document.offsets = reading.offsets
+            document.probabilities = reading.sigmoid if options.get("nested") else reading.probabilities
+        return self.postprocess(document, **options)
 
     def clear_cache(self) -> None:
         """Forgets the prompts that were read. Call it whenever the model's weights or adapters have changed."""
@@ -227,7 +299,7 @@ class JPTPipeline(Pipeline):
                 for batch in self._batches(ahead, batch_size):
                     scores = self.forward(batch, **forward_params).numpy()
                     for (document, window, _), rows in zip(batch, scores, strict=True):
-                        _fill(document, window, rows, forward_params.get("nested", False))
+                        _fill(document, window, rows, len(document.schema) + (not forward_params.get("nested", False)))
                         progress.update(1 / len(document.windows))
                 for document in ahead:
                     yield self.postprocess(document, **postprocess_params)
@@ -350,18 +422,27 @@ class JPTPipeline(Pipeline):
             self._read_prompts.move_to_end(key)
             return self._read_prompts[key]
 
-    def _embed_definitions(self, plan: _Plan) -> torch.Tensor | None:
+    @property
+    def definition_encoder(self):
+        """What embeds the definitions (see `definitions_jpt`), built when first used; `None` if the model does not."""
         config = self.model.config
         if config.type_embedding == "prompt":
             return None
-        if self._definition_encoder is None:
-            self._definition_encoder = build_definition_encoder(
-                config.definition_encoder,
-                backbone=self.model.model,
-                tokenizer=self.tokenizer,
-                device=str(self.device),
-            )
-        encoder = self._definition_encoder
+        with self._lock:
+            if self._definition_encoder is None:
+                self._definition_encoder = build_definition_encoder(
+                    config.definition_encoder,
+                    backbone=self.model.model,
+                    tokenizer=self.tokenizer,
+                    device=str(self.device),
+                )
+            return self._definition_encoder
+
+    def _embed_definitions(self, plan: _Plan) -> torch.Tensor | None:
+        config = self.model.config
+        encoder = self.definition_encoder
+        if encoder is None:
+            return None
         pairs = zip(plan.names, plan.descriptions, strict=True)
         vectors = np.asarray(encoder.encode([OUTSIDE_DEFINITION, *(definition_text(*pair) for pair in pairs)]))
         check_definition_encoder(
@@ -401,9 +482,15 @@ class JPTPipeline(Pipeline):
     # The model and what it says
 
     def _forward(
-        self, model_inputs: list[tuple[_Document, Window, _ReadPrompt]], nested: bool = False
+        self,
+        model_inputs: list[tuple[_Document, Window, _ReadPrompt]],
+        nested: bool = False,
+        both_heads: bool = False,
     ) -> torch.Tensor:
-        """Probabilities `(windows, tokens, 1 + types)`, or `(windows, tokens, types)` of the sigmoid head if `nested`."""
+        """
+        Probabilities `(windows, tokens, 1 + types)`, or `(windows, tokens, types)` of the sigmoid head if `nested`, or
+        with `both_heads` those of the softmax head and then those of the sigmoid head.
+        """
         texts = [torch.from_numpy(document.input_ids[w.start : w.end]) for document, w, _ in model_inputs]
         prompts = {id(read): read for _, _, read in model_inputs}
         number = {key: i for i, key in enumerate(prompts)}
@@ -415,6 +502,8 @@ class JPTPipeline(Pipeline):
             encoded_prompts=[read.encoded for read in prompts.values()],
             definition_embeddings=pad_sequence(definitions, batch_first=True) if definitions else None,
         )
+        if both_heads:
+            return torch.cat([output.logits.float().softmax(-1), output.sigmoid_logits.float().sigmoid()], dim=-1)
         return output.sigmoid_logits.float().sigmoid() if nested else output.probabilities()
 
     def postprocess(
@@ -461,6 +550,11 @@ class JPTPipeline(Pipeline):
         return entities
 
 
+def _check_decoder(options: Mapping[str, Any]) -> None:
+    if options.get("nested") and options.get("decoder") == "token":
+        raise ValueError('`decoder="token"` reads flat entities: it cannot be combined with `nested=True`')
+
+
 def _given(**options) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
@@ -499,9 +593,8 @@ def _read_ahead(documents: Iterable[_Document], most: int) -> Iterator[list[_Doc
         yield ahead
 
 
-def _fill(document: _Document, window: Window, rows: np.ndarray, nested: bool) -> None:
-    """Takes over the scores of the tokens that are kept from a window."""
-    columns = len(document.schema) + (not nested)
+def _fill(document: _Document, window: Window, rows: np.ndarray, columns: int) -> None:
+    """Takes over the scores of the tokens that are kept from a window, less the columns of other texts' types."""
     if document.probabilities is None:
         document.probabilities = np.full((len(document.input_ids), columns), np.nan, dtype=np.float32)
     kept = rows[window.keep_start - window.start : window.keep_end - window.start, :columns]

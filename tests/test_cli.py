@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from files import docx_bytes, pdf_bytes
 from jpt_ner.tools import cli
 from jpt_ner.tools.highlight import Highlighter
 from jpt_ner.tools.records import read_records
@@ -98,6 +99,20 @@ def test_csv_to_csv(model, expected, tmp_path):
     ]
 
 
+def test_word_and_pdf_files_to_label_studio_and_brat(model, expected, tmp_path):
+    (tmp_path / "in.pdf").write_bytes(pdf_bytes(TEXTS[1]))
+    run("tag", "-i", tmp_path / "in.pdf", *TYPES, "-m", model, "-o", tmp_path / "out.json")
+    (task,) = json.loads((tmp_path / "out.json").read_text())
+    values = [each["value"] for each in task["predictions"][0]["result"]]
+    spans = [(each["start"], each["end"], each["entity_group"]) for each in expected[1]]
+    assert [(each["start"], each["end"], *each["labels"]) for each in values] == spans and spans
+    (tmp_path / "in.docx").write_bytes(docx_bytes(TEXTS[1]))
+    run("tag", "-i", tmp_path / "in.docx", *TYPES, "-m", model, "-o", tmp_path / "out.ann")
+    assert (tmp_path / "out.txt").read_text() == TEXTS[1]
+    lines = [line for line in (tmp_path / "out.ann").read_text().splitlines() if line.startswith("T")]
+    assert [line.split("\t")[1] for line in lines] == [f"{name} {start} {end}" for start, end, name in spans]
+
+
 def test_conll_to_conll_tags_the_given_words(model, tmp_path):
     sentences = [text.split() for text in TEXTS if text]
     content = "\n".join("".join(f"{word}\tO\n" for word in words) for words in sentences)
@@ -156,7 +171,7 @@ def test_what_tag_refuses(model, tmp_path):
     assert "either a text or --input" in refused("tag", "x", "-i", "y", *TYPES)
     assert "read it with --input" in refused("tag", tmp_path / "in.txt", *TYPES)
     assert "No such file" in refused("tag", "-i", tmp_path / "none.txt", *TYPES)
-    assert "give the format" in refused("tag", "-i", tmp_path / "in.pdf", *TYPES)
+    assert "give the format" in refused("tag", "-i", tmp_path / "in.xlsx", *TYPES)
     assert "unknown preset 'nothing'" in refused("tag", "x", "-t", "nothing")
     assert '"city" has an empty definition' in refused("tag", "x", "-t", "city=")
     assert '"city" repeats "City"' in refused("tag", "x", "-t", "City=a", "-t", "city=b")

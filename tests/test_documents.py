@@ -3,11 +3,16 @@
 import csv
 import io
 import json
+import sys
+import zipfile
 
 import pytest
+from files import docx_bytes, pdf_bytes
 from hypothesis import example, given
 from hypothesis import strategies as st
-from jpt_ner.tools.documents import bio_tags, document_writer, json_line, read_documents
+from jpt_ner.tools import extraction
+from jpt_ner.tools.documents import read_documents
+from jpt_ner.tools.formats_out import bio_tags, document_writer, json_line
 from jpt_ner.tools.readers import tags_to_spans
 from jpt_ner.tools.records import read_records
 
@@ -53,6 +58,8 @@ def test_json_lines_keep_every_field_and_may_bring_types(tmp_path):
     first, second, third = read(tmp_path, "a.jsonl", content, text_column="body")
     assert first.entity_types.names == ["city"] and second.entity_types.name == "music" and third.entity_types is None
     assert (first.line, second.line, third.line) == (1, 3, 5)
+    without = read(tmp_path, "a.jsonl", content, text_column="body", own_types=False)
+    assert [each.entity_types for each in without] == [None] * 3
     assert json.loads(json_line(first, [])) == {**rows[0], "entities": []}
 
 
@@ -115,7 +122,7 @@ def test_conll_reads_words_from_the_first_column(tmp_path):
 
 def test_unknown_suffix_and_missing_file(tmp_path):
     with pytest.raises(ValueError, match="not known by its suffix"):
-        read_documents(tmp_path / "a.pdf")
+        read_documents(tmp_path / "a.xlsx")
     with pytest.raises(FileNotFoundError):
         read_documents(tmp_path / "none.txt")
 
@@ -192,3 +199,168 @@ def test_failure_leaves_the_older_file_and_nothing_else(tmp_path):
 def test_output_that_cannot_be_written(tmp_path, name, reason):
     with pytest.raises(ValueError, match=reason), document_writer(tmp_path / name):
         pass
+
+
+# ---- Word and PDF files ---------------------------------------------------------------------------------------------
+
+TRACKED = """
+<w:p><w:r><w:t xml:space="preserve">Paid </w:t></w:r><w:del w:id="1"><w:r><w:delText>late</w:delText></w:r></w:del>
+<w:ins w:id="2"><w:r><w:t>in</w:t><w:tab/><w:t>time</w:t></w:r></w:ins></w:p>
+<w:sdt><w:sdtContent><w:p><w:r><w:t>In a control.</w:t></w:r></w:p></w:sdtContent></w:sdt>
+"""
+
+
+def test_word_file_is_read_in_order_with_tables_insertions_and_controls(tmp_path):
+    content = docx_bytes("Ünï 🙂 one.", "", "Two.", table=[["a", "b"], ["c\nd", "e"]], xml=TRACKED)
+    (document,) = read(tmp_path, "a.docx", content, text_column="unused here")
+    assert document.text == "Ünï 🙂 one.\n\nTwo.\na\tb\nc\nd\te\nPaid in\ttime\nIn a control."
+
+
+def test_pdf_is_read_page_by_page(tmp_path):
+    (document,) = read(tmp_path, "a.PDF", pdf_bytes("Marta Kovac lives", "", "in Lisbon."))
+    assert document.text == "Marta Kovac lives\n\n\n\nin Lisbon."
+    (document,) = read(tmp_path, "a.bin", pdf_bytes("Printing is forbidden.", owner_password="x"), format="pdf")
+    assert document.text == "Printing is forbidden."
+
+
+UNREADABLE = {
+    "empty.docx": (b"", "cannot be read as a Word file"),
+    "text.docx": (b"just text", "cannot be read as a Word file"),
+    "cut.docx": (docx_bytes("x" * 999)[:-200], "cannot be read as a Word file"),
+    "blank.docx": (docx_bytes(" ", ""), "the Word file has no text"),
+    "old.docx": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "or a Word file with a password"),
+    "empty.pdf": (b"", "cannot be read as PDF"),
+    "text.pdf": (b"just text", "cannot be read as PDF"),
+    "scan.pdf": (pdf_bytes("", ""), "has no text, only pictures of pages"),
+    "locked.pdf": (pdf_bytes("x", password="secret"), "the PDF has a password"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_unreadable_word_and_pdf_files_say_why_in_a_sentence(tmp_path, name):
+    content, reason = UNREADABLE[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=reason) as caught:
+        list(read_documents(path))
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    messages = []
+    assert list(read_documents(path, on_bad_row=messages.append)) == [] and messages == [str(caught.value)]
+
+
+def test_files_over_the_limits_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "MOST_PAGES", 2)
+    with pytest.raises(ValueError, match="has 3 pages; the limit is 2"):
+        read(tmp_path, "a.pdf", pdf_bytes("a", "b", "c"))
+    monkeypatch.setattr(extraction, "LARGEST_UNPACKED", 2**20)
+    with pytest.raises(ValueError, match="unpacks to [2-9] MB; the limit is 1 MB"):
+        read(tmp_path, "a.docx", docx_bytes("0" * 2 * 2**20))
+    monkeypatch.setattr(extraction, "LARGEST_FILE", 2**10)
+    for name, content in [("a.pdf", pdf_bytes("a", "b", "c")), ("a.docx", docx_bytes("a"))]:
+        with pytest.raises(ValueError, match="larger than"):
+            read(tmp_path, name, content)
+
+
+@pytest.mark.parametrize(("name", "package"), [("a.docx", "docx"), ("a.pdf", "pypdf")])
+def test_missing_library_is_named(tmp_path, monkeypatch, name, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match="pip install py"):
+        read(tmp_path, name, b"x")
+
+
+# ---- for annotation tools -------------------------------------------------------------------------------------------
+
+EMOJI = "👩‍🚀 Zoë met\r\nthe U.S. team 🙂 in Zürich."
+
+
+def found_in(text, *spans):
+    return [entity(text.index(word), text.index(word) + len(word), name, text) for word, name in spans]
+
+
+SPANS = [("Zoë", "person"), ("U.S. team", "job / role"), ("Zürich", "city")]
+
+
+def test_label_studio_tasks_count_characters_as_code_points(tmp_path):
+    """As Label Studio does since 1.4, for texts with characters that are two units to JavaScript, too."""
+    rows = [{"id": 1, "text": EMOJI, "entities": ["old"], "kept": "x"}, {"text": "none"}]
+    documents = read(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with document_writer(tmp_path / "b.json") as write:
+        write(documents[0], found_in(EMOJI, *SPANS))
+        write(documents[1], [])
+    first, second = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    assert first["data"] == {"id": 1, "text": EMOJI, "kept": "x"} and second["data"] == {"text": "none"}
+    assert second["predictions"][0]["result"] == []
+    result = first["predictions"][0]["result"]
+    assert len({each["id"] for each in result}) == 3
+    assert {(each["from_name"], each["to_name"], each["type"]) for each in result} == {("label", "text", "labels")}
+    points = list(EMOJI)  # what [...text] is in JavaScript
+    for each, (word, name) in zip(result, SPANS, strict=True):
+        value = each["value"]
+        assert value["labels"] == [name] and value["text"] == word and each["score"] == 0.5
+        assert "".join(points[value["start"] : value["end"]]) == word
+
+
+def test_label_studio_without_documents_is_an_empty_list(tmp_path):
+    with document_writer(tmp_path / "b.json"):
+        pass
+    assert json.loads((tmp_path / "b.json").read_text()) == []
+
+
+def read_standoff(text, annotations):
+    """The entities of a brat file by its grammar, `ID TAB TYPE START END(;START END)* TAB TEXT`."""
+    spans = []
+    for line in annotations.splitlines():
+        if line.startswith("T"):
+            _, places, shown = line.split("\t")
+            name, places = places.split(" ", 1)
+            pieces = [tuple(map(int, piece.split(" "))) for piece in places.split(";")]
+            assert shown == " ".join(text[start:end] for start, end in pieces) and not set("\r\n") & set(shown)
+            spans.append((pieces[0][0], pieces[-1][1], name))
+    return spans
+
+
+def test_brat_standoff_of_one_document_lies_beside_its_text(tmp_path):
+    (document,) = read(tmp_path, "a.txt", EMOJI)
+    entities = found_in(EMOJI, *SPANS, ("met\r\nthe", "broken"))
+    with document_writer(tmp_path / "b.ann") as write:
+        write(document, entities)
+    text = (tmp_path / "b.txt").read_bytes().decode()
+    annotations = (tmp_path / "b.ann").read_bytes().decode()
+    assert text == EMOJI
+    names = ["person", "job_role", "city", "broken"]
+    assert read_standoff(text, annotations) == [
+        (each["start"], each["end"], name) for each, name in zip(entities, names, strict=True)
+    ]
+    assert "#1\tAnnotatorNotes T1\tscore 0.500\n" in annotations
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.txt", "b.ann", "b.txt"]
+
+
+def test_brat_standoff_never_overwrites_another_text(tmp_path):
+    (document,) = read(tmp_path, "a.txt", EMOJI)
+    with document_writer(tmp_path / "a.ann") as write:
+        write(document, [])
+    assert (tmp_path / "a.txt").read_bytes().decode() == EMOJI
+    (tmp_path / "b.txt").write_text("notes")
+    with pytest.raises(ValueError, match=r"b\.txt is there and holds another text"):
+        with document_writer(tmp_path / "b.ann") as write:
+            write(document, [])
+    assert (tmp_path / "b.txt").read_text() == "notes" and not (tmp_path / "b.ann").exists()
+
+
+def test_brat_standoff_of_many_documents_is_an_archive(tmp_path):
+    with pytest.raises(ValueError, match="one document only; write a .zip"):
+        with document_writer(tmp_path / "b.ann") as write:
+            for document in read(tmp_path, "a.txt", "one\ntwo", format="lines"):
+                write(document, [])
+    rows = [{"id": "a/1", "text": EMOJI}, {"id": "a/1", "text": "in Zürich"}, {"text": "half a pair \ud83d"}]
+    documents = read(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with document_writer(tmp_path / "b.zip") as write:
+        for document in documents:
+            write(document, found_in(document.text, ("in", "a place")) if "in" in document.text else [])
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert "[entities]\na_place\n" in files.pop("annotation.conf")
+    assert list(files) == ["a_1.txt", "a_1.ann", "a_1-2.txt", "a_1-2.ann", "3.txt", "3.ann"]
+    assert files["3.txt"] == "half a pair ?"
+    for name, count in [("a_1", 1), ("a_1-2", 1), ("3", 0)]:
+        assert len(read_standoff(files[f"{name}.txt"], files[f"{name}.ann"])) == count

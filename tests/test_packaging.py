@@ -1,4 +1,4 @@
-"""What `pip install .` installs: the runtime files, tools, presets, recipes and the model; not tests, runs or samples."""
+"""What `pip install .` installs: the runtime files, tools, the Space, presets, recipes and the model; not tests or runs."""
 
 import subprocess
 import sys
@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("*.py", "pyproject.toml", "LICENSE", "README.md", "tools/*.py", "schemas/*.yaml", "recipes/*.yaml")
+COPIED = (
+    "*.py",
+    "pyproject.toml",
+    "LICENSE",
+    "README.md",
+    "generative/*.py",
+    "tools/*.py",
+    "schemas/*.yaml",
+    "recipes/*.yaml",
+    "samples/*.jsonl",
+    "space/*.*",
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +46,20 @@ def wheel(tmp_path_factory):
 
 def test_wheel_holds_the_code_and_the_model(wheel):
     installed = {name.removeprefix("jpt_ner/") for name in wheel.namelist() if name.startswith("jpt_ner/")}
-    sources = {str(file.relative_to(ROOT)) for pattern in ("*_jpt.py", "tools/*.py") for file in ROOT.glob(pattern)}
+    sources = {
+        str(file.relative_to(ROOT))
+        for pattern in (
+            "*_jpt.py",
+            "app.py",
+            "generative/*.py",
+            "space/*.py",
+            "space/*.js",
+            "space/*.html",
+            "space/style.css",
+            "tools/*.py",
+        )
+        for file in ROOT.glob(pattern)
+    }
     data = {str(file.relative_to(ROOT)) for name in ("schemas", "recipes") for file in ROOT.glob(f"{name}/*.yaml")}
     model = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
     assert len(sources) > 15 and len(data) > 10
@@ -46,7 +70,7 @@ def test_wheel_holds_nothing_else(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {name for name in tops if not name.endswith(".dist-info")} == {"jpt_ner"}
     folders = {name.split("/")[1] for name in wheel.namelist() if name.count("/") > 1 and name.startswith("jpt_ner/")}
-    assert folders == {"schemas", "recipes", "tools"}
+    assert folders == {"generative", "samples", "schemas", "space", "recipes", "tools"}
 
 
 def test_wheel_has_the_program_and_its_licence(wheel):

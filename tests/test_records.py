@@ -1,5 +1,6 @@
 """Readers, validation and writing of labelled data (tools/records.py, tools/readers.py)."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -436,3 +437,31 @@ def test_evaluation_tags_read_as_conll_give_the_published_mentions(tmp_path):
         for ours, theirs in zip(read, records, strict=True):
             assert (ours.text, ours.tokens) == (theirs.text, theirs.tokens)
             assert ours.entities == sorted(theirs.entities, key=lambda each: each.start)
+
+
+# ---- packed files ---------------------------------------------------------------------------------------------------
+
+
+def test_packed_files_read_as_what_they_hold(tmp_path):
+    plain = tmp_path / "plain.jsonl"
+    write_records(plain, [Record("a", "Bob left", [Entity(0, 3, "PER")]), Record("b", "Rome", [])])
+    contents = {
+        "plain.jsonl": plain.read_bytes(),
+        "list.json": b"[" + plain.read_bytes().strip().replace(b"\n", b",") + b"]",
+        "tags.conll": b"Bob B-PER\nleft O\n\nRome O\n",
+        "gliner.json": b'[{"tokenized_text": ["Bob", "left"], "ner": [[0, 0, "PER"]]}]',
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+        assert read_records(tmp_path / f"{name}.gz") == read_records(tmp_path / name), name
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda packed: packed[:-9], lambda packed: b"{}" + packed, lambda packed: packed[:20] + b"xx"]
+)
+def test_damaged_packed_files_are_named(tmp_path, damage):
+    path = tmp_path / "data.jsonl.gz"
+    path.write_bytes(damage(gzip.compress(b'{"id": "a", "text": "Bob", "entities": []}')))
+    with pytest.raises(ValueError, match="data.jsonl.gz: damaged gzip file"):
+        read_records(path)

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,11 +20,15 @@ import yaml
 from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, encode_texts
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.spans_jpt import decode_spans
-from jpt_ner.tools.records import Entity, Record, TypeInfo, read_records
+from jpt_ner.tools.development import DevelopmentScorer
+from jpt_ner.tools.evaluation import evaluate, load_dataset
+from jpt_ner.tools.recipe import load_recipe
+from jpt_ner.tools.records import Entity, Record, TypeInfo, write_records
 from jpt_ner.tools.sampling import GroupCollator, Sampling, Source, TrainingGroups, _coarsen, _space_words
-from jpt_ner.tools.training import build_model, load_recipe, load_sources, make_optimizer, train
+from jpt_ner.tools.training import build_model, make_optimizer, save_trained_parts, train
 from safetensors.torch import load_file
-from tiny import tiny_tokenizer
+from tensorboard.backend.event_processing import event_accumulator
+from tiny import save_backbone, tiny_tokenizer
 from transformers import TrainerCallback, TrainingArguments
 
 PLAIN = {"name_only": 0, "shortened": 0, "generic": 0, "renamed": 0, "anonymous": 0, "lowercase": 0, "spaced": 0}
@@ -276,16 +283,24 @@ def test_restyled_texts_label_the_same_words():
                     assert ("spaced" in restyle) == (text[-2] == " ")
 
 
-def test_long_texts_are_cut_but_not_within_a_mention():
-    text = "word " * 20 + "Angela Merkel" + " word" * 20
-    record = Record("x", text, [Entity(100, 113, "PER")])
-    whole = make_groups([source([record])], 1, min_types=4, max_text_tokens=500)[0]["texts"][0]
-    mention = np.flatnonzero(whole[1])
-    for most in range(mention[0] - 1, mention[-1] + 4):
-        ids, labels = make_groups([source([record])], 1, min_types=4, max_text_tokens=int(most))[0]["texts"][0]
-        assert len(ids) == len(labels) <= most
-        assert np.array_equal(ids, whole[0][: len(ids)])
-        assert labels.any() == (most > mention[-1])
+def test_of_long_texts_a_piece_is_read_that_cuts_no_mention():
+    text = "".join(f"word{i} and Angela Merkel. " for i in range(12))
+    starts = [i for i in range(len(text)) if text.startswith("Angela", i)]
+    record = Record("x", text, [Entity(start, start + 13, "PER") for start in starts])
+    whole_ids, whole_labels = make_groups([source([record])], 1, min_types=4, max_text_tokens=5000)[0]["texts"][0]
+    mention = int((np.diff(np.flatnonzero(np.diff(whole_labels, prepend=0, append=0)))[::2]).max())
+    seen = np.zeros(len(whole_ids), int)
+    for index in range(40):
+        groups = make_groups([source([record])], 40, min_types=4, max_text_tokens=60)
+        ids, labels = groups[index]["texts"][0]
+        assert 60 - 15 - 2 * mention <= len(ids) <= 60 or ids[-1] == whole_ids[-1]
+        place = next(i for i in range(len(whole_ids)) if np.array_equal(whole_ids[i : i + len(ids)], ids))
+        assert np.array_equal(labels > 0, whole_labels[place : place + len(ids)] > 0)
+        before, after = place, place + len(ids)
+        assert not (before and whole_labels[before - 1] and whole_labels[before])
+        assert not (after < len(whole_ids) and whole_labels[after - 1] and whole_labels[after])
+        seen[place : place + len(ids)] += 1
+    assert (seen > 0).all()  # in time, all of the text
 
 
 def test_collator_keeps_everything_apart(encoder):
@@ -423,14 +438,13 @@ def run(path: Path, last: int | None = None, **overrides) -> tuple[Path, dict[in
 
 def test_loss_falls_and_the_trained_model_loads(write_recipe):
     path = write_recipe(
-        training__max_steps=30,
-        training__per_device_train_batch_size=4,
+        training__max_steps=20,
         training__learning_rate=0.01,
         head_learning_rate=0.02,
         sampling=PLAIN,
     )
     folder, losses = run(path)
-    losses = [losses[step] for step in range(1, 31)]
+    losses = [losses[step] for step in range(1, 21)]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
     model = JPTForTokenClassification.from_pretrained(folder)
@@ -488,24 +502,38 @@ def test_training_goes_on_from_a_trained_model(write_recipe, tmp_path):
     assert trained.keys() == saved.keys()
     assert all(torch.equal(trained[name], tensor.float()) for name, tensor in saved.items())
     assert model.config.entity_types == {"x": "An x."} and tokenizer("x")["input_ids"]
-    again, losses = run(path, output_dir=str(tmp_path / "again"), **{"training.max_steps": 2})
+    again, losses = run(path, output_dir=str(tmp_path / "again"), **{"training.max_steps": 2, "entity_types": "data"})
     assert len(losses) == 2
-    assert JPTForTokenClassification.from_pretrained(again).config.entity_types == {"x": "An x."}
+    kept = JPTForTokenClassification.from_pretrained(again).config.entity_types
+    assert kept == {info.name: info.definition for info in TYPES.values()}
 
 
 def test_half_precision_runs(write_recipe):
-    path = write_recipe(training__bf16=True, training__max_steps=2, load_options={}, training__logging_steps=1)
-    folder, losses = run(path)
-    assert all(np.isfinite(list(losses.values())))
+    evaluation = {"data": "records.jsonl", "every": 2, "limit": 5}
+    path = write_recipe(training__bf16=True, training__max_steps=2, load_options={}, evaluation=evaluation)
+    watch = Watch()
+    folder = train(load_recipe(path), [watch])
+    assert all(np.isfinite([entry["loss"] for entry in watch.history if "loss" in entry]))
+    assert np.isfinite(watch.metrics[2]["eval_loss"]) and "eval_f1" in watch.metrics[2]
     kept = load_file(folder.parent / "checkpoint-2" / "model.safetensors")
     assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
 
 
-def test_the_backbone_may_embed_the_definitions(write_recipe):
-    path = write_recipe(model__definition_encoder="backbone", model__definition_encoder_size=32, training__max_steps=3)
-    folder, losses = run(path)
-    assert np.isfinite(list(losses.values())).all()
+def test_the_backbone_may_embed_the_definitions(write_recipe, tmp_path):
+    path = write_recipe(
+        model__definition_encoder="backbone",
+        model__definition_encoder_size=32,
+        model__switch_cost=0.5,
+        training__max_steps=3,
+        training__learning_rate=0.02,
+        save_dtype="float32",
+        evaluation={"data": "records.jsonl", "every": 2},
+    )
+    watch = Watch()
+    folder = train(load_recipe(path), [watch])
     assert JPTForTokenClassification.from_pretrained(folder).config.definition_encoder == "backbone"
+    # Vectors as of the weights of that update, not of an earlier one.
+    assert watch.metrics[3]["eval_f1"] == scored_as_users_would(folder, tmp_path / "data" / "records.jsonl")
 
 
 def test_head_and_adapters_have_their_own_learning_rates(write_recipe, tmp_path):
@@ -532,100 +560,248 @@ def test_definitions_that_the_backbone_embeds_follow_its_weights(write_recipe, m
     assert not torch.equal(collator([group])["definition_embeddings"], before)
 
 
-# ---- recipes that cannot be run -------------------------------------------------------------------------------------
+# ---- evaluation while training -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"bakcbone": "x"}, "unknown key 'bakcbone'"),
-        ({"sampling__sead": 1}, "sampling: unknown key 'sead'"),
-        ({"training__lerning_rate": 1}, "training: unknown key 'lerning_rate'"),
-        ({"model__lora_rnak": 1}, "model: unknown key 'lora_rnak'"),
-        ({"data": [{"file": "x"}]}, "data: unknown key 'file'"),
-        ({"data": [{"weight": 1}]}, "data: .*path"),
-        ({"data": ["records.jsonl"]}, "data: expected keys"),
-        ({"data": "records.jsonl"}, "data: expected a list"),
-        ({"sampling": [1]}, "sampling: expected keys"),
-        ({"training": None}, "training: expected a dict"),
-        ({"model": "x"}, "model: expected a dict"),
-        ({"training__max_steps": 0}, "`max_steps`"),
-        ({"checkpoint": "x"}, "exactly one of `backbone` and `checkpoint`"),
-        ({"backbone": None}, "exactly one of `backbone` and `checkpoint`"),
-        ({"output_dir": None}, "output_dir: expected a str"),
-    ],
-)
-def test_recipes_that_are_wrong_are_refused(write_recipe, changes, message):
-    path = write_recipe(**changes)
-    with pytest.raises(ValueError, match=f"recipe.yaml.*{message}"):
-        load_recipe(path)
+@pytest.fixture
+def development(tmp_path):
+    """Two sets to be scored on."""
+    for name, seed in (("one", 1), ("two", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_records(folder / "dev.jsonl", make_records(7, seed))
+        types = {label: {"name": info.name, "definition": info.definition} for label, info in TYPES.items()}
+        (folder / "types.json").write_text(json.dumps(types))
+    entries = [str(tmp_path / "one" / "dev.jsonl"), {"path": str(tmp_path / "two" / "dev.jsonl"), "watch_only": True}]
+    return {"evaluation.data": entries, "evaluation.every": 2}
 
 
-@pytest.mark.parametrize("content", ["", "- a\n- b", "just text", "a: [", "\tx: 1"])
-def test_files_that_are_no_recipes_are_refused(tmp_path, content):
-    path = tmp_path / "recipe.yaml"
-    path.write_text(content)
-    with pytest.raises(ValueError, match="recipe.yaml"):
-        load_recipe(path)
+class Watch(TrainerCallback):
+    """The metrics of every evaluation, and whether the model is fit to be trained on at the update after it."""
+
+    def __init__(self):
+        self.metrics: dict[int, dict] = {}
+        self.modes: list[tuple[bool, bool]] = []
+        self.history: list[dict] = []
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        self.metrics[state.global_step] = metrics
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        apart = any(".lora_" in name and parameter.grad is not None for name, parameter in model.named_parameters())
+        self.modes.append((model.training, apart))
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.history = state.log_history
 
 
-def test_a_missing_recipe_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
-        load_recipe(tmp_path / "nowhere.yaml")
+def scored_as_users_would(folder: Path, path: str | Path) -> float:
+    """Strict F1 of a saved model by the functions behind `jpt-ner evaluate`."""
+    model = JPTForTokenClassification.from_pretrained(folder, dtype=torch.float32)
+    return evaluate(model.as_pipeline(TOKENIZER), load_dataset(path))[0].strict.f1
 
 
-def test_numbers_as_yaml_does_not_read_them(write_recipe):
-    """YAML takes 1e-3 for a text."""
+def test_development_f1_is_that_of_the_saved_models(write_recipe, development, tmp_path):
+    """Scored with adapters apart, in the middle of training; the same to the last mention as the checkpoint alone."""
+    path = write_recipe(training__learning_rate=0.02, model__switch_cost=0.5, save_dtype="float32")
+    watch = Watch()
+    overrides = {**development, "training.save_steps": 2, "training.max_steps": 5}
+    folder = train(load_recipe(path, overrides), [watch])
+    assert sorted(watch.metrics) == [2, 4, 5]  # the last one, too
+    assert watch.modes == [(True, True)] * 5
+    one, two = (str(tmp_path / name / "dev.jsonl") for name in ("one", "two"))
+    for step, metrics in watch.metrics.items():
+        checkpoint = folder if step == 5 else folder.parent / f"checkpoint-{step}"
+        assert metrics["eval_f1_one-dev"] == metrics["eval_f1"] == scored_as_users_would(checkpoint, one)
+        assert metrics["eval_f1_two-dev"] == scored_as_users_would(checkpoint, two)
+        assert 0 <= metrics["eval_typing"] <= 1 and metrics["eval_loss"] > 0
+    assert any(metrics["eval_f1_two-dev"] != metrics["eval_f1"] for metrics in watch.metrics.values())
+
+
+def test_evaluation_leaves_training_as_it_is(write_recipe, development, tmp_path):
+    path = write_recipe(model__lora_dropout=0.0)
+    _, expected = run(path, output_dir=str(tmp_path / "without"))
+    _, losses = run(path, output_dir=str(tmp_path / "with"), **development, **{"evaluation.at_start": True})
+    assert losses == expected
+
+
+def test_curves_and_history_go_on_after_a_stop(write_recipe, development, tmp_path):
     path = write_recipe()
-    path.write_text(
-        path.read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3") + "head_learning_rate: 1e-2\n"
+    overrides = {**development, "evaluation.every": 3, "evaluation.limit": 4, "training.report_to": "tensorboard"}
+    straight, stopped = Watch(), Watch()
+    train(load_recipe(path, {**overrides, "output_dir": str(tmp_path / "straight")}), [straight])
+    run(path, last=3, output_dir=str(tmp_path / "stopped"), **overrides)
+    curves = tmp_path / "stopped" / "curves.png"
+    before = curves.read_bytes()
+    assert before.startswith(b"\x89PNG")
+    train(load_recipe(path, {**overrides, "output_dir": str(tmp_path / "stopped")}), [stopped])
+    timings = ("runtime", "per_second", "flos", "train_loss")
+    one, other = (
+        [{key: value for key, value in entry.items() if not key.endswith(timings)} for entry in watch.history]
+        for watch in (straight, stopped)
     )
-    recipe = load_recipe(path)
-    assert recipe.training["learning_rate"] == 0.005 and recipe.head_learning_rate == 0.01
+    assert one == other and [entry["step"] for entry in one if "eval_f1" in entry] == [3, 6]
+    assert curves.read_bytes() != before and not list(curves.parent.glob(".*.tmp"))
+    tags = set()
+    for events in (tmp_path / "straight" / "runs").rglob("events*"):
+        accumulator = event_accumulator.EventAccumulator(str(events)).Reload()
+        tags |= set(accumulator.Tags()["scalars"])
+    assert {"train/loss", "eval/loss", "eval/f1", "eval/f1_one-dev", "eval/f1_two-dev"} <= tags
 
 
-def test_overrides_reach_nested_keys(write_recipe):
-    recipe = load_recipe(write_recipe(), {"training.max_steps": 9, "sampling.seed": 4, "output_dir": "elsewhere"})
-    assert (recipe.training["max_steps"], recipe.sampling.seed, recipe.output_dir) == (9, 4, "elsewhere")
-    assert recipe.training["per_device_train_batch_size"] == 2
+def test_the_best_model_becomes_the_final_one(write_recipe, development, tmp_path, monkeypatch):
+    """The second of three evaluations is made the best; its weights, not the last, are saved."""
+    scores = iter([0.2, 0.9, 0.4])
+    monkeypatch.setattr(DevelopmentScorer, "__call__", lambda self, _=None: {"f1": next(scores)})
+    path = write_recipe(training__learning_rate=0.02, save_dtype="float32", training__save_total_limit=2)
+    changes = {**development, "evaluation.best": True, "training.save_steps": 2}
+    folder, _ = run(path, **changes)
+    kept = {path.name for path in folder.parent.glob("checkpoint-*")}
+    assert kept == {"checkpoint-4", "checkpoint-6"}
+    best, last, final = (load_file(folder.parent / name / "model.safetensors") for name in (*sorted(kept), "final"))
+    assert all(torch.equal(final[name], best[name]) for name in best)
+    assert not all(torch.equal(final[name], last[name]) for name in last)
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ([], "names no data"),
-        ([{"path": "nothing_*.jsonl"}], "no file matches 'nothing_"),
-        ([{"path": "empty.jsonl"}], "empty.jsonl has no usable records"),
-    ],
-)
-def test_data_that_is_not_there_is_named(write_recipe, tmp_path, data, message):
-    (tmp_path / "data" / "empty.jsonl").write_text("\n")
-    recipe = load_recipe(write_recipe(data=data))
-    with pytest.raises(ValueError, match=message):
-        load_sources(recipe)
+def test_development_sets_that_are_not_there_are_named_before_the_model_is_built(write_recipe, tmp_path):
+    recipe = load_recipe(write_recipe(backbone="nowhere/at-all"), {"evaluation.data": "gone.jsonl"})
+    with pytest.raises(ValueError, match="evaluation: data: no such file: .*gone.jsonl"):
+        train(recipe)
 
 
-def test_sources_are_files_of_a_pattern_or_of_any_place(write_recipe, tmp_path):
-    data = tmp_path / "data"
-    for number in (1, 2):
-        (data / f"set_{number}").mkdir()
-        shutil.copy(data / "types.json", data / f"set_{number}")
-        (data / f"set_{number}" / "part.jsonl").write_text((data / "records.jsonl").read_text())
-    elsewhere = tmp_path / "elsewhere"
-    shutil.copytree(data / "set_1", elsewhere)
-    entries = [{"path": "set_*/part.jsonl", "weight": 2}, {"path": str(elsewhere / "part.jsonl")}]
-    sources = load_sources(load_recipe(write_recipe(data=entries)))
-    assert [each.name for each in sources] == ["set_1/part", "set_2/part", "elsewhere/part"]
-    assert [each.weight for each in sources] == [2, 2, pytest.approx(24**0.5)]
-    assert sources[0].records == read_records(data / "records.jsonl")
+# ---- large backbones -----------------------------------------------------------------------------------------------
 
 
-def test_the_shipped_recipes_are_valid():
-    recipes = list((Path(__file__).resolve().parents[1] / "recipes").glob("*.yaml"))
-    assert recipes
-    for path in recipes:
-        recipe = load_recipe(path)
-        assert recipe.data and recipe.training["max_steps"]
+def test_activation_checkpointing_changes_nothing_but_memory(write_recipe, tmp_path):
+    folder = save_backbone(tmp_path / "backbone", "qwen3", max_position_embeddings=4096)
+    path = write_recipe(backbone=folder, model__lora_dropout=0.0, training__max_steps=3)
+    _, expected = run(path, output_dir=str(tmp_path / "plain"))
+    _, losses = run(path, output_dir=str(tmp_path / "less"), **{"training.activation_checkpointing": True})
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_quantised_backbone_stays_frozen_and_trains(write_recipe, tmp_path):
+    """4-bit weights as the documentation gives them for JPT-8B."""
+    pytest.importorskip("bitsandbytes", reason="quantised backbones need bitsandbytes")
+    folder = save_backbone(tmp_path / "backbone", "qwen3", hidden_size=64, max_position_embeddings=4096)
+    quantised = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    quantised["bnb_4bit_compute_dtype"] = "bfloat16"
+    path = write_recipe(
+        backbone=folder,
+        load_options={"quantization_config": quantised},
+        training__bf16=True,
+        training__activation_checkpointing=True,
+        training__max_steps=20,
+        training__learning_rate=0.01,
+        sampling=PLAIN,
+    )
+    model, _ = build_model(load_recipe(path))
+    weight = model.model.layers[0].self_attn.q_proj.base_layer.weight
+    assert weight.dtype == torch.uint8 and not weight.requires_grad
+    folder, losses = run(path)
+    assert np.mean([losses[step] for step in range(16, 21)]) < 0.9 * np.mean([losses[step] for step in range(1, 6)])
+    names = load_file(folder / "model.safetensors").keys()
+    assert all(".lora_" in name or name.startswith("head.") for name in names)
+
+
+def test_two_processes_train_as_one_that_accumulates(write_recipe, development, tmp_path):
+    """Loss scaling, the order of groups, and evaluation in shares: started as users do, over gloo."""
+    path = write_recipe(
+        model__lora_dropout=0.0,
+        model__switch_cost=0.5,
+        training__per_device_train_batch_size=1,
+        training__gradient_accumulation_steps=2,
+        training__learning_rate=0.02,
+        training__max_steps=4,
+        training__save_steps=4,
+        evaluation={"data": development["evaluation.data"], "every": 2},
+    )
+    alone = Watch()
+    train(load_recipe(path, {"output_dir": str(tmp_path / "alone")}), [alone])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "jpt_ner.tools.cli", "train", str(path)]
+    command += [f"output_dir={tmp_path / 'together'}", "training.gradient_accumulation_steps=1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "find_unused_parameters" not in done.stderr
+    assert done.stderr.count("mentions cannot be represented") == 1  # said once
+    state = json.loads((tmp_path / "together" / "checkpoint-4" / "trainer_state.json").read_text())
+    history = [each for each in state["log_history"] if "loss" in each or "eval_f1" in each]
+    expected = [each for each in alone.history if "loss" in each or "eval_f1" in each]
+    for one, other in zip(expected, history, strict=True):
+        keys = one.keys() & {"loss", "grad_norm", "learning_rate", "eval_loss", "eval_detection", "eval_f1_two-dev"}
+        assert {key: other[key] for key in keys} == pytest.approx({key: one[key] for key in keys}, rel=2e-3), one
+    one, other = (load_file(tmp_path / name / "checkpoint-4" / "model.safetensors") for name in ("alone", "together"))
+    del one["head.softmax_classifier.bias.bias"]  # The same for all types: its gradient is nothing but noise.
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, atol=3e-4, rtol=2e-3, msg=name)
+
+
+@pytest.mark.parametrize("type_embedding", ["definition", "prompt", "both"])
+def test_every_trained_weight_takes_part_in_every_loss(make_model, encoder, type_embedding):
+    """Why processes need not search for unused ones."""
+    model = make_model(type_embedding=type_embedding).train()
+    batch = GroupCollator(encoder)([make_groups([source()], 1)[0]])
+    model(**batch).loss.backward()
+    unused = [
+        name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
+    ]
+    assert not unused
+
+
+# ---- runs that break off --------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_while_saving_costs_one_checkpoint(write_recipe, tmp_path, monkeypatch):
+    """The optimizer's state is cut off in the second checkpoint: the run says so and goes on from the first."""
+    path = write_recipe(training__save_steps=2)
+    _, expected = run(path, output_dir=str(tmp_path / "straight"))
+    save = torch.save
+
+    def full(value, file, *args, **kwargs):
+        if "checkpoint-4" in str(file) and str(file).endswith("optimizer.pt"):
+            Path(file).write_bytes(b"PK")
+            raise OSError(28, "No space left on device", str(file))
+        save(value, file, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", full)
+    broken = str(tmp_path / "broken")
+    with pytest.raises(OSError, match="No space left"):
+        run(path, output_dir=broken)
+    monkeypatch.setattr(torch, "save", save)
+    _, losses = run(path, output_dir=broken)
+    assert losses == {step: loss for step, loss in expected.items() if step > 2}
+
+
+def test_the_final_model_is_replaced_whole_or_not_at_all(write_recipe, monkeypatch):
+    recipe = load_recipe(write_recipe())
+    model, tokenizer = build_model(recipe)
+    folder = Path(recipe.output_dir) / "final"
+    save_trained_parts(model, tokenizer, folder, "bfloat16")
+    before = (folder / "model.safetensors").read_bytes()
+    save_trained_parts(model, tokenizer, folder, "float32")
+    assert (folder / "model.safetensors").stat().st_size > 1.5 * len(before)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    before = (folder / "model.safetensors").read_bytes()
+    monkeypatch.setattr(type(tokenizer), "save_pretrained", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_trained_parts(model, tokenizer, folder, "bfloat16")
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["final"]
+
+
+def test_a_folder_with_the_run_of_another_model_is_refused(write_recipe):
+    run(write_recipe(training__max_steps=3))
+    for change, name in (({"model__lora_rank": 4}, "lora"), ({"model__lora_target_modules": ["q_proj"]}, "lora")):
+        with pytest.raises(ValueError, match=f"^output_dir: .*another architecture.*{name}"):
+            run(write_recipe(**change))
+
+
+# ---- coarse types ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(40))

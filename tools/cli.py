@@ -61,12 +61,12 @@ def tag(
             "--input",
             "-i",
             metavar="FILE",
-            help="Read texts from a file instead: .txt (one document), .jsonl, .csv, .tsv or .conll (words in the "
-            "first column); `-` is standard input. Rows of .jsonl may bring their own `entity_types`.",
+            help="Read texts from a file instead: .txt, .docx or .pdf (one document), .jsonl, .csv, .tsv or .conll "
+            "(words in the first column); `-` is standard input. Rows of .jsonl may bring their own `entity_types`.",
         ),
     ] = None,
     input_format: Annotated[
-        Literal["text", "lines", "jsonl", "csv", "tsv", "conll"] | None,
+        Literal["text", "lines", "jsonl", "csv", "tsv", "conll", "docx", "pdf"] | None,
         typer.Option(help="Format of the input, where its suffix does not say it."),
     ] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Every line is a text: `--input-format lines`.")] = False,
@@ -78,7 +78,8 @@ def tag(
             "-o",
             metavar="FILE",
             help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
-            "entity) or .conll (a word and its BIO tag a line).",
+            "entity), .conll (a word and its BIO tag a line), .json (for Label Studio), .ann (brat's standoff, the "
+            "text beside it) or .zip (the same for many texts).",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False,
@@ -123,11 +124,11 @@ def tag(
     source = "-" if text == "-" else input
     schema = _schema(types, model)
     if output is not None:
-        from .documents import check_output
+        from .formats_out import check_output
 
         check_output(output)
         if nested and output.suffix.lower() == ".conll":
-            raise ValueError("--nested: BIO tags cannot hold overlapping entities; write .jsonl or .csv")
+            raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
         if top_k and output.suffix.lower() != ".jsonl":
             raise ValueError("--top-k: alternatives are written to .jsonl only")
 
@@ -192,9 +193,12 @@ def _load_pipeline(model: str | None, device: str | None):
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
+    from ..generative.loading import load_pipeline, read_settings
     from ..modeling_jpt import JPTForTokenClassification
 
     logging.disable_progress_bar()
+    if read_settings(model) is not None:
+        return load_pipeline(model, device=device)
     loaded = JPTForTokenClassification.from_pretrained(model)
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
     tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
@@ -216,7 +220,11 @@ def _tagged(documents, load_pipeline, options) -> Iterator[tuple[Any, list[dict]
             yield document.item
 
     pipeline = load_pipeline()
-    if "entity_types" not in options and first.entity_types is None and not pipeline.model.config.entity_types:
+    if (
+        "entity_types" not in options
+        and first.entity_types is None
+        and not getattr(pipeline, "settings", pipeline.model.config).entity_types
+    ):
         raise ValueError("say what to look for with --types; this model has no types of its own")
     for entities in pipeline(items(), is_split_into_words=first.words is not None, **options):
         yield pending.popleft(), entities
@@ -225,7 +233,7 @@ def _tagged(documents, load_pipeline, options) -> Iterator[tuple[Any, list[dict]
 def _write(results, output: Path) -> None:
     from tqdm.auto import tqdm
 
-    from .documents import document_writer
+    from .formats_out import document_writer
 
     documents = entities_found = 0
     with document_writer(output) as write:
@@ -237,7 +245,7 @@ def _write(results, output: Path) -> None:
 
 
 def _print_json(results) -> None:
-    from .documents import json_line
+    from .formats_out import json_line
 
     for document, entities in results:
         typer.echo(json_line(document, entities))
@@ -290,11 +298,22 @@ def show_types(name: Annotated[str, typer.Argument(help="A preset or schema file
 
 @types_app.command("check")
 def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) -> None:
-    """Validates a schema file; says the line of what is wrong."""
+    """Validates a schema file; says the line of what is wrong, and which definitions are hard to work with."""
     from ..schema_jpt import load_schema
 
     schema = load_schema(file)
     typer.echo(f"{file}: {len(schema)} entity types: {', '.join(schema.names)}")
+
+    from ..definitions_jpt import build_definition_encoder
+    from .diagnostics import SIMILARITY_ENCODER, diagnose_schema
+
+    try:
+        warnings = diagnose_schema(schema, build_definition_encoder(SIMILARITY_ENCODER))
+    except (OSError, ImportError) as error:
+        typer.secho(f"definitions were not compared: {error}", fg="yellow", err=True)
+        warnings = diagnose_schema(schema)
+    for warning in warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
 @app.command()
@@ -367,9 +386,65 @@ def evaluate(
     for path, records in datasets.items():
         results[f"{path.parent.name}/{path.stem}"], _ = score(pipeline, records, decoder=decoder, show_progress=True)
     typer.echo(summary_table(results))
+    if failures := getattr(pipeline, "failures", None):
+        typer.echo("failures: " + ", ".join(f"{kind} {number}" for kind, number in failures.most_common()))
     if output is not None:
         write_report(results, output)
         typer.echo(f"written: {output.with_suffix('.json')}, {output.with_suffix('.md')}")
+
+
+@app.command()
+def compare(
+    data: Annotated[list[Path], typer.Argument(help="Files of labelled records, as for `evaluate`.")],
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--system",
+            "-s",
+            metavar="NAME=FOLDER",
+            help="A generative system: `padellm`, `autoreg-augmented` or `autoreg-structured` for these systems, "
+            "`chat` for a model that was not trained for them, or any name for a folder that says what it holds. May be "
+            "repeated.",
+        ),
+    ] = None,
+    jpt: Annotated[bool, typer.Option(help="Whether JPT takes part.")] = True,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Folder or Hub id of JPT.")] = None,
+    types: Annotated[str | None, typer.Option("--types", "-t", help="Types to ask for, as for `evaluate`.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take a fixed sample of so many records a file.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Read every text so often; latencies are means.")] = 1,
+    gold_output: Annotated[
+        bool, typer.Option("--gold-output", help="Force the gold outputs: latency of a model without mistakes.")
+    ] = False,
+    by_types: Annotated[bool, typer.Option(help="Also read some texts under few and many types.")] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write OUTPUT.json, .md and plots; OUTPUT.log.jsonl lets a stopped run go on."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """Measures JPT and generative systems side by side: F1, latency, generated tokens, failures."""
+    from .compare import build_readers, load_systems
+    from .compare import compare as run
+    from .compare_report import markdown, summarize, write_comparison
+    from .evaluation import load_dataset
+
+    ignored = ("misc",) if ignore is None else tuple(ignore)
+    datasets = {
+        f"{path.parent.name}/{path.stem}": load_dataset(path, limit=limit, types=types, ignore_labels=ignored)
+        for path in data
+    }
+    readers = build_readers(
+        _load_pipeline(model, device) if jpt else None, load_systems(system or [], device), gold_output
+    )
+    log = None if output is None else output.with_name(f"{output.name}.log.jsonl")
+    about = {"gold_output": gold_output, "limit": limit, "ignored": list(ignored)}
+    comparison = run(readers, datasets, repeats=repeats, by_types=by_types, log=log, about=about)
+    typer.echo(markdown(summarize(comparison)))
+    if output is not None:
+        typer.echo(f"written: {', '.join(map(str, write_comparison(comparison, output)))}", err=True)
 
 
 @app.command()
@@ -384,11 +459,61 @@ def convert(
     """Makes a self-contained model of one that needs its backbone: adapters merged, nothing else to load."""
     from transformers.utils import logging
 
+    from ..generative.loading import convert_generative, read_settings
     from .convert import convert as run
 
     logging.disable_progress_bar()
+    if read_settings(checkpoint) is not None:
+        run = convert_generative
     before, after = run(checkpoint, output, dtype)
     typer.echo(f"{checkpoint}: {before / 1e6:.1f} MB\n{output}: {after / 1e6:.1f} MB, {dtype}, self-contained")
+
+
+@app.command()
+def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SECTION",
+            help="`compare`, `definitions`, `curves`, `precision`, `profile` or `full`. May be repeated. Default: all.",
+        ),
+    ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option("--system", "-s", help="Of `compare`: time only this one. May be repeated.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled records to read, as for `evaluate`. Default: generated sentences.")
+    ] = None,
+    texts: Annotated[int, typer.Option(min=1, help="Texts in each turn of a system.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each system.")] = 7,
+    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16,
+    quick: Annotated[bool, typer.Option("--quick", help="3 turns of 4 texts, and 32 in `full`: does it all work?")] = False,
+    backbone_shape: Annotated[
+        str, typer.Option(help="Of `full`: `qwen3-4b`, `qwen3-8b`, or `tiny` to try it out.")
+    ] = "tiny",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch. Default: its own choice.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and plots.")] = Path("speed"),
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best.")] = None,
+) -> None:
+    """Measures speed side by side: JPT, the same backbone generating, GLiNER, a plain encoder."""
+    from .bench import measure
+
+    files = measure(
+        model or str(HOME),
+        output,
+        sections=only,
+        systems=system,
+        data=data,
+        texts=4 if quick else texts,
+        rounds=3 if quick else rounds,
+        full_texts=32 if quick else None,
+        batch_size=batch_size,
+        shape=backbone_shape,
+        threads=threads,
+        device=device,
+    )
+    typer.echo(f"written: {', '.join(map(str, files))}")
 
 
 def main() -> None:

@@ -1,25 +1,22 @@
-"""Files of texts in, one `Document` after the other out; and documents with their entities back into files.
+"""Files of texts in, one `Document` after the other out. What is found in them is written by `formats_out`.
 
-Reads plain text, JSON lines, CSV and CoNLL columns, writes the latter three, one row at a time in both directions, so
-that a file may be larger than memory. Says of every row that cannot be used what is wrong with it, with its line.
+Reads plain text, JSON lines, CSV and CoNLL columns one row at a time, so that a file may be larger than memory, and the
+text of Word and PDF files (`extraction`). Says of every row that cannot be used what is wrong with it, with its line.
 Knows nothing of models.
 """
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 from ..schema_jpt import Schema, resolve_schema
-from ..words_jpt import split_words
+from .extraction import EXTRACTORS
 from .readers import is_list_of_strings
-from .records import is_unicode
 
 INPUT_SUFFIXES = {
     ".txt": "text",
@@ -31,13 +28,12 @@ INPUT_SUFFIXES = {
     ".conll": "conll",
     ".bio": "conll",
     ".iob2": "conll",
+    ".docx": "docx",
+    ".pdf": "pdf",
 }
-INPUT_FORMATS = ("text", "lines", "jsonl", "csv", "tsv", "conll")
-OUTPUT_SUFFIXES = (".jsonl", ".csv", ".conll")
+INPUT_FORMATS = ("text", "lines", "jsonl", "csv", "tsv", "conll", *EXTRACTORS)
 TYPES_COLUMNS = ("entity_types", "types")
-CSV_COLUMNS = ("id", "start", "end", "entity_group", "word", "score")
 
-Entities = list[dict[str, Any]]
 Row = tuple[int, dict[str, Any], str | None]
 
 
@@ -78,20 +74,23 @@ def read_documents(
     format: str | None = None,
     text_column: str = "text",
     repository: str | Path | None = None,
+    own_types: bool = True,
     on_bad_row: Callable[[str], None] | None = None,
 ) -> Iterator[Document]:
     """
     Reads the documents of a file one after the other.
 
     Args:
-        path (`str` or `Path`): A UTF-8 file, or `"-"` for standard input.
+        path (`str` or `Path`): A UTF-8 file, a Word or PDF file, or `"-"` for standard input.
         format (`str`, *optional*):
-            `"text"` (the file is one document), `"lines"` (every line is one), `"jsonl"`, `"csv"`, `"tsv"` or
-            `"conll"` (a word a line, in the first column; blank lines between sentences). Defaults to that of the
-            suffix; standard input to `"text"`.
+            `"text"`, `"docx"`, `"pdf"` (the file is one document), `"lines"` (every line is one), `"jsonl"`, `"csv"`,
+            `"tsv"` or `"conll"` (a word a line, in the first column; blank lines between sentences). Defaults to that
+            of the suffix; standard input to `"text"`.
         text_column (`str`, *optional*, defaults to `"text"`):
             Key or column of the text. In JSON lines the values may also be lists of words.
         repository (`str` or `Path`, *optional*): Where presets that rows name are searched, as in [`resolve_schema`].
+        own_types (`bool`, *optional*, defaults to `True`):
+            Whether rows may bring types of their own; they may name schema files, so not for files of strangers.
         on_bad_row (`Callable`, *optional*):
             Receives a message for each row that cannot be used, which is then left out. Without it the first such row
             is an error.
@@ -99,6 +98,7 @@ def read_documents(
     Raises:
         ValueError: For an unknown format or, while reading, a row that cannot be used, with `FILE:LINE: ` in front.
         OSError: If the file cannot be read.
+        ImportError: If the library that reads Word or PDF files is not installed.
     """
     if format is None:
         format = "text" if str(path) == "-" else INPUT_SUFFIXES.get(Path(path).suffix.lower())
@@ -106,20 +106,26 @@ def read_documents(
         expected = ", ".join(INPUT_SUFFIXES)
         raise ValueError(f"the format of {path} is not known by its suffix (known: {expected}); give the format")
     stream = sys.stdin.buffer if str(path) == "-" else open(path, "rb")
-    return _read(stream, str(path), format, text_column, repository, on_bad_row)
+    return _read(stream, str(path), format, text_column, repository, own_types, on_bad_row)
 
 
-def _read(stream, name, format, text_column, repository, on_bad_row) -> Iterator[Document]:
+def _read(stream, name, format, text_column, repository, own_types, on_bad_row) -> Iterator[Document]:
     @lru_cache(256)  # files often repeat the types on every row
-    def types_of(value: str) -> Schema:
+    def resolve(value: str) -> Schema:
         return resolve_schema(json.loads(value), repository)
+
+    def types_of(row: dict[str, Any]) -> Schema | None:
+        if format != "jsonl" or not own_types:
+            return None
+        own = next((row[key] for key in TYPES_COLUMNS if row.get(key) is not None), None)
+        return None if own is None else resolve(json.dumps(own))
 
     split: bool | None = None
     with stream:
         for line, row, reason in _rows(stream, format, text_column):
             if reason is None:
                 try:
-                    document = _document(line, row, format, text_column, types_of)
+                    document = _document(line, row, format, text_column, types_of(row))
                     split = document.words is not None if split is None else split
                     if split != (document.words is not None):
                         raise ValueError(f"{text_column!r} should be a {'list' if split else 'text'} as in other rows")
@@ -127,19 +133,16 @@ def _read(stream, name, format, text_column, repository, on_bad_row) -> Iterator
                     continue
                 except ValueError as error:
                     reason = str(error)
-            message = f"{'standard input' if name == '-' else name}:{line}: {reason}"
+            place = "standard input" if name == "-" else name
+            message = f"{place}: {reason}" if format in EXTRACTORS else f"{place}:{line}: {reason}"
             if on_bad_row is None:
                 raise ValueError(message)
             on_bad_row(message)
 
 
-def _document(line: int, row: dict, format: str, text_column: str, types_of: Callable[[str], Schema]) -> Document:
+def _document(line: int, row: dict, format: str, text_column: str, entity_types: Schema | None) -> Document:
     columns = row.pop("columns") if format == "conll" else None
     value = row[text_column] if columns is None else row["tokens"]
-    own = None
-    if format == "jsonl":
-        own = next((row[key] for key in TYPES_COLUMNS if row.get(key) is not None), None)
-    entity_types = None if own is None else types_of(json.dumps(own))
     if isinstance(value, str):
         return Document(line, row, value, None, entity_types)
     if not is_list_of_strings(value):
@@ -150,7 +153,9 @@ def _document(line: int, row: dict, format: str, text_column: str, types_of: Cal
 
 def _rows(stream: BinaryIO, format: str, text_column: str) -> Iterator[Row]:
     if format == "text":
-        yield _whole_text(stream)
+        yield _whole_text(stream, text_column)
+    elif format in EXTRACTORS:
+        yield _extracted_text(stream, text_column, EXTRACTORS[format])
     elif format == "lines":
         faults: dict[int, str] = {}
         for number, text in enumerate(_decoded(stream, faults), 1):
@@ -163,12 +168,19 @@ def _rows(stream: BinaryIO, format: str, text_column: str) -> Iterator[Row]:
         yield from _csv_rows(stream, text_column, "\t" if format == "tsv" else ",")
 
 
-def _whole_text(stream: BinaryIO) -> Row:
+def _whole_text(stream: BinaryIO, text_column: str) -> Row:
     content = stream.read()
     try:
-        return 1, {"text": content.decode("utf-8-sig")}, None
+        return 1, {text_column: content.decode("utf-8-sig")}, None
     except UnicodeDecodeError as error:
         return content.count(b"\n", 0, error.start) + 1, {}, f"not UTF-8 ({error.reason})"
+
+
+def _extracted_text(stream: BinaryIO, text_column: str, extract: Callable[[BinaryIO], str]) -> Row:
+    try:
+        return 1, {text_column: extract(stream)}, None
+    except ValueError as error:
+        return 1, {}, str(error)
 
 
 def _decoded(stream: BinaryIO, faults: dict[int, str]) -> Iterator[str]:
@@ -244,102 +256,3 @@ def _conll_rows(stream: BinaryIO) -> Iterator[Row]:
 def _with_end(lines: Iterable[str]) -> Iterator[str]:
     yield from lines
     yield ""
-
-
-# ---- writing --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def document_writer(path: str | Path) -> Iterator[Callable[[Document, Entities], None]]:
-    """
-    Opens a file for tagged documents; it appears, or replaces an older one, once all of it is written.
-
-    `.jsonl` gets each document's row with `entities` (of which an earlier value is replaced); `.csv` a row for each
-    entity, with the `id` of its document or else the line it began on; `.conll` a word a line with its BIO tag in the
-    last, tab-separated column. The words are those of the document or else of [`split_words`].
-
-    Args:
-        path (`str` or `Path`): The file; its suffix says the format.
-
-    Yields:
-        `Callable`: To be called with a document and its entities.
-
-    Raises:
-        ValueError: If the suffix is none of `OUTPUT_SUFFIXES`.
-    """
-    path = check_output(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            if path.suffix.lower() == ".csv":
-                yield _csv_writer(file)
-            elif path.suffix.lower() == ".conll":
-                yield lambda document, entities: _write_conll(file, document, entities)
-            else:
-                yield lambda document, entities: print(json_line(document, entities), file=file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_output(path: str | Path) -> Path:
-    """The path, if [`document_writer`] can write there as far as can be told beforehand."""
-    path = Path(path)
-    if path.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise ValueError(f"the output should end in {', '.join(OUTPUT_SUFFIXES)}, got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder {str(path.parent)!r} of the output does not exist")
-    return path
-
-
-def json_line(document: Document, entities: Entities) -> str:
-    """The document's row with its entities, as JSON on one line."""
-    row = {**document.row, "entities": entities}
-    line = json.dumps(row, ensure_ascii=False)
-    # Half of a surrogate pair is no character that UTF-8 could hold, but JSON has an escape for it.
-    return line if line.isascii() or is_unicode(line) else json.dumps(row)
-
-
-def _csv_writer(file: TextIO) -> Callable[[Document, Entities], None]:
-    writer = csv.writer(file)
-    writer.writerow(CSV_COLUMNS)
-
-    def write(document: Document, entities: Entities) -> None:
-        name = document.row.get("id", document.line)
-        writer.writerows([name, *(entity[column] for column in CSV_COLUMNS[1:])] for entity in entities)
-
-    return write
-
-
-def _write_conll(file: TextIO, document: Document, entities: Entities) -> None:
-    if document.words is None:
-        ranges = split_words(document.text)
-    else:
-        ends = [0]
-        for word in document.words:
-            ends.append(ends[-1] + len(word) + 1)
-        ranges = [(start, end - 1) for start, end in zip(ends, ends[1:])]
-    columns = document.columns or [[" ".join(document.text[start:end].split())] for start, end in ranges]
-    for cells, tag in zip(columns, bio_tags(ranges, entities), strict=True):
-        print("\t".join([*cells, tag]), file=file)
-    if ranges:
-        print(file=file)
-
-
-def bio_tags(words: Iterable[tuple[int, int]], entities: Entities) -> list[str]:
-    """
-    A tag for each word, `O` or `B-` and `I-` with the name of the entity it shares a character with, of several the
-    first. Tabs in names become spaces, since columns are divided by them.
-    """
-    entities = sorted(entities, key=lambda entity: entity["start"])
-    tags, index, before = [], 0, None
-    for start, end in words:
-        while index < len(entities) and entities[index]["end"] <= start:
-            index += 1
-        if index < len(entities) and entities[index]["start"] < end:
-            name = " ".join(entities[index]["entity_group"].split())
-            tags.append(f"{'I' if before == index else 'B'}-{name}")
-            before = index
-        else:
-            tags.append("O")
-    return tags

@@ -46,14 +46,29 @@ def evaluate(pipeline, records: Sequence[Record], **options) -> tuple[Scores, li
     Returns:
         `Scores` with a bootstrap interval, and the predictions per record.
     """
+    predictions = predict(pipeline, records, **options)
+    scores = score_predictions(records, predictions)
+    scores.interval = bootstrap_interval(*_spans(records, predictions))
+    return scores, predictions
+
+
+def predict(pipeline, records: Sequence[Record], **options) -> list[list[dict]]:
+    """What the pipeline finds in the records' texts under the records' types, by record."""
     items = [{"text": record.text, "entity_types": record.types} for record in records]
-    predictions = list(pipeline(items, **options))
+    return list(pipeline(items, **options))
+
+
+def score_predictions(records: Sequence[Record], predictions: Sequence[Sequence[dict]]) -> Scores:
+    """`Scores`, without an interval, of what was found in the records' texts."""
+    gold, found = _spans(records, predictions)
+    tokens = [token_ranges(record.text, record.tokens or record.text.split()) for record in records]
+    return score_spans(gold, found, tokens=tokens)
+
+
+def _spans(records: Sequence[Record], predictions: Sequence[Sequence[dict]]) -> tuple[list, list]:
     gold = [[(each.start, each.end, each.label) for each in record.entities] for record in records]
     found = [[(each["start"], each["end"], each["entity_group"]) for each in spans] for spans in predictions]
-    tokens = [token_ranges(record.text, record.tokens or record.text.split()) for record in records]
-    scores = score_spans(gold, found, tokens=tokens)
-    scores.interval = bootstrap_interval(gold, found)
-    return scores, predictions
+    return gold, found
 
 
 def write_report(results: dict[str, Scores], output: str | Path) -> None:

@@ -4,13 +4,16 @@ Each format becomes an iterator of rows `(line, record as in the project's JSONL
 row could not be converted and the record is then `None` or holds the id only. Does not check what the records say.
 """
 
+import gzip
+import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 FORMATS = ("jsonl", "conll", "gliner")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -20,12 +23,34 @@ TAG = re.compile(r"O|[BIMELSU]-(.+)")
 Row = tuple[int, Any, str | None]
 
 
+def open_data(path: str | os.PathLike) -> BinaryIO:
+    """
+    A data file, opened to be read in binary; one that ends in `.gz` is unpacked.
+
+    Raises:
+        ValueError: If a packed file is damaged.
+        FileNotFoundError: If there is no such file.
+    """
+    if Path(path).suffix.lower() != ".gz":
+        return open(path, "rb")
+    try:
+        return io.BytesIO(gzip.decompress(Path(path).read_bytes()))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: damaged gzip file ({error})") from None
+
+
+def data_name(path: str | os.PathLike) -> str:
+    """The name of a data file without its suffixes: `dev` of `dev.jsonl.gz`."""
+    path = Path(path)
+    return path.with_suffix("").stem if path.suffix.lower() == ".gz" else path.stem
+
+
 def guess_format(path: str | os.PathLike) -> str:
     """The format of a data file, by its suffix and its first characters: one of `FORMATS`."""
     path = Path(path)
-    with open(path, "rb") as file:
+    with open_data(path) as file:
         head = file.read(1 << 16).decode("utf-8-sig", errors="replace").lstrip()
-    suffix = path.suffix.lower()
+    suffix = (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
     if suffix in JSON_SUFFIXES or (suffix not in CONLL_SUFFIXES and head.startswith(("{", "["))):
         return "gliner" if re.search(r'"tokenized_text"\s*:', head) else "jsonl"
     return "conll"
@@ -60,7 +85,7 @@ def tags_to_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
 
 def json_rows(path: Path) -> Iterator[Row]:
     """The values of a file with one JSON value a line, or with one JSON list, unconverted."""
-    with open(path, "rb") as file:
+    with open_data(path) as file:
         if file.read(1 << 16).decode("utf-8-sig", errors="replace").lstrip().startswith("["):
             yield from _json_list_rows(path)
             return
@@ -77,7 +102,7 @@ def json_rows(path: Path) -> Iterator[Row]:
 def conll_rows(path: Path, separator: str) -> Iterator[Row]:
     """The sentences of a file with a token and its tag a line, identified by file name and position in the file."""
     tokens, tags, first, fault, count = [], [], 0, None, 0
-    with open(path, "rb") as file:
+    with open_data(path) as file:
         for number, raw in enumerate(chain(file, [b""]), 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip(" \t\r\n")
@@ -94,7 +119,7 @@ def conll_rows(path: Path, separator: str) -> Iterator[Row]:
                 tokens.append(columns[0])
                 tags.append(columns[-1])
             elif first:
-                name = f"{path.stem}-{count}"
+                name = f"{data_name(path)}-{count}"
                 if fault is None:
                     yield first, *row_from_tags(name, tokens, tags, separator)
                 else:
@@ -130,7 +155,8 @@ def is_list_of_strings(value: Any) -> bool:
 def _json_list_rows(path: Path) -> Iterator[Row]:
     # Item by item rather than json.load, to know the line of each.
     try:
-        content = path.read_bytes().decode("utf-8-sig")
+        with open_data(path) as file:
+            content = file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         yield 1, None, f"the file is not UTF-8 ({error})"
         return

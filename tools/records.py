@@ -19,6 +19,7 @@ from .readers import (
     FORMATS,
     Row,
     conll_rows,
+    data_name,
     gliner_rows,
     guess_format,
     is_list_of_strings,
@@ -134,7 +135,7 @@ def iter_records(
     Reads and validates the records of a file, one after the other.
 
     Args:
-        path (`str` or `Path`): The file, in UTF-8.
+        path (`str` or `Path`): The file, in UTF-8, or such a file packed by gzip if its name ends in `.gz`.
         format (`str`, *optional*):
             `"jsonl"` (the project's records, one a line or as one JSON list), `"gliner"` (`tokenized_text` and `ner`,
             one object a line or as one JSON list) or `"conll"` (a token a line, tag in the last column, IOB1, IOB2,
@@ -162,7 +163,7 @@ def iter_records(
     else:
         rows = json_rows(path)
         if format == "gliner":
-            rows = gliner_rows(rows, path.stem, separator)
+            rows = gliner_rows(rows, data_name(path), separator)
     return _validated(rows, str(path), types, on_error, report)
 
 

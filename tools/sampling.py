@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from ..inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts
+from ..inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
 from ..spans_jpt import label_tokens
 from ..words_jpt import split_words
 from .records import Entity, Record, TypeInfo, types_for
@@ -33,7 +33,7 @@ class Sampling:
         group_tokens (`int`): Texts are added to a group until their doubled length reaches this many tokens.
         max_group_texts (`int`): Most texts in a group.
         min_types (`int`), max_types (`int`): Types asked in a group, as far as there are so many.
-        max_text_tokens (`int`): Longer texts are cut, not within a mention.
+        max_text_tokens (`int`): Of longer texts one piece is read, drawn anew each time; edges not within a mention.
         name_only (`float`), shortened (`float`), generic (`float`):
             Probabilities that all types of a group have their name as definition, the first clause of the
             definition, or the dataset's generic one.
@@ -98,6 +98,25 @@ class Source:
         return list(pools.values())
 
 
+@dataclass
+class DrawnGroup:
+    """
+    Texts with their mentions, and the types asked of them.
+
+    Args:
+        labels (`list[str]`): Labels of the mentions.
+        names (`list[str]`), descriptions (`list[str]`): How the prompt words each of them.
+        encoder_names (`list[str]`): Their names for the definition encoder.
+        texts (`list[tuple[str, list[Entity]]]`): Texts, and their mentions of these labels.
+    """
+
+    labels: list[str]
+    names: list[str]
+    descriptions: list[str]
+    encoder_names: list[str]
+    texts: list[tuple[str, list[Entity]]]
+
+
 class TrainingGroups(Dataset):
     """
     A map-style dataset of `length` groups. Every item is a dict of `prompt_input_ids`, `type_positions`,
@@ -154,7 +173,8 @@ class TrainingGroups(Dataset):
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> dict:
+    def draw(self, index: int) -> "DrawnGroup":
+        """What a group asks of which texts, before anything is tokenized."""
         chosen, members = self.plan[index]
         source = self.sources[chosen]
         rng = random.Random(f"{self.sampling.seed}-{index}")
@@ -164,17 +184,24 @@ class TrainingGroups(Dataset):
             types, records = _coarsen(types, records, rng)
         labels = self._choose_types(types, records, rng)
         names, descriptions, encoder_names = self._word([types[label] for label in labels], rng)
-        prompt = build_prompt(self.tokenizer, names, descriptions, self.template)
         texts = []
         for record in records:
             text, entities = self._restyle(record, rng)
-            texts.append(self._label(text, [each for each in entities if each.label in labels], labels))
-        definitions = [definition_text(*pair) for pair in zip(encoder_names, descriptions, strict=True)]
+            texts.append((text, [each for each in entities if each.label in labels]))
+        return DrawnGroup(labels, names, descriptions, encoder_names, texts)
+
+    def __getitem__(self, index: int) -> dict:
+        group = self.draw(index)
+        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, self.template)
+        definitions = [definition_text(*pair) for pair in zip(group.encoder_names, group.descriptions, strict=True)]
         return {
             "prompt_input_ids": prompt.input_ids,
             "type_positions": prompt.type_positions,
             "definitions": [OUTSIDE_DEFINITION, *definitions],
-            "texts": texts,
+            "texts": [
+                self._label(*text, group.labels, random.Random(f"{self.sampling.seed}-{index}-{number}"))
+                for number, text in enumerate(group.texts)
+            ],
         }
 
     def _choose_types(self, asked: dict[str, TypeInfo], records: list[Record], rng: random.Random) -> list[str]:
@@ -220,16 +247,33 @@ class TrainingGroups(Dataset):
             text = text.lower()
         return text, entities
 
-    def _label(self, text: str, entities: list[Entity], labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def _label(
+        self, text: str, entities: list[Entity], labels: list[str], rng: random.Random
+    ) -> tuple[np.ndarray, np.ndarray]:
         encoded = encode_texts(self.tokenizer, [text])[0]
         spans = [(each.start, each.end, labels.index(each.label)) for each in entities]
         tagged = label_tokens(text, encoded.offsets, spans).labels
-        most = self.sampling.max_text_tokens
-        if len(tagged) > most:
-            # Not within a mention: a cut one would teach a wrong edge.
-            while most > 1 and tagged[most] and tagged[most] == tagged[most - 1]:
-                most -= 1
-        return encoded.input_ids[:most], tagged[:most]
+        start, end = _choose_piece(text, encoded.offsets, tagged, self.sampling.max_text_tokens, rng)
+        return encoded.input_ids[start:end], tagged[start:end]
+
+
+def _choose_piece(
+    text: str, offsets: np.ndarray, labels: np.ndarray, most: int, rng: random.Random
+) -> tuple[int, int]:
+    """First token and one past the last of a piece of a text; not within a mention, which would teach a wrong edge."""
+    if len(labels) <= most:
+        return 0, len(labels)
+    window = rng.choice(split_windows(text, offsets, most, most // 4))
+    start, end = window.start, window.end
+
+    def within_mention(token: int) -> bool:
+        return 0 < token < len(labels) and labels[token] != 0 and labels[token] == labels[token - 1]
+
+    while start < end - 1 and within_mention(start):
+        start += 1
+    while end > start + 1 and within_mention(end):
+        end -= 1
+    return start, end
 
 
 def _coarsen(

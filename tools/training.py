@@ -1,150 +1,37 @@
-"""Training from a recipe: a YAML file in, a trained-parts checkpoint out, through `transformers.Trainer`.
+"""Training from a recipe: a recipe in, a trained-parts checkpoint out, through `transformers.Trainer`.
 
 The Trainer is used as it is, without a subclass: the model computes its loss, the collator builds batches, and the
 dataset is a plan fixed by the seed, so a run that was stopped resumes exactly where it was.
 """
 
 import glob
-import re
-from dataclasses import dataclass, field, fields
+import json
+import os
+import sys
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
+from tqdm.auto import tqdm
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
+from transformers.utils import is_torch_bf16_gpu_available
 
 from ..backbone_jpt import resolve_backbone
-from ..configuration_jpt import JPTConfig
 from ..definitions_jpt import build_definition_encoder
 from ..inputs_jpt import separator_ids
 from ..modeling_jpt import JPTForTokenClassification
 from ..schema_jpt import resolve_schema
-from .records import find_types, read_records
+from .development import CurvesCallback, DevelopmentScorer, discard_logits, load_development_sets
+from .preflight import check_data, check_disk, check_resumable, last_whole_checkpoint
+from .readers import data_name
+from .recipe import DataSource, Recipe, load_recipe
+from .records import Problems, Record, find_types, read_records
 from .sampling import GroupCollator, Sampling, Source, TrainingGroups
 
-
-@dataclass
-class DataSource:
-    """
-    One file of the mixture.
-
-    Args:
-        path (`str`): File of records, relative to the recipe's `data_root`; a pattern stands for many files.
-        weight (`float`, *optional*):
-            Share of the groups of every file. Defaults to the square root of its number of records, so that small
-            sets are seen more often per record.
-    """
-
-    path: str
-    weight: float | None = None
-
-
-@dataclass
-class Recipe:
-    """
-    Everything a run depends on.
-
-    Args:
-        output_dir (`str`): Folder of checkpoints, logs and the final model.
-        data (`list[DataSource]`): The mixture.
-        backbone (`str`): Where the backbone comes from.
-        checkpoint (`str`): A trained JPT model to start from, instead of a backbone.
-        data_root (`str`): Folder that data paths are relative to.
-        model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
-        load_options (`dict`): Options of `AutoModel.from_pretrained` for the backbone, such as `dtype`.
-        sampling (`Sampling`): How groups are made.
-        training (`dict`): Values of `transformers.TrainingArguments`. `max_steps` is required.
-        head_learning_rate (`float`): Learning rate of projections and classifiers; `training.learning_rate` is that
-            of the adapters. Defaults to the same.
-        compile_blocks (`bool`): Compile the backbone's norms and MLPs with `torch.compile`; pays in runs of hours.
-        entity_types: Default types of the pipeline, saved with the model: anything `resolve_schema` takes.
-        save_dtype (`str`): Precision of the final checkpoint; adapters and head are trained in float32.
-    """
-
-    output_dir: str
-    data: list[DataSource]
-    backbone: str | None = None
-    checkpoint: str | None = None
-    data_root: str = "."
-    model: dict[str, Any] = field(default_factory=dict)
-    load_options: dict[str, Any] = field(default_factory=dict)
-    sampling: Sampling = field(default_factory=Sampling)
-    training: dict[str, Any] = field(default_factory=dict)
-    head_learning_rate: float | None = None
-    compile_blocks: bool = False
-    entity_types: Any = None
-    save_dtype: str = "bfloat16"
-
-
-class _RecipeLoader(yaml.SafeLoader):
-    """Takes 1e-4 for a number, which YAML 1.1 does not."""
-
-
-_RecipeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
-    """
-    Reads a recipe.
-
-    Args:
-        path (`str` or `Path`): YAML file.
-        overrides (`dict`, *optional*): Values that replace the file's, nested keys joined by dots.
-
-    Raises:
-        ValueError: For unknown or missing keys, naming them and the file.
-        FileNotFoundError: If there is no such file.
-    """
-    try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _RecipeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: broken YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a recipe of keys and values, got {values!r:.100}")
-    for key, value in (overrides or {}).items():
-        *parents, last = key.split(".")
-        target = values
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[last] = value
-    if bool(values.get("backbone")) == bool(values.get("checkpoint")):
-        raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
-    if values.get("checkpoint") and values.get("model"):
-        raise ValueError(f"{path}: `model` is for a model made from a backbone; a `checkpoint` brings its own values")
-    for key, kind in (
-        ("data", list),
-        ("model", dict),
-        ("load_options", dict),
-        ("training", dict),
-        ("output_dir", str),
-    ):
-        if not isinstance(values.get(key, kind()), kind):
-            raise ValueError(f"{path}: {key}: expected a {kind.__name__}, got {values[key]!r:.100}")
-    values["data"] = [_build(DataSource, source, f"{path}: data") for source in values.get("data", [])]
-    values["sampling"] = _build(Sampling, values.get("sampling", {}), f"{path}: sampling")
-    recipe = _build(Recipe, values, str(path))
-    for section, cls in (("training", TrainingArguments), ("model", JPTConfig)):
-        unknown = sorted(values.get(section, {}).keys() - {each.name for each in fields(cls)})
-        if unknown:
-            raise ValueError(f"{path}: {section}: unknown key {unknown[0]!r}; it takes values of {cls.__name__}")
-    if not recipe.training.get("max_steps"):
-        raise ValueError(f"{path}: training: `max_steps` must be given")
-    return recipe
-
-
-def _build(cls, values: Any, where: str):
-    names = {each.name for each in fields(cls)}
-    if not isinstance(values, dict):
-        raise ValueError(f"{where}: expected keys {sorted(names)}, got {values!r}")
-    if unknown := sorted(values.keys() - names):
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(names))}")
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from None
+# Texts of the development sets that the evaluation loss is read from.
+LOSS_TEXTS = 24
+# As a recipe's `entity_types`: those of its data.
+DATA_TYPES = "data"
 
 
 def load_sources(recipe: Recipe) -> list[Source]:
@@ -156,24 +43,37 @@ def load_sources(recipe: Recipe) -> list[Source]:
     """
     sources = []
     for entry in recipe.data:
-        paths = sorted(map(Path, glob.glob(str(Path(recipe.data_root) / entry.path), recursive=True)))
+        paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
         if not paths:
-            raise ValueError(f"data: no file matches {entry.path!r} in {recipe.data_root!r}")
+            raise ValueError(
+                f"data: no file matches {entry.path!r} in data_root {recipe.data_root!r}; name the folder of your copies "
+                "with `data_root=FOLDER`, or other files with `data=FILE`"
+            )
         for path in paths:
-            records = [record for record in read_records(path) if record.text.strip()]
+            problems = Problems()
+            records = read_records(path, on_error="skip" if recipe.skip_bad else "raise", report=problems)
+            if problems:
+                _tell(f"{path}: left out: {problems.summary()}")
             if not records:
                 raise ValueError(f"data: {path} has no usable records")
             weight = len(records) ** 0.5 if entry.weight is None else entry.weight
-            sources.append(Source(f"{path.parent.name}/{path.stem}", records, find_types(path), weight))
+            sources.append(Source(f"{path.parent.name}/{data_name(path)}", records, find_types(path), weight))
     if not sources:
-        raise ValueError("data: the recipe names no data")
+        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
     return sources
 
 
 def build_model(recipe: Recipe):
-    """The recipe's model and tokenizer, ready to be trained."""
-    options = {"dtype": torch.bfloat16, **recipe.load_options}
+    """
+    The recipe's model and tokenizer, ready to be trained.
+
+    Raises:
+        ValueError: If `checkpoint` is no JPT model with adapters to train on.
+    """
+    whole = recipe.training.get("bf16") == "auto" and not _has_bfloat16()
+    options = {"dtype": torch.float32 if whole else torch.bfloat16, **recipe.load_options}
     if recipe.checkpoint:
+        _check_model_type(recipe.checkpoint)
         tokenizer = AutoTokenizer.from_pretrained(recipe.checkpoint, trust_remote_code=True)
         model = JPTForTokenClassification.from_pretrained(recipe.checkpoint, is_trainable=True, **options)
     else:
@@ -181,10 +81,23 @@ def build_model(recipe: Recipe):
         model = JPTForTokenClassification.from_backbone(
             recipe.backbone, separator_ids=separator_ids(tokenizer), load_options=options, **recipe.model
         )
-    if recipe.entity_types is not None:
+    if recipe.entity_types not in (None, DATA_TYPES):
         schema = resolve_schema(recipe.entity_types)
         model.config.entity_types = dict(zip(schema.names, schema.descriptions, strict=True))
     return model, tokenizer
+
+
+def _check_model_type(checkpoint: str) -> None:
+    config = Path(checkpoint) / "config.json"
+    if Path(checkpoint).is_dir() and not config.is_file():
+        raise ValueError(f"checkpoint: {checkpoint} holds no config.json")
+    if config.is_file():
+        kind = json.loads(config.read_bytes()).get("model_type")
+        if kind != "jpt":
+            raise ValueError(
+                f"checkpoint: {checkpoint} is a model of type {kind!r}, not a JPT model; to train one around it, name it "
+                "as `backbone`"
+            )
 
 
 def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: TrainingArguments):
@@ -209,20 +122,33 @@ def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: 
 
 def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Path:
     """
-    Runs a recipe, from its last whole checkpoint if there is one.
+    Runs a recipe, from its last whole checkpoint if there is one. What can be known to fail fails before training.
 
     Returns:
         `Path`: Folder of the trained model.
+
+    Raises:
+        ValueError: If data, model and recipe do not fit together; the message names what is wrong.
+        OSError: If a file is missing, or the disk has no room for the run's checkpoints.
     """
-    arguments = TrainingArguments(
-        output_dir=recipe.output_dir,
-        remove_unused_columns=False,
-        train_sampling_strategy="sequential",
-        **recipe.training,
-    )
+    if recipe.system != "jpt":
+        from .generative_training import train_generative
+
+        return train_generative(recipe, callbacks)
+    arguments = make_arguments(recipe)
     set_seed(arguments.seed)
     sources = load_sources(recipe)
+    development = load_development_sets(recipe)
     model, tokenizer = build_model(recipe)
+    if recipe.entity_types == DATA_TYPES:
+        model.config.entity_types = _types_of(sources)
+    if arguments.process_index == 0:
+        check_disk(model, arguments)
+        for line in check_data(sources, tokenizer, model, recipe.sampling):
+            _tell(line)
+    checkpoint = last_whole_checkpoint(recipe.output_dir)
+    if checkpoint is not None:
+        check_resumable(model, checkpoint)
     if arguments.bf16 or arguments.fp16:
         _let_autocast_choose_dtypes(model)
     if recipe.compile_blocks:
@@ -239,30 +165,108 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
         data_collator=GroupCollator(encoder),
         processing_class=tokenizer,
         optimizers=make_optimizer(model, recipe, arguments),
-        callbacks=callbacks,
+        callbacks=[CurvesCallback(), *(callbacks or [])],
+        **_scoring(recipe, development, model, tokenizer, encoder, arguments),
     )
-    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(recipe.output_dir))
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     final = Path(recipe.output_dir) / "final"
     if trainer.is_world_process_zero():
         save_trained_parts(model, tokenizer, final, recipe.save_dtype)
     return final
 
 
-def _last_whole_checkpoint(folder: str) -> str | None:
-    """The Trainer writes its state last: a checkpoint without it was cut off."""
-    whole = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
-    last = max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-    return last and str(last)
+def _types_of(sources: list[Source]) -> dict[str, str]:
+    asked = (info for source in sources for types in source.asked.values() for info in types.values())
+    return {info.name: info.definition for info in asked}
+
+
+def make_arguments(recipe: Recipe) -> TrainingArguments:
+    """The Trainer's arguments: those of the recipe, and what its evaluation plan stands for."""
+    values = {
+        "train_sampling_strategy": "sequential",
+        "remove_unused_columns": False,
+        "use_cpu": not torch.accelerator.is_available(),
+    }
+    # Every trained weight takes part in every loss, so no process has to search for unused ones.
+    values["ddp_find_unused_parameters"] = False
+    plan = recipe.evaluation
+    if plan.data:
+        values |= {
+            "eval_strategy": "steps",
+            "eval_steps": plan.every,
+            "eval_on_start": plan.at_start,
+            "per_device_eval_batch_size": 1,  # The Trainer weighs batches alike, and processes take turns.
+        }
+        if plan.best:
+            values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1", "save_steps": plan.every}
+    values = {**values, **recipe.training}
+    if values.get("bf16") == "auto":
+        values["bf16"] = _has_bfloat16()
+    return TrainingArguments(output_dir=recipe.output_dir, **values)
+
+
+def _has_bfloat16() -> bool:
+    if torch.accelerator.is_available():
+        return is_torch_bf16_gpu_available()
+    return torch.cpu._is_avx512_bf16_supported()
+
+
+def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokenizer, encoder, arguments) -> dict:
+    """What the Trainer is told to score the model on the development sets, if there are any."""
+    if not development:
+        return {}
+
+    def make_pipeline():
+        if encoder.name == "backbone":
+            encoder.clear()  # The adapters have changed since the last evaluation.
+        return model.as_pipeline(tokenizer, definition_encoder=encoder, device=model.device)
+
+    watched = [name for name, entry in zip(development, recipe.evaluation.data, strict=True) if entry.watch_only]
+    return {
+        "eval_dataset": _development_groups(development, tokenizer, model.config.prompt_template),
+        "compute_metrics": DevelopmentScorer(development, watched, make_pipeline, arguments),
+        "preprocess_logits_for_metrics": discard_logits,
+    }
+
+
+def _development_groups(development: dict[str, list[Record]], tokenizer, template: str) -> TrainingGroups:
+    """Single texts of the development sets, asked for all types as they are worded: the same at every evaluation."""
+    sources = [Source(name, records, None, 1.0) for name, records in development.items()]
+    length = min(LOSS_TEXTS, sum(map(len, development.values())))
+    return TrainingGroups(sources, length, tokenizer, template, PLAIN_SAMPLING)
+
+
+PLAIN_SAMPLING = Sampling(
+    max_group_texts=1,
+    min_types=100,
+    max_types=100,
+    **dict.fromkeys(
+        ("name_only", "shortened", "generic", "renamed", "anonymous", "coarsened", "lowercase", "spaced"), 0.0
+    ),
+)
 
 
 def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path, dtype: str) -> None:
-    """Saves a checkpoint to be used or shipped: adapters and head in `dtype`, without the Trainer's own files."""
+    """
+    Saves a checkpoint to be used or shipped: adapters and head in `dtype`, without the Trainer's own files. The folder
+    appears, or replaces one of that name, once everything is written.
+    """
     left_out = set(model._keys_to_ignore_on_save or ())
     weights = {
         name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items() if name not in left_out
     }
-    model.save_pretrained(folder, state_dict=weights)
-    tokenizer.save_pretrained(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        whole = Path(temporary) / "new"
+        model.save_pretrained(whole, state_dict=weights)
+        tokenizer.save_pretrained(whole)
+        if folder.exists():
+            os.replace(folder, Path(temporary) / "old")
+        os.replace(whole, folder)
+
+
+def _tell(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
 
 
 def _let_autocast_choose_dtypes(model: JPTForTokenClassification) -> None:
@@ -276,3 +280,15 @@ def _compile_blocks(model: JPTForTokenClassification) -> None:
     for module in model.model.modules():
         if type(module).__name__.endswith(("RMSNorm", "MLP")):
             module.compile(dynamic=True)
+
+
+__all__ = [
+    "DataSource",
+    "Recipe",
+    "build_model",
+    "load_recipe",
+    "load_sources",
+    "make_arguments",
+    "make_optimizer",
+    "train",
+]

@@ -1,0 +1,40 @@
+"""The web page: describe entity types, paste a text, see what is found. Runs here and as a Hugging Face Space.
+
+`JPT_MODEL` names another model folder or Hub id than the one in this folder.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent
+
+if (
+    importlib.util.find_spec("jpt_ner") is None
+):  # as on a Space, where nothing is installed: this folder is the package
+    spec = importlib.util.spec_from_file_location(
+        "jpt_ner", HOME / "__init__.py", submodule_search_locations=[str(HOME)]
+    )
+    sys.modules["jpt_ner"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["jpt_ner"])
+
+from jpt_ner.space.page import build_page, launch_options  # noqa: E402
+
+
+def load():
+    """The pipeline of the model; what it embeds is kept in memory only, since definitions are visitors' texts."""
+    # Imported here, on the thread that loads: the page is there at once.
+    from jpt_ner.definitions_jpt import build_definition_encoder
+    from transformers import AutoConfig, pipeline
+
+    model = os.environ.get("JPT_MODEL", str(HOME))
+    config = AutoConfig.from_pretrained(model, trust_remote_code=True)
+    encoder = None
+    if config.type_embedding != "prompt" and config.definition_encoder != "backbone":
+        encoder = build_definition_encoder(config.definition_encoder, cache=False)
+    return pipeline("jpt-ner", model=model, trust_remote_code=True, definition_encoder=encoder)
+
+
+if __name__ == "__main__":
+    build_page(load).launch(**launch_options())

@@ -1,0 +1,109 @@
+"""Generative systems from where they are: an exported folder, trained adapters, or any causal LM. Pipeline out."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import cached_file
+
+from ..backbone_jpt import damaged_files_named, resolve_backbone
+from .configuration_generative import GenerativeConfig
+from .pipeline_generative import GenerativePipeline
+
+
+def read_settings(checkpoint: str | Path) -> GenerativeConfig | None:
+    """The settings of a generative system in a folder or a Hub repository; `None` for other models, or without one."""
+    try:
+        found = cached_file(str(checkpoint), "config.json")
+    except OSError:
+        return None
+    return GenerativeConfig.from_model_config(json.loads(Path(found).read_text(encoding="utf-8")))
+
+
+def load_causal_lm(checkpoint: str | Path, backbone: str | None = None, dtype: torch.dtype = torch.float32):
+    """
+    Loads a causal LM, with its adapters merged if the checkpoint has some.
+
+    Args:
+        checkpoint: Folder of adapters, as training leaves it; or a folder or Hub id of a causal LM, found as
+            `backbone_jpt.resolve_backbone` says.
+        backbone (*optional*): Other place for the backbone that the adapters name.
+        dtype: Of the weights; adapters are merged in float32 in any case.
+
+    Raises:
+        OSError: If the checkpoint or its backbone cannot be found.
+        ValueError: If it lacks weights, such as the head of a causal LM.
+    """
+    checkpoint = str(checkpoint)
+    adapters = Path(checkpoint) / "adapter_config.json"
+    if not adapters.is_file():
+        return _load_whole(resolve_backbone(checkpoint), dtype)
+    from peft import PeftModel
+
+    named = json.loads(adapters.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    base = _load_whole(resolve_backbone(backbone or named), torch.float32)
+    with damaged_files_named(f"a weight file of {checkpoint!r}"):
+        model = PeftModel.from_pretrained(base, checkpoint).merge_and_unload()
+    return model.to(dtype)
+
+
+def _load_whole(source: str, dtype: torch.dtype):
+    with damaged_files_named(f"a weight file of {source!r}"):
+        model, report = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True)
+    if report["missing_keys"]:
+        raise ValueError(
+            f"{source!r} does not hold a whole causal LM: {', '.join(sorted(report['missing_keys'])[:3])} are missing"
+        )
+    return model
+
+
+def convert_generative(checkpoint: str | Path, output: str | Path, dtype: str = "float32") -> tuple[int, int]:
+    """
+    Makes an exported folder of a trained one: adapters merged, with settings and code.
+
+    Returns:
+        `tuple[int, int]`: Bytes of the weights before and after.
+
+    Raises:
+        ValueError: If the folder exists and is not empty.
+    """
+    output = Path(output)
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise ValueError(f"`output` must be a new or an empty folder, got {str(output)!r}")
+    pipeline = load_pipeline(checkpoint, device="cpu", dtype=getattr(torch, dtype))
+    pipeline.save_pretrained(output)
+    before, after = (
+        sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) for folder in (checkpoint, output)
+    )
+    return before, after
+
+
+def load_pipeline(
+    checkpoint: str | Path,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    backbone: str | None = None,
+    settings: GenerativeConfig | None = None,
+    **changes,
+) -> GenerativePipeline:
+    """
+    The pipeline of a generative system.
+
+    Args:
+        checkpoint: As for `load_causal_lm`.
+        device (*optional*): Defaults to the best.
+        dtype (*optional*): Defaults to bfloat16 on a GPU and float32 elsewhere.
+        settings (*optional*): Instead of those in the checkpoint.
+        changes: Single settings to change.
+    """
+    settings = dataclasses.replace(settings or read_settings(checkpoint) or GenerativeConfig(), **changes)
+    if dtype is None:
+        on_gpu = torch.cuda.is_available() if device is None else str(device).startswith("cuda")
+        dtype = torch.bfloat16 if on_gpu else torch.float32
+    model = load_causal_lm(checkpoint, backbone, dtype)
+    has_tokenizer = (Path(checkpoint) / "tokenizer_config.json").is_file()
+    tokenizer = AutoTokenizer.from_pretrained(str(checkpoint) if has_tokenizer else model.config.name_or_path)
+    return GenerativePipeline(model=model, tokenizer=tokenizer, device=device, settings=settings)

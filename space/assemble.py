@@ -1,0 +1,59 @@
+"""Puts a folder together that is ready to be pushed as a Hugging Face Space: `python -m jpt_ner.space.assemble FOLDER`.
+
+Nothing is changed on the way; only the model card makes room for the Space's README, whose header a Space needs.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[1]
+FILES = (
+    *("app.py", "__init__.py", "*_jpt.py", "LICENSE", "requirements.txt"),
+    *("config.json", "model.safetensors", "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja"),
+    *("schemas/*.yaml", "samples/*.jsonl", "space/*.*", "tools/*.py"),
+)
+
+
+def assemble(folder: Path) -> list[Path]:
+    """
+    Copies the files of the Space.
+
+    Args:
+        folder (`Path`): A new or empty folder, or an earlier one of this kind, which is replaced.
+
+    Returns:
+        `list[Path]`: The files, relative to the folder.
+
+    Raises:
+        ValueError: If the folder holds something else.
+    """
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / "space" / "assemble.py").is_file():
+            raise ValueError(f"{folder} holds something else than a Space; name a new folder")
+        shutil.rmtree(folder)
+    copied = []
+    for pattern in FILES:
+        for source in sorted(HOME.glob(pattern)):
+            place = Path("README.md") if source.name == "README.md" else source.relative_to(HOME)
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / place)
+            copied.append(place)
+    return copied
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    try:
+        copied = assemble(folder)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{folder}: {len(copied)} files. Push them with: hf upload OWNER/NAME {folder} . --repo-type space")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,379 @@
+"""The tab Find: types, a text, and what the model finds in it, to look at, ask about and take away.
+
+The model reads a text once; from then on threshold, nesting, colours and downloads work on that reading, which lives
+in the session and nowhere else.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from ..schema_jpt import Schema, load_schema
+from ..tools.documents import Document
+from ..tools.records import is_unicode
+from . import presets
+from .editor import TypesError, document_of, schema_of, script, sentence, type_editor
+from .explaining import HINT, why
+from .highlighting import EMPTY, chart, highlight, legend, table
+from .model import Model, ModelError
+from .snippets import FORMATS, download, entity_file, python_code, schema_file
+from .uploads import MOST_CHARACTERS, first_text
+
+SESSION_SECONDS = 3600
+UPLOADS = [".txt", ".md", ".docx", ".pdf", ".jsonl", ".csv", ".tsv"]
+QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+STALE = '<p class="jpt-stale-line" role="status">Changed since: find again</p>'
+STALE_SCRIPT = f"() => [document.querySelector('#jpt-highlight .jpt-text') ? `{STALE}` : '']"
+NOTHING_YET = EMPTY.format("Press <b>Find entities</b> and the text appears here, in the colours of its types.")
+
+
+class TextError(ValueError):
+    """The text cannot be read; a sentence for beside the text."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A reading with how it is looked at. `reading.schema` has the thresholds and colours of the table."""
+
+    reading: Any
+    entities: list[dict[str, Any]]
+    threshold: float
+    nested: bool
+
+    @property
+    def colours(self) -> dict[str, str]:
+        return colours_of(self.reading.schema)
+
+    @property
+    def document(self) -> Document:
+        return Document(1, {"id": "text", "text": self.reading.text}, self.reading.text)
+
+
+def colours_of(schema: Schema) -> dict[str, str]:
+    """Colour by type, in the order of the types."""
+    return {record["name"]: record["colour"] for record in document_of(schema)["entity_types"]}
+
+
+def checked_text(text: Any) -> str:
+    """
+    The text, if it can be read here.
+
+    Raises:
+        TextError: If it is empty, too long, or no text.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise TextError("There is no text yet. Paste one, upload one, or take the example.")
+    if len(text) > MOST_CHARACTERS:
+        raise TextError(
+            f"The text has {len(text):,} characters; this tab takes up to {MOST_CHARACTERS:,}. Split it into rows of a "
+            "file and use the tab Files, or use the command line."
+        )
+    if not is_unicode(text):
+        raise TextError("The text holds halves of characters (lone surrogates); copy it again from its source.")
+    return text
+
+
+def error_line(message: str = "") -> str:
+    """A sentence in its place, announced by screen readers; empty if all is well."""
+    from html import escape
+
+    return f'<p role="alert" class="jpt-error-line">{escape(message)}</p>' if message else ""
+
+
+def find(model: Model, text: Any, types: Any, threshold: float, nested: bool, on_progress=None) -> Result:
+    """
+    Reads a text and finds its entities.
+
+    Raises:
+        TypesError, TextError, ModelError: With a sentence for the page.
+    """
+    schema = schema_of(types)
+    text = checked_text(text)
+    pipeline = model.pipeline()
+    try:
+        reading = pipeline.read(text, schema, on_progress=on_progress)
+    except ValueError as error:  # such as a prompt that leaves no room for the text
+        raise TypesError(sentence(error)) from error
+    return look(model, reading, threshold, nested)
+
+
+def look(model: Model, reading: Any, threshold: float, nested: bool) -> Result:
+    """The entities of a reading at a threshold: those that a call of the pipeline with it returns."""
+    entities = model.pipeline().decode(reading, threshold=float(threshold), nested=bool(nested))
+    return Result(reading, entities, float(threshold), bool(nested))
+
+
+def with_types(reading: Any, types: Any) -> Any:
+    """The reading with thresholds and colours as they are in the table now, if its types are still those read."""
+    try:
+        schema = schema_of(types)
+    except TypesError:
+        return reading
+    return replace(reading, schema=schema) if _same_types(schema, reading.schema) else reading
+
+
+def is_stale(result: Result, types: Any) -> bool:
+    """Whether the types have changed so that the result is no longer theirs."""
+    try:
+        schema = schema_of(types)
+    except TypesError:
+        return True
+    return not _same_types(schema, result.reading.schema)
+
+
+def _same_types(a: Schema, b: Schema) -> bool:
+    return (a.names, a.descriptions) == (b.names, b.descriptions)
+
+
+def model_name() -> str:
+    """What code on someone else's machine calls the model."""
+    return os.environ.get("JPT_MODEL", ".")
+
+
+def shown(result: Result) -> tuple[Any, ...]:
+    """What the page shows of a result: legend, text, chart, table, code."""
+    entities, colours = result.entities, result.colours
+    code = python_code(result.reading.text, result.reading.schema, result.threshold, result.nested, model_name())
+    return (
+        legend(entities, colours) + highlight(result.reading.text, entities, colours),
+        chart(entities, colours),
+        table(entities, colours),
+        code,
+    )
+
+
+# ---- the tab --------------------------------------------------------------------------------------------------------
+
+
+def find_tab(model: Model, check) -> SimpleNamespace:
+    """Lays the tab out and wires it. Gives its components by name, for other tabs to use."""
+    part = SimpleNamespace(result=gr.State(time_to_live=SESSION_SECONDS))
+    with gr.Row(elem_classes="jpt-columns"):
+        with gr.Column(scale=5, min_width=320, elem_classes="jpt-panel"):
+            _types_panel(part, check)
+        with gr.Column(scale=7, min_width=320, elem_classes="jpt-side"):
+            with gr.Column(elem_classes="jpt-panel"):
+                _text_panel(part)
+            with gr.Column(elem_classes="jpt-panel"):
+                _result_panel(part)
+    _wire_types(part)
+    _wire_text(part)
+    _wire_results(part, model)
+    return part
+
+
+def _heading(number: int, title: str, hint: str) -> None:
+    gr.HTML(
+        f'<h2 class="jpt-step"><span aria-hidden="true">{number}</span>{title}</h2><p class="jpt-hint">{hint}</p>',
+        apply_default_css=False,
+    )
+
+
+def _types_panel(part: SimpleNamespace, check) -> None:
+    _heading(1, "What to find", "Name each type and say in words what counts as one. This is all the model knows.")
+    with gr.Row(elem_classes="jpt-bar-row"):
+        part.preset = gr.Dropdown(
+            presets.preset_choices(),
+            value=presets.FIRST,
+            label="Start from",
+            elem_id="jpt-preset",
+            scale=3,
+            min_width=150,
+            filterable=False,
+        )
+        part.import_ = gr.UploadButton(
+            "Import", file_types=[".yaml", ".yml", ".json"], size="sm", elem_id="jpt-import", min_width=70, scale=1
+        )
+        part.export_yaml = gr.Button("YAML ↓", size="sm", elem_id="jpt-export-yaml", min_width=70, scale=1)
+        part.export_json = gr.Button("JSON ↓", size="sm", elem_id="jpt-export-json", min_width=70, scale=1)
+    part.types_error = gr.HTML("", elem_id="jpt-types-error", apply_default_css=False)
+    part.types = type_editor(presets.preset(presets.FIRST), "jpt-types", check)
+    gr.HTML(script("help.html"), elem_id="jpt-help", apply_default_css=False)
+
+
+def _text_panel(part: SimpleNamespace) -> None:
+    _heading(2, "Text", "Paste a text, or take the example. Nothing is kept: it lives in this session only.")
+    part.text = gr.Textbox(
+        presets.example_texts()[presets.FIRST],
+        lines=6,
+        max_lines=14,
+        show_label=False,
+        label="Text",
+        container=False,
+        elem_id="jpt-text",
+        placeholder="Paste a text here …",
+    )
+    with gr.Row(elem_classes="jpt-bar-row"):
+        part.run = gr.Button("Find entities", variant="primary", elem_id="jpt-run", scale=3, min_width=150)
+        part.upload = gr.UploadButton(
+            "Upload a file", file_types=UPLOADS, elem_id="jpt-upload", scale=2, min_width=110
+        )
+        part.example = gr.Button("Example text", elem_id="jpt-example", scale=2, min_width=110)
+    part.error = gr.HTML("", elem_id="jpt-error", apply_default_css=False)
+
+
+def _result_panel(part: SimpleNamespace) -> None:
+    _heading(3, "Entities", "Hover for scores, click a word to see why. Dashed ones score below 0.5.")
+    with gr.Row(elem_classes="jpt-bar-row jpt-controls"):
+        part.threshold = gr.Slider(
+            0, 1, 0, step=0.01, label="Show those that score at least", elem_id="jpt-threshold", scale=4, min_width=200
+        )
+        part.nested = gr.Checkbox(
+            False, label="Let types overlap", elem_id="jpt-nested", container=False, scale=0, min_width=165
+        )
+    part.stale = gr.HTML("", elem_id="jpt-stale", apply_default_css=False)
+    part.highlight = gr.HTML(
+        NOTHING_YET, elem_id="jpt-highlight", apply_default_css=False, js_on_load=script("results.js"), min_height=160
+    )
+    with gr.Tabs(elem_id="jpt-views") as part.views:
+        with gr.Tab("Table", elem_id="jpt-tab-table"):
+            part.table = gr.HTML(
+                table([], {}), elem_id="jpt-table", apply_default_css=False, js_on_load=script("table.js")
+            )
+        with gr.Tab("Counts", elem_id="jpt-tab-chart", render_children=True):
+            part.chart = gr.HTML(chart([], {}), elem_id="jpt-chart", apply_default_css=False)
+        with gr.Tab("Why?", elem_id="jpt-tab-why", id="why", render_children=True):
+            part.why = gr.HTML(HINT, elem_id="jpt-why", apply_default_css=False, js_on_load=script("why.js"))
+        with gr.Tab("Download and code", elem_id="jpt-tab-take", render_children=True):
+            _take_away(part)
+    part.file = gr.HTML(None, html_template="", js_on_load=script("download.js"), visible="hidden", elem_id="jpt-file")
+
+
+def _take_away(part: SimpleNamespace) -> None:
+    with gr.Row(elem_classes="jpt-bar-row"):
+        part.downloads = {
+            name: gr.Button(f"{title} ↓", size="sm", elem_id=f"jpt-download-{name}", min_width=90)
+            for name, (title, _) in FORMATS.items()
+        }
+    part.take_error = gr.HTML("", elem_id="jpt-take-error", apply_default_css=False)
+    part.python = gr.HTML(
+        "",
+        html_template=script("code.html"),
+        elem_id="jpt-python",
+        apply_default_css=False,
+        js_on_load=script("code.js"),
+    )
+
+
+# ---- what happens ---------------------------------------------------------------------------------------------------
+
+
+def _wire_types(part: SimpleNamespace) -> None:
+    def choose(name: str, text: str):
+        examples = presets.example_texts()
+        kept = text.strip() and text not in examples.values()
+        return presets.preset(name), gr.skip() if kept else examples.get(name, ""), ""
+
+    def import_schema(path: str):
+        try:
+            schema = load_schema(path)
+            document = document_of(schema_of(schema))
+        except ValueError as error:
+            return gr.skip(), error_line(sentence(str(error).replace(f"{path}:", "Line ").replace(path, "the file")))
+        finally:
+            Path(path).unlink(missing_ok=True)
+        return document, ""
+
+    def export_schema(suffix: str):
+        def give(types: Any):
+            try:
+                return download(*schema_file(schema_of(types), suffix)), ""
+            except TypesError as error:
+                return gr.skip(), error_line(str(error))
+
+        return give
+
+    part.preset.input(choose, [part.preset, part.text], [part.types, part.text, part.types_error], **QUIET)
+    part.import_.upload(import_schema, part.import_, [part.types, part.types_error], **QUIET)
+    part.export_yaml.click(export_schema(".yaml"), part.types, [part.file, part.types_error], **QUIET)
+    part.export_json.click(export_schema(".json"), part.types, [part.file, part.types_error], **QUIET)
+
+
+def _wire_text(part: SimpleNamespace) -> None:
+    def upload(path: str):
+        try:
+            text = first_text(path)
+        except (ValueError, OSError, ImportError) as error:
+            return gr.skip(), error_line(sentence(str(error).replace(path, Path(path).name)))
+        finally:
+            Path(path).unlink(missing_ok=True)
+        return text, ""
+
+    part.upload.upload(upload, part.upload, [part.text, part.error], **{**QUIET, "show_progress": "minimal"})
+    part.example.click(lambda name: presets.example_texts().get(name, ""), part.preset, part.text, **QUIET)
+
+
+def _wire_results(part: SimpleNamespace, model: Model) -> None:
+    views = [part.highlight, part.chart, part.table, part.python]
+    errors = [part.types_error, part.error]
+
+    def run(text, types, threshold, nested, progress=gr.Progress()):  # noqa: B008 (how Gradio hands it over)
+        nothing = [gr.skip()] * 7
+        try:
+            progress(0, desc="Reading")
+            result = find(
+                model, text, types, threshold, nested, lambda done, total: progress((done, total), unit="windows")
+            )
+        except TypesError as error:
+            return [*nothing, error_line(str(error)), ""]
+        except (TextError, ModelError) as error:
+            return [*nothing, "", error_line(str(error))]
+        return [result, *shown(result), HINT, "", "", ""]
+
+    def refilter(result, types, threshold, nested):
+        if result is None:
+            return [gr.skip()] * 5
+        result = look(model, with_types(result.reading, types), threshold, nested)
+        return [result, *shown(result)]
+
+    def retype(result, types, threshold, nested):
+        if result is None or is_stale(result, types):
+            return [gr.skip() if result is None else STALE, *[gr.skip()] * 5]
+        return ["", *refilter(result, types, threshold, nested)]
+
+    def nest(result, types, threshold, nested):
+        if nested and threshold == 0:
+            threshold = 0.5  # the pipeline's default: each type is decided alone, and 0 would take every word
+        elif not nested and threshold == 0.5:
+            threshold = 0
+        return [threshold, *refilter(result, types, threshold, nested)]
+
+    def explain(result, event: gr.EventData):
+        return why(result and result.reading, event.word, result.colours if result else {}), gr.Tabs(selected="why")
+
+    gr.on(
+        [part.run.click],
+        run,
+        [part.text, part.types, part.threshold, part.nested],
+        [part.result, *views, part.why, part.stale, *errors],
+        show_progress="full",
+        show_progress_on=part.highlight,
+        concurrency_limit=2,
+        concurrency_id="model",
+        trigger_mode="once",
+        api_visibility="private",
+    )
+    looks = [part.result, part.types, part.threshold, part.nested]
+    part.threshold.input(refilter, looks, [part.result, *views], trigger_mode="always_last", **QUIET)
+    part.nested.input(nest, looks, [part.threshold, part.result, *views], **QUIET)
+    part.highlight.select(explain, part.result, [part.why, part.views], **QUIET)
+    part.types.input(retype, looks, [part.stale, part.result, *views], trigger_mode="always_last", **QUIET)
+    part.text.change(None, None, part.stale, js=STALE_SCRIPT, api_visibility="private")
+    for name, button in part.downloads.items():
+        button.click(_download(name), part.result, [part.file, part.take_error], **QUIET)
+
+
+def _download(format: str):
+    def give(result: Result | None):
+        if result is None:
+            return gr.skip(), error_line("There is nothing to download yet. Find entities first.")
+        try:
+            return download(*entity_file(format, [(result.document, result.entities)])), ""
+        except ValueError as error:
+            return gr.skip(), error_line(sentence(error))
+
+    return give

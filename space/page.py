@@ -1,0 +1,120 @@
+"""The page: header, tabs, look. `build_page` puts it together, `launch_options` says how it is served."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..tools.diagnostics import diagnose_schema
+from .batch import batch_tab
+from .comparing import compare_tab
+from .editor import script, type_notes
+from .endpoints import add_endpoints, api_tab
+from .finding import find_tab
+from .model import FAILED, READY, Model
+
+TITLE = "Just Pass Twice: entities you describe in words"
+MOST_WAITING = 32
+MOST_UPLOADED = "10mb"
+FOLDER = Path(__file__).parent
+
+
+def build_page(load: Callable[[], Any]) -> gr.Blocks:
+    """
+    The page, with its model on the way.
+
+    Args:
+        load (`Callable`): Makes the `jpt-ner` pipeline; called once, on a thread of its own.
+    """
+    model = Model(load)
+
+    def check_types(types: Any) -> dict[str, Any]:
+        encoder = model.pipeline().definition_encoder if model.state == READY else None
+        return type_notes(types, lambda schema: diagnose_schema(schema, encoder))
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as page:
+        with gr.Row(elem_id="jpt-header"):
+            gr.HTML(script("header.html"), apply_default_css=False)
+            status = gr.HTML(_status(model.state), elem_id="jpt-status", apply_default_css=False)
+        with gr.Tabs(elem_id="jpt-tabs"):
+            with gr.Tab("Find", id="find"):
+                finding = find_tab(model, check_types)
+            with gr.Tab("Files", id="files", elem_id="jpt-tab-files"):
+                batch_tab(model, finding)
+            with gr.Tab("Compare", id="compare", elem_id="jpt-tab-compare"):
+                compare_tab(model, check_types, finding)
+            with gr.Tab("API", id="api", elem_id="jpt-tab-api"):
+                api_tab()
+        add_endpoints(model, check_types)
+        page.load(
+            _watch(model), None, status, show_progress="hidden", concurrency_limit=None, api_visibility="private"
+        )
+    return page.queue(max_size=MOST_WAITING, default_concurrency_limit=4)
+
+
+def _status(state: str) -> str:
+    kind = {READY: "ready", FAILED: "failed"}.get(state, "loading")
+    return f'<p class="jpt-status-line jpt-{kind}" role="status"><span aria-hidden="true"></span>{state}</p>'
+
+
+def _watch(model: Model):
+    async def watch():
+        async for state in model.states():
+            yield _status(state)
+
+    return watch
+
+
+def launch_options() -> dict[str, Any]:
+    """Arguments of `launch`: look, limits, and no stack traces."""
+    return {
+        "theme": theme(),
+        "css": script("style.css"),
+        "head": f"<script>{script('page.js')}</script>",
+        "max_file_size": MOST_UPLOADED,
+        "ssr_mode": False,
+        "show_error": True,
+        "footer_links": ["settings"],
+    }
+
+
+def theme() -> gr.themes.Base:
+    """Quiet greys and one accent, so that the colours on the page are those of the types."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.indigo,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_lg,
+        text_size=gr.themes.sizes.text_md,
+        # Its semibold file, which Gradio would take, lacks most letters.
+        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif"),
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_border_width_dark="0px",
+        color_accent="*primary_600",
+        block_shadow="none",
+        block_padding="0px",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="*neutral_600",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_900",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_700",
+        slider_color="*primary_600",
+        slider_color_dark="*primary_400",
+        checkbox_border_radius="4px",
+        checkbox_label_background_fill="transparent",
+        checkbox_label_border_width="0px",
+        checkbox_label_shadow="none",
+    )

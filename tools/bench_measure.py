@@ -1,0 +1,197 @@
+"""How things are measured: turns of all systems one after another, medians and quartiles, memory, operations, peaks.
+
+Machines are noisy, so only what is measured in turns within one run is compared, by the ratios of the same turn.
+"""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of repeated measurements."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high)
+
+    def to_dict(self) -> dict[str, float]:
+        return {"median": self.median, "low": self.low, "high": self.high}
+
+
+def take_turns(
+    jobs: Mapping[str, Callable[[int], None]], rounds: int, before: Callable[[str], None] | None = None
+) -> dict[str, list[float]]:
+    """
+    Seconds of each job in each round. In every round each job runs once, and every second round in reversed order.
+
+    Args:
+        jobs (`Mapping[str, Callable]`): Each is called with the round's number.
+        before (`Callable`, *optional*): Called with a job's name right before it runs, outside of its time.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    with tqdm(total=rounds * len(jobs), unit="turn", disable=None) as progress:
+        for number in range(rounds):
+            order = list(jobs) if number % 2 == 0 else list(jobs)[::-1]
+            for name in order:
+                progress.set_postfix_str(name)
+                if before is not None:
+                    before(name)
+                began = time.perf_counter()
+                jobs[name](number)
+                seconds[name].append(time.perf_counter() - began)
+                progress.update()
+    return seconds
+
+
+def ratios(slower: Sequence[float], faster: Sequence[float]) -> Spread:
+    """How many times as long one took, turn by turn."""
+    return Spread.of([one / other for one, other in zip(slower, faster, strict=True)])
+
+
+class PeakMemory:
+    """
+    The most memory used since `start`, above what was used then, in bytes; None where it cannot be told.
+
+    Args:
+        device (`str`): `"cpu"` counts the process's resident memory (Linux), `"cuda"` what PyTorch has allocated.
+        process_id (`int`, *optional*): Another process than this one.
+    """
+
+    def __init__(self, device: str, process_id: int | None = None):
+        self._cuda = device.startswith("cuda") and process_id is None
+        self._folder = Path("/proc") / ("self" if process_id is None else str(process_id))
+        self._before: int | None = None
+
+    def start(self) -> None:
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+            self._before = torch.cuda.memory_allocated()
+            return
+        with contextlib.suppress(OSError):
+            (self._folder / "clear_refs").write_text("5")  # resets the peak to what is resident now
+            self._before = self._read("VmRSS")
+
+    def above(self) -> int | None:
+        if self._before is None:
+            return None
+        peak = torch.cuda.max_memory_allocated() if self._cuda else self._read("VmHWM")
+        return max(peak - self._before, 0)
+
+    def _read(self, field: str) -> int:
+        lines = (self._folder / "status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+class Stopwatch:
+    """Seconds that a JPT pipeline spends in the classifier and in decoding its scores, while entered."""
+
+    def __init__(self, pipeline):
+        self.seconds = 0.0
+        self._pipeline, self._decode = pipeline, pipeline.postprocess
+        self._hooks: list = []
+        self._began = 0.0
+
+    def _start(self, *_) -> None:
+        self._began = time.perf_counter()
+
+    def _stop(self, *_) -> None:
+        self.seconds += time.perf_counter() - self._began
+
+    def _timed(self, *args, **kwargs):
+        self._start()
+        found = self._decode(*args, **kwargs)
+        self._stop()
+        return found
+
+    def __enter__(self):
+        head = self._pipeline.model.head
+        self._hooks = [head.register_forward_pre_hook(self._start), head.register_forward_hook(self._stop)]
+        self._pipeline.postprocess = self._timed
+        return self
+
+    def __exit__(self, *_) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        del self._pipeline.postprocess
+
+
+@contextlib.contextmanager
+def rested(device: str) -> Iterator[None]:
+    """Waits for what a GPU still has to do, before and after."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    yield
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def operations_per_second(job: Callable[[], None], operations: float, device: str, repeats: int = 7) -> float:
+    """The best of several runs: what the machine can do when it is left alone."""
+    job()
+    best = float("inf")
+    for _ in range(repeats):
+        with rested(device):
+            began = time.perf_counter()
+            job()
+        best = min(best, time.perf_counter() - began)
+    return operations / best
+
+
+@torch.inference_mode()
+def matmul_rates(backbone: nn.Module, tokens: int) -> dict[str, float]:
+    """
+    Floating-point operations per second of PyTorch's matrix product, in the backbone's number format.
+
+    Returns:
+        `square`: the best of square products. `layers`: of the backbone's own linear layers, one after another, on
+        `tokens` rows, with nothing between them.
+    """
+    device, dtype = str(backbone.device), backbone.dtype
+    square = []
+    for size in (1024, 2048, 4096) if device == "cpu" else (4096, 8192):
+        one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+        square.append(operations_per_second(lambda a=one, b=other: a @ b, 2 * size**3, device))
+    layers = [module for module in backbone.layers.modules() if isinstance(module, nn.Linear)]
+    rows = {size: torch.randn(tokens, size, device=device, dtype=dtype) for size in {m.in_features for m in layers}}
+
+    def through() -> None:
+        for layer in layers:
+            layer(rows[layer.in_features])
+
+    work = 2 * tokens * sum(layer.weight.numel() for layer in layers)
+    return {"square": max(square), "layers": operations_per_second(through, work, device)}
+
+
+def reading_operations(model, prompt: int, text: int) -> float:
+    """
+    Floating-point operations to read a text of `text` tokens behind a kept prompt of `prompt` tokens: two for each
+    weight of a linear layer and token, and four for each query, key and dimension of each head. Of the last layer, the
+    tokens of the first copy count nothing. What is not a matrix product (norms, rotations) is not counted.
+    """
+    config, backbone = model.config, model.model
+    doubled = text if config.single_pass else 2 * text + len(config.separator_ids)
+    depth = len(backbone.layers)
+    weights = sum(m.weight.numel() for m in backbone.layers.modules() if isinstance(m, nn.Linear)) / depth
+    text_config = backbone.config
+    size = getattr(text_config, "head_dim", None) or text_config.hidden_size // text_config.num_attention_heads
+    width = text_config.num_attention_heads * size
+    pairs = doubled * prompt + doubled * (doubled + 1) / 2
+    pairs_of_last = text * prompt + text * (doubled - text) + text * (text + 1) / 2
+    linear = 2 * weights * (doubled * (depth - 1) + text)
+    return linear + 4 * width * (pairs * (depth - 1) + pairs_of_last)
