@@ -61,13 +61,17 @@ def _applies(backbone: PreTrainedModel) -> bool:
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        and all(weight.dtype == torch.bfloat16 and weight.device.type == "cpu" for weight in backbone.parameters())
-        # In-place changes of inference tensors leave no trace.
-        and not any(weight.is_inference() for weight in backbone.parameters())
+        and all(_is_usual(weight) for weight in backbone.parameters())
         and not any(_is_changed(module) for module in backbone.modules())
         # Adapters and quantised layers wrap plain ones, or are their subclasses.
         and all(type(linear) is nn.Linear for layer in backbone.layers for linear in _linears(layer))
     )
+
+
+def _is_usual(weight: nn.Parameter) -> bool:
+    """No quantised one, which may say that it is bfloat16, and no inference tensor, whose changes leave no trace."""
+    plain = type(weight) is nn.Parameter and not weight.is_inference()
+    return plain and weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
 
 
 def _is_changed(module: nn.Module) -> bool:

@@ -21,7 +21,7 @@ from .explaining import HINT, why
 from .highlighting import EMPTY, chart, highlight, legend, table
 from .model import Model, ModelError
 from .snippets import FORMATS, download, entity_file, python_code, schema_file
-from .uploads import MOST_CHARACTERS, first_text
+from .uploads import MOST_CHARACTERS, file_sentence, first_text
 
 SESSION_SECONDS = 3600
 UPLOADS = [".txt", ".md", ".docx", ".pdf", ".jsonl", ".csv", ".tsv"]
@@ -298,7 +298,7 @@ def _wire_text(part: SimpleNamespace) -> None:
         try:
             text = first_text(path)
         except (ValueError, OSError, ImportError) as error:
-            return gr.skip(), error_line(sentence(str(error).replace(path, Path(path).name)))
+            return gr.skip(), error_line(file_sentence(error, path, Path(path).name))
         finally:
             Path(path).unlink(missing_ok=True)
         return text, ""

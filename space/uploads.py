@@ -23,6 +23,15 @@ class FileError(ValueError):
     """The file cannot be used; a sentence for beside it."""
 
 
+def file_sentence(error: Exception, path: str | Path, name: str) -> str:
+    """What is wrong with a file, as a sentence that calls it by its own name and not by where it lay."""
+    place, _, reason = str(error).partition(": ")
+    if not place.startswith(str(path)):
+        return sentence(str(error).replace(str(path), name))
+    line = place.removeprefix(str(path)).removeprefix(":")
+    return f"{name}{f', line {line}' if line else ''}: {reason.rstrip('.')}."
+
+
 def first_text(path: str) -> str:
     """
     The text of a file; of a file with rows, all its texts, with blank lines between them.
@@ -83,14 +92,18 @@ def read_batch(name: str, content: bytes, text_column: str | None) -> tuple[list
     documents: list[Document] = []
     characters = 0
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file{Path(name).suffix.lower()}"
+        suffix = Path(name).suffix.lower()
+        path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
 
         def skip(message: str) -> None:
             skipped.append("Line " + message.removeprefix(f"{path}:"))
 
         try:
-            for document in read_documents(path, text_column=text_column or "text", own_types=False, on_bad_row=skip):
+            on_bad_row = skip if suffix in (*WITH_ROWS, ".conll") else None  # one text that is bad is a bad file
+            for document in read_documents(
+                path, text_column=text_column or "text", own_types=False, on_bad_row=on_bad_row
+            ):
                 characters += len(document.text)
                 if len(documents) == MOST_TEXTS or characters > MOST_BATCH_CHARACTERS:
                     raise FileError(
@@ -101,9 +114,7 @@ def read_batch(name: str, content: bytes, text_column: str | None) -> tuple[list
         except FileError:
             raise
         except (ValueError, OSError, ImportError) as error:
-            raise FileError(sentence(str(error).replace(f"{path}:", "Line ").replace(str(path), name))) from error
+            raise FileError(file_sentence(error, path, name)) from error
     if not documents and not skipped:
         raise FileError(f"{name} has no texts.")
-    if not documents and Path(name).suffix.lower() not in WITH_ROWS:
-        raise FileError(f"{name}: {sentence(skipped[0].partition(': ')[2])}")
     return documents, skipped

@@ -187,7 +187,7 @@ def test_shape_has_the_published_size(monkeypatch):
     from transformers import AutoConfig, AutoModel
 
     for shape, billions in (("qwen3-4b", 4.02), ("qwen3-8b", 7.57)):
-        values = {"num_key_value_heads": bench.KEY_VALUE_HEADS, "head_dim": 128, **bench.SHAPES[shape]}
+        values = {"num_key_value_heads": bench_systems.KEY_VALUE_HEADS, "head_dim": 128, **bench_systems.SHAPES[shape]}
         with torch.device("meta"):
             model = AutoModel.from_config(AutoConfig.for_model("qwen3", vocab_size=151936, **values))
         assert sum(weight.numel() for weight in model.parameters()) == pytest.approx(billions * 1e9, rel=0.01)

@@ -120,6 +120,18 @@ def test_keeps_out():
     assert fused_backbone_without_gradients(model) is None
 
 
+class Quantized(torch.Tensor):
+    """A weight that says bfloat16 and is something else, as torchao's are."""
+
+
+def test_keeps_out_of_quantised_weights():
+    model = half()
+    linear = model.layers[1].mlp.down_proj
+    linear.weight = torch.nn.Parameter(linear.weight.detach().as_subclass(Quantized))
+    assert type(linear.weight) is not torch.nn.Parameter and linear.weight.dtype == torch.bfloat16
+    assert fused_backbone_without_gradients(model) is None
+
+
 def test_adapters_are_not_passed_over(make_model):
     model = make_model(type_embedding="prompt")
     model.model.to(torch.bfloat16)

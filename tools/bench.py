@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from ..inputs_jpt import build_prompt
@@ -25,15 +25,9 @@ from ..modeling_jpt import JPTForTokenClassification
 from .bench_data import SHORT_TYPES, TYPES, bench_records, bench_types, generate_records
 from .bench_measure import PeakMemory, Spread, Stopwatch, matmul_rates, ratios, reading_operations, take_turns
 from .bench_report import write
-from .bench_systems import SYSTEMS, GLiNER, build_systems, count_parameters
+from .bench_systems import SHAPES, SYSTEMS, GLiNER, build_systems, count_parameters, random_model
 from .evaluation import evaluate
 
-SHAPES = {
-    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8},
-    "qwen3-4b": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
-    "qwen3-8b": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32},
-}
-KEY_VALUE_HEADS = 8
 FULL_TEXTS, FULL_WORDS = 651, (22, 62)  # CrossNER-Politics test: 651 sentences of 42.4 words
 
 
@@ -399,29 +393,6 @@ def full(bench: Bench) -> dict[str, Any]:
                 name: operations / seconds / rate for name, rate in rates.items()
             }
     return result
-
-
-def random_model(config, shape: str, device: str, dtype: torch.dtype) -> JPTForTokenClassification:
-    """
-    A JPT model around a Qwen3 backbone of the given shape with random weights, made where it is used.
-    """
-    config.text_config = AutoConfig.for_model(
-        "qwen3",
-        **{"num_key_value_heads": KEY_VALUE_HEADS, "head_dim": 128, **SHAPES[shape]},
-        vocab_size=151936,
-        max_position_embeddings=40960,
-        dtype=dtype,
-    )
-    with torch.device("meta"):
-        model = JPTForTokenClassification(config)
-    rotary = model.model.rotary_emb
-    model.model.to(dtype)
-    model = model.to_empty(device=device).eval()
-    model.model.rotary_emb = type(rotary)(config.text_config).to(device)  # its buffers are computed, not drawn
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weight.fill_(1.0) if "norm" in name else weight.normal_(std=0.02)
-    return model.requires_grad_(False)
 
 
 def _read(pipeline, records, types, batch_size: int) -> None:

@@ -24,6 +24,12 @@ from .records import Record
 
 GLINER_VERSION = "0.2.29"
 GLINER_REQUIREMENTS = (f"gliner=={GLINER_VERSION}", "transformers<5.17")
+SHAPES = {
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8},
+    "qwen3-4b": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
+    "qwen3-8b": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32},
+}
+KEY_VALUE_HEADS = 8
 GENERATION_PROMPT = (
     "Find all entities of the given types in the text. Answer with a JSON list of [mention, type] pairs.\n"
     "{types}\nText: {text}\nEntities: "
@@ -220,6 +226,29 @@ def gliner_python() -> Path:
             )
         ready.touch()
     return python
+
+
+def random_model(config, shape: str, device: str, dtype: torch.dtype) -> JPTForTokenClassification:
+    """
+    A JPT model around a Qwen3 backbone of the given shape with random weights, made where it is used.
+    """
+    config.text_config = AutoConfig.for_model(
+        "qwen3",
+        **{"num_key_value_heads": KEY_VALUE_HEADS, "head_dim": 128, **SHAPES[shape]},
+        vocab_size=151936,
+        max_position_embeddings=40960,
+        dtype=dtype,
+    )
+    with torch.device("meta"):
+        model = JPTForTokenClassification(config)
+    rotary = model.model.rotary_emb
+    model.model.to(dtype)
+    model = model.to_empty(device=device).eval()
+    model.model.rotary_emb = type(rotary)(config.text_config).to(device)  # its buffers are computed, not drawn
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.fill_(1.0) if "norm" in name else weight.normal_(std=0.02)
+    return model.requires_grad_(False)
 
 
 def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batch_size: int) -> list[System]:

@@ -487,12 +487,16 @@ def bench(
     texts: Annotated[int, typer.Option(min=1, help="Texts in each turn of a system.")] = 16,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each system.")] = 7,
     batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16,
-    quick: Annotated[bool, typer.Option("--quick", help="3 turns of 4 texts, and 32 in `full`: does it all work?")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="3 turns of 4 texts, and 32 in `full`: does it all work?")
+    ] = False,
     backbone_shape: Annotated[
         str, typer.Option(help="Of `full`: `qwen3-4b`, `qwen3-8b`, or `tiny` to try it out.")
     ] = "tiny",
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch. Default: its own choice.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and plots.")] = Path("speed"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and plots.")] = Path(
+        "speed"
+    ),
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best.")] = None,
 ) -> None:

@@ -3,6 +3,7 @@
 The libraries (python-docx, pypdf) are optional. Both kinds of file are compressed: what they may unpack to is limited.
 """
 
+import logging
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -99,6 +100,7 @@ def pdf_text(stream: BinaryIO) -> str:
     except ImportError as error:
         raise ImportError("PDF files need pypdf: `pip install pypdf`") from error
     content = _content(stream)
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it logs what it stumbles over, with pieces of the file
     locked, pages = False, 0
     try:
         reader = PdfReader(BytesIO(content))

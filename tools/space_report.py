@@ -20,7 +20,7 @@ from .browser import ROOT, keep_local, launch_browser, start_space
 
 MOST_BYTES = 150_000
 COLOURS = (256, 128, 64)
-WAIT = 120_000  # milliseconds
+WAIT = 300_000  # milliseconds
 TEXT_WORDS = 100
 TYPES = 8
 # Presses the button and waits until the text is on the screen in another form than before. Milliseconds.
