@@ -63,7 +63,7 @@ def build_examples(
     system: str,
     text: str,
     entities: Sequence,
-    labels: Mapping[str, str] | Sequence[str],
+    labels: Mapping[str, str],
     options: ExampleOptions = ExampleOptions(),
 ) -> list[Example]:
     """
@@ -73,7 +73,7 @@ def build_examples(
         tokenizer: Its `eos_token_id` ends every sequence.
         system (`str`): One of `formats.SYSTEMS`.
         entities: Objects with `start`, `end` and `label`; those of other labels are left out.
-        labels: Labels asked of the text, in the order of the prompt; label to definition, if these are to be written.
+        labels: Labels asked of the text, in the order of the prompt, and their definitions, written if `options` say so.
 
     Raises:
         ValueError: If a label cannot be written in the system's template, or the tokenizer has no end of sequence.
@@ -91,7 +91,7 @@ def build_examples(
     else:
         write = augmented_target if system == "autoreg-augmented" else structured_target
         prompt = labels_part(list(labels), system, options.language, definitions)
-        answers = [[first, (prompt, False), (write(text, entities, labels, options.language), True)]]
+        answers = [[first, (prompt, False), (write(text, entities, list(labels), options.language), True)]]
     return [_example(tokenizer, parts) for parts in answers]
 
 

@@ -25,8 +25,10 @@ def parse_count(output: str) -> int | None:
     if not line:
         return 0
     found = re.fullmatch(r"([0-9]+)\s*(<.*)?", line)
+    if found is None:
+        return None
     # A number of many digits is not worth converting.
-    return found and (min(int(found[1]), MAX_MENTIONS) if len(found[1]) < 9 else MAX_MENTIONS)
+    return min(int(found[1]), MAX_MENTIONS) if len(found[1]) < 9 else MAX_MENTIONS
 
 
 def parse_mention(output: str) -> str:

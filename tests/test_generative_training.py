@@ -42,7 +42,7 @@ def whole(example) -> str:
 
 def test_one_text_becomes_an_example_for_each_mention_and_each_label_without():
     """Section 3.1 and Table 11 of the paper."""
-    examples = build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, list(LABELS))
+    examples = build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, LABELS)
     assert [learned(each) for each in examples] == [
         "<|im_end|>",
         "1\n<mention 1> World Cup<|im_end|>",
@@ -54,7 +54,7 @@ def test_one_text_becomes_an_example_for_each_mention_and_each_label_without():
 
 def test_the_template_of_the_index_need_not_be_learned():
     options = ExampleOptions(ignore_index_loss=True)
-    examples = build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, list(LABELS), options)
+    examples = build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, LABELS, options)
     assert [learned(each) for each in examples][2:] == ["2\n Japan<|im_end|>", "2\n Italy<|im_end|>"]
     assert whole(examples[3]).endswith("<mention 2> Italy<|im_end|>")
 
@@ -66,19 +66,19 @@ def test_autoregressive_examples_and_definitions():
     for system in SYSTEMS:
         example = build_examples(TOKENIZER, system, TEXT, ENTITIES, LABELS, ExampleOptions(definitions=True))[0]
         assert "PER: a person" in whole(example) and "a person" not in learned(example)
-    (example,) = build_examples(TOKENIZER, "autoreg-augmented", TEXT, ENTITIES, ["LOC"])
+    (example,) = build_examples(TOKENIZER, "autoreg-augmented", TEXT, ENTITIES, {"LOC": ""})
     assert learned(example) == " [Japan LOC], co-hosts of the World Cup, met [Italy LOC].<|im_end|>"
 
 
 def test_chinese_template():
-    examples = build_examples(TOKENIZER, "padellm", "墨西哥", [Entity(0, 3, "地点")], ["地点"], ExampleOptions("zh"))
+    examples = build_examples(TOKENIZER, "padellm", "墨西哥", [Entity(0, 3, "地点")], {"地点": ""}, ExampleOptions("zh"))
     assert whole(examples[0]) == "文本: 墨西哥\n指定NER标签: 地点\n<数量>1\n<第1文段>墨西哥<|im_end|>"
 
 
 def test_training_reads_the_tokens_that_inference_will_give():
     """Parts are tokenized by themselves, so a prompt has the same tokens whatever comes after it."""
     prompt = encode_part(TOKENIZER, text_part(TEXT)) + encode_part(TOKENIZER, label_part("LOC"))
-    for example in build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, ["LOC"]):
+    for example in build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, {"LOC": ""}):
         assert example.input_ids[: len(prompt)] == prompt and not any(example.loss_mask[: len(prompt)])
         assert example.loss_mask[len(prompt)]
     # A text is no markup.
@@ -87,11 +87,11 @@ def test_training_reads_the_tokens_that_inference_will_give():
 
 def test_what_cannot_be_written_is_refused():
     with pytest.raises(ValueError, match="<num>"):
-        build_examples(TOKENIZER, "padellm", TEXT, [], ["<num>"])
+        build_examples(TOKENIZER, "padellm", TEXT, [], {"<num>": ""})
     endless = tiny_tokenizer()
     endless.eos_token = None
     with pytest.raises(ValueError, match="`tokenizer`.*eos_token"):
-        build_examples(endless, "padellm", TEXT, [], ["LOC"])
+        build_examples(endless, "padellm", TEXT, [], {"LOC": ""})
 
 
 # ---- packing --------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_packed_examples_learn_what_single_ones_learn(causal, system, attention)
     causal.set_attn_implementation(attention)
     texts = [(TEXT, ENTITIES), ("Japan, co-hosts of Oslo", [Entity(0, 5, "LOC")]), ("Nobody", [])]
     examples = [
-        each for text, entities in texts for each in build_examples(TOKENIZER, system, text, entities, list(LABELS))
+        each for text, entities in texts for each in build_examples(TOKENIZER, system, text, entities, LABELS)
     ]
     # The plain way: one row each, labels that the model shifts by itself.
     batches, sizes = [], []
@@ -143,7 +143,7 @@ def test_packed_examples_learn_what_single_ones_learn(causal, system, attention)
 
 
 def test_a_text_is_in_its_row_once():
-    examples = build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, list(LABELS))
+    examples = build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, LABELS)
     row = pack(examples)
     text = encode_part(TOKENIZER, text_part(TEXT))
     shared = len(text) + len(encode_part(TOKENIZER, "entity type: "))
