@@ -71,7 +71,9 @@ def test_autoregressive_examples_and_definitions():
 
 
 def test_chinese_template():
-    examples = build_examples(TOKENIZER, "padellm", "墨西哥", [Entity(0, 3, "地点")], {"地点": ""}, ExampleOptions("zh"))
+    examples = build_examples(
+        TOKENIZER, "padellm", "墨西哥", [Entity(0, 3, "地点")], {"地点": ""}, ExampleOptions("zh")
+    )
     assert whole(examples[0]) == "文本: 墨西哥\n指定NER标签: 地点\n<数量>1\n<第1文段>墨西哥<|im_end|>"
 
 
@@ -117,9 +119,7 @@ def loss_and_gradient(model, batches, weights):
 def test_packed_examples_learn_what_single_ones_learn(causal, system, attention):
     causal.set_attn_implementation(attention)
     texts = [(TEXT, ENTITIES), ("Japan, co-hosts of Oslo", [Entity(0, 5, "LOC")]), ("Nobody", [])]
-    examples = [
-        each for text, entities in texts for each in build_examples(TOKENIZER, system, text, entities, LABELS)
-    ]
+    examples = [each for text, entities in texts for each in build_examples(TOKENIZER, system, text, entities, LABELS)]
     # The plain way: one row each, labels that the model shifts by itself.
     batches, sizes = [], []
     for example in examples:

@@ -470,6 +470,21 @@ def convert(
 
 
 @app.command()
+def average(
+    checkpoints: Annotated[list[str], typer.Argument(help="Checkpoints of one run, or of runs that go on from it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
+) -> None:
+    """Averages the weights of checkpoints of trained parts."""
+    from transformers.utils import logging
+
+    from .averaging import average as run
+
+    logging.disable_progress_bar()
+    run(checkpoints, output)
+    typer.echo(f"{output}: mean of {len(checkpoints)} checkpoints")
+
+
+@app.command()
 def bench(
     only: Annotated[
         list[str] | None,
