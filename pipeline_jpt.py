@@ -1,28 +1,24 @@
 """The `jpt-ner` pipeline: texts and entity types in, found entities with their characters out.
 
-Ties the other files together: types are resolved (`schema_jpt`), embedded (`definitions_jpt`) and read as a prompt once
-per set of types; texts are tokenized and cut into windows (`inputs_jpt`), read in batches (`modeling_jpt`), stitched
+Ties the other files together: items and types are taken (`entity_pipeline_jpt`); types are embedded (`definitions_jpt`)
+and read as a prompt once per set of types; texts are tokenized and cut into windows (`inputs_jpt`), read in batches (`modeling_jpt`), stitched
 and decoded (`spans_jpt`). Many texts stream through with bounded memory. Knows nothing of files or training.
 """
 
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 from transformers import AutoModelForTokenClassification
 from transformers.pipelines import PIPELINE_REGISTRY
-from transformers.pipelines.base import Pipeline
 
 from .definitions_jpt import build_definition_encoder, check_definition_encoder
+from .entity_pipeline_jpt import Document, EntityPipeline, given_options
 from .inputs_jpt import (
     OUTSIDE_DEFINITION,
     Prompt,
@@ -32,17 +28,14 @@ from .inputs_jpt import (
     encode_texts,
     split_windows,
 )
-from .schema_jpt import Schema, resolve_schema
+from .schema_jpt import Schema
 from .spans_jpt import decode_nested_spans, decode_spans
-from .words_jpt import trim_blanks
 
-DEFAULT_BATCH_SIZE = 16
 TOKENS_PER_FORWARD = 4096  # with both copies and padding
 BATCHES_AHEAD = 8
 CHARACTERS_AHEAD = 2**20
 PROMPT_BYTES = 256 * 2**20
 SMALLEST_WINDOW = 32  # tokens; a window narrower than this would say little
-PROGRESS_FORMAT = "{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
 
 
 @dataclass(frozen=True)
@@ -70,12 +63,9 @@ class _ReadPrompt:
 
 
 @dataclass
-class _Document:
+class _Document(Document):
     """A text on its way through. `probabilities (tokens, scores)` is filled in window by window."""
 
-    text: str
-    schema: Schema
-    words: list[tuple[int, int, int]] | None  # start, end and number of each given word that is not blank
     plan: _Plan | None = None
     input_ids: np.ndarray | None = None
     offsets: np.ndarray | None = None
@@ -109,7 +99,7 @@ class Reading:
         return (self.softmax + np.concatenate([outside, self.sigmoid], axis=-1)) / 2
 
 
-class JPTPipeline(Pipeline):
+class JPTPipeline(EntityPipeline):
     """
     Finds the entities of any types in any texts.
 
@@ -134,33 +124,17 @@ class JPTPipeline(Pipeline):
         ValueError: If the tokenizer is missing or not a fast one, or an option is not as described.
     """
 
-    _load_tokenizer = True
-    _load_processor = False
-    _load_image_processor = False
-    _load_video_processor = False
-    _load_feature_extractor = False
+    document_class = _Document
 
-    def __init__(self, *args, definition_encoder=None, show_progress: bool = False, **kwargs):
+    def __init__(self, *args, definition_encoder=None, **kwargs):
         self._given_encoder = self._definition_encoder = definition_encoder
-        self._show_progress = show_progress
-        # Guards the prompts, and the tokenizer: it keeps the settings of one call, such as that for special tokens.
-        self._lock = threading.RLock()
         self._read_prompts: OrderedDict[tuple, _ReadPrompt] = OrderedDict()
         self._plan = lru_cache(maxsize=256)(self._make_plan)
         super().__init__(*args, **kwargs)
-        if self.tokenizer is None or not self.tokenizer.is_fast:
+        if not self.tokenizer.is_fast:
             raise ValueError("`tokenizer` must be a fast tokenizer: the pipeline needs the characters of each token")
-        self.model.eval()
 
-    def __call__(
-        self,
-        inputs,
-        *,
-        batch_size: int | None = None,
-        show_progress: bool | None = None,
-        num_workers: int | None = None,
-        **options,
-    ):
+    def __call__(self, inputs, **options):
         """
         Args:
             inputs (`str`, `dict`, `list`, or any other iterable of items):
@@ -195,35 +169,7 @@ class JPTPipeline(Pipeline):
         Raises:
             ValueError: If an item, the types or an option are not as described; the message names what is wrong.
         """
-        if batch_size is None:
-            batch_size = DEFAULT_BATCH_SIZE if self._batch_size is None else self._batch_size
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
-        defaults = self._preprocess_params, self._forward_params, self._postprocess_params
-        given = self._sanitize_parameters(**options)
-        preprocess_params, forward_params, postprocess_params = (
-            {**default, **new} for default, new in zip(defaults, given, strict=True)
-        )
-        _check_decoder(postprocess_params)
-        if "schema" not in preprocess_params and self.model.config.entity_types:
-            preprocess_params["schema"] = self._resolve(self.model.config.entity_types)
-
-        single = isinstance(inputs, (str, Mapping))
-        single = single or (preprocess_params.get("is_split_into_words", False) and _is_words(inputs))
-        if not single and (isinstance(inputs, (bytes, bytearray)) or not isinstance(inputs, (Iterable, Dataset))):
-            raise ValueError(f"`inputs` must be a text, a dict with a text, or many, got {type(inputs).__name__}")
-        results = self.get_iterator(
-            [inputs] if single else inputs,
-            num_workers,
-            batch_size,
-            preprocess_params,
-            forward_params,
-            postprocess_params,
-            show_progress=self._show_progress if show_progress is None else show_progress,
-        )
-        if single:
-            return next(results)
-        return list(results) if isinstance(inputs, (list, tuple)) else results
+        return super().__call__(inputs, **options)
 
     def read(self, text: str, entity_types=None, on_progress: Callable[[int, int], None] | None = None) -> Reading:
         """
@@ -237,14 +183,12 @@ class JPTPipeline(Pipeline):
         Raises:
             ValueError: As for calls.
         """
-        options = {**self._preprocess_params, **self._sanitize_parameters(entity_types=entity_types)[0]}
-        if "schema" not in options and self.model.config.entity_types:
-            options["schema"] = self._resolve(self.model.config.entity_types)
+        options, _, _ = self._with_defaults(entity_types=entity_types)
         document = self.preprocess(text, options.get("schema"))
         types = len(document.schema)
         self._tokenize([document])
         done = 0
-        for batch in self._batches([document], self._batch_size or DEFAULT_BATCH_SIZE):
+        for batch in self._batches([document], self._batch_size or self.default_batch_size):
             for (_, window, _), rows in zip(batch, self.forward(batch, both_heads=True).numpy(), strict=True):
                 _fill(document, window, rows, 1 + 2 * types)
             done += len(batch)
@@ -263,9 +207,7 @@ class JPTPipeline(Pipeline):
             reading ([`Reading`]): From [`~JPTPipeline.read`].
             options: `threshold`, `nested`, `top_k` and `decoder`, as for calls.
         """
-        _, _, given = self._sanitize_parameters(**options)
-        options = {**self._postprocess_params, **given}
-        _check_decoder(options)
+        _, _, options = self._with_defaults(**options)
         document = _Document(reading.text, reading.schema, None)
         if len(reading.offsets):
             document.offsets = reading.offsets
@@ -278,102 +220,35 @@ class JPTPipeline(Pipeline):
             self._read_prompts.clear()
             self._definition_encoder = self._given_encoder  # One that is built again may be the backbone.
 
-    def get_iterator(
-        self,
-        inputs,
-        num_workers,
-        batch_size,
-        preprocess_params,
-        forward_params,
-        postprocess_params,
-        show_progress=False,
-    ) -> Iterator[list[dict]]:
-        """The way of all texts: some are read ahead, put in batches by length, and given back in their order."""
-        total = len(inputs) if isinstance(inputs, Sized) else None
-        items = inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
-        documents = (self.preprocess(item, position=i, **preprocess_params) for i, item in enumerate(items))
-        with tqdm(total=total, unit="text", bar_format=PROGRESS_FORMAT, disable=not show_progress) as progress:
-            for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD):
-                self._tokenize(ahead)
-                progress.update(sum(not document.windows for document in ahead))
-                for batch in self._batches(ahead, batch_size):
-                    scores = self.forward(batch, **forward_params).numpy()
-                    for (document, window, _), rows in zip(batch, scores, strict=True):
-                        _fill(document, window, rows, len(document.schema) + (not forward_params.get("nested", False)))
-                        progress.update(1 / len(document.windows))
-                for document in ahead:
-                    yield self.postprocess(document, **postprocess_params)
+    def process(self, documents, batch_size, forward_params, postprocess_params, progress) -> Iterator[list[dict]]:
+        """Some texts are read ahead, put in batches by length, and given back in their order."""
+        for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD):
+            self._tokenize(ahead)
+            progress.update(sum(not document.windows for document in ahead))
+            for batch in self._batches(ahead, batch_size):
+                scores = self.forward(batch, **forward_params).numpy()
+                for (document, window, _), rows in zip(batch, scores, strict=True):
+                    _fill(document, window, rows, len(document.schema) + (not forward_params.get("nested", False)))
+                    progress.update(1 / len(document.windows))
+            for document in ahead:
+                yield self.postprocess(document, **postprocess_params)
 
-    # Options and items
+    # Options
 
-    def _sanitize_parameters(
-        self,
-        entity_types=None,
-        is_split_into_words: bool | None = None,
-        delimiter: str | None = None,
-        nested: bool | None = None,
-        threshold: float | None = None,
-        top_k: int | None = None,
-        decoder: str | None = None,
-        aggregation_strategy: str | None = None,
-    ) -> tuple[dict, ...]:
-        if delimiter is not None and not isinstance(delimiter, str):
-            raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
-        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
-            raise ValueError(f"`threshold` must be a number from 0 to 1, got {threshold!r}")
+    def _sanitize_parameters(self, top_k: int | None = None, decoder: str | None = None, **shared):
+        preprocess, forward, postprocess = super()._sanitize_parameters(**shared)
         if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
             raise ValueError(f"`top_k` must be a whole number from 0, got {top_k!r}")
         if decoder not in (None, "word", "token"):
             raise ValueError(f'`decoder` must be "word" or "token", got {decoder!r}')
-        if aggregation_strategy not in (None, "simple", "first", "average", "max"):
-            raise ValueError(
-                f"`aggregation_strategy` {aggregation_strategy!r} is not available: entities always come whole. "
-                'Leave it away, or give "simple"'
-            )
-        schema = None if entity_types is None else self._resolve(entity_types)
-        return (
-            _given(schema=schema, is_split_into_words=is_split_into_words, delimiter=delimiter),
-            _given(nested=nested),
-            _given(nested=nested, threshold=threshold, top_k=top_k, decoder=decoder),
-        )
+        forward |= given_options(nested=shared.get("nested"))
+        return preprocess, forward, postprocess | given_options(top_k=top_k, decoder=decoder)
 
-    def _resolve(self, entity_types) -> Schema:
-        return resolve_schema(entity_types, repository=self.model.config.name_or_path or None)
-
-    def preprocess(
-        self,
-        inputs,
-        schema: Schema | None = None,
-        is_split_into_words: bool = False,
-        delimiter: str = " ",
-        position: int = 0,
-    ) -> _Document:
-        """Checks one item. Texts are tokenized many at once, later."""
-        text = inputs
-        if isinstance(inputs, Mapping):
-            unknown = sorted(str(key) for key in inputs if key not in ("text", "entity_types"))
-            if unknown or "text" not in inputs:
-                problem = f"unknown key {unknown[0]!r}" if unknown else "no key 'text'"
-                raise ValueError(f"`inputs[{position}]`: {problem}; a dict has `text` and, optionally, `entity_types`")
-            text = inputs["text"]
-            if inputs.get("entity_types") is not None:
-                try:
-                    schema = self._resolve(inputs["entity_types"])
-                except ValueError as error:
-                    raise ValueError(f"`inputs[{position}]`: {error}") from error
-        if schema is None:
-            raise ValueError(
-                "`entity_types` must be given: in the call, when the pipeline is made, with each text, or as "
-                "`entity_types` in the model's config.json, which has none"
-            )
-        words = None
-        if is_split_into_words:
-            if not _is_words(text):
-                raise ValueError(f"`inputs[{position}]` must be a list of words, got {_shown(text)}")
-            words, text = _join_words(text, delimiter)
-        elif not isinstance(text, str):
-            raise ValueError(f"`inputs[{position}]` must be a text, got {_shown(text)}")
-        return _Document(text, schema, words)
+    def _with_defaults(self, **options) -> tuple[dict, dict, dict]:
+        preprocess, forward, postprocess = super()._with_defaults(**options)
+        if postprocess.get("nested") and postprocess.get("decoder") == "token":
+            raise ValueError('`decoder="token"` reads flat entities: it cannot be combined with `nested=True`')
+        return preprocess, forward, postprocess
 
     # Tokens, prompts and batches
 
@@ -548,35 +423,6 @@ class JPTPipeline(Pipeline):
                 ]
             entities.append(entity)
         return entities
-
-
-def _check_decoder(options: Mapping[str, Any]) -> None:
-    if options.get("nested") and options.get("decoder") == "token":
-        raise ValueError('`decoder="token"` reads flat entities: it cannot be combined with `nested=True`')
-
-
-def _given(**options) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _is_words(value) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
-
-
-def _shown(value) -> str:
-    return type(value).__name__ if value is None or isinstance(value, (Mapping, Sequence)) else f"{value!r:.80}"
-
-
-def _join_words(words: Sequence[str], delimiter: str) -> tuple[list[tuple[int, int, int]], str]:
-    """The text, and the place in it and the number of each word, without blanks at its edges."""
-    text = delimiter.join(words)
-    places, start = [], 0
-    for number, word in enumerate(words):
-        left, right = trim_blanks(text, start, start + len(word))
-        if left < right:
-            places.append((left, right, number))
-        start += len(word) + len(delimiter)
-    return places, text
 
 
 def _read_ahead(documents: Iterable[_Document], most: int) -> Iterator[list[_Document]]:

@@ -7,7 +7,6 @@ application alike. Knows nothing of prompts, encoders or models.
 import json
 import os
 import re
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
@@ -16,6 +15,8 @@ from typing import Any
 
 import yaml
 from huggingface_hub import snapshot_download
+
+from .atomic_jpt import atomic_file
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 SCHEMA_FIELDS = ("name", "version", "description", "entity_types")
@@ -156,12 +157,8 @@ def save_schema(schema: Any, path: str | Path) -> None:
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     else:
         text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=110)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def list_presets(repository: str | Path | None = None) -> dict[str, str]:

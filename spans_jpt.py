@@ -6,6 +6,7 @@ What comes out: spans of characters with type index and score. Knows nothing of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -334,6 +335,9 @@ def label_tokens(
     visible = _visible_ranges(text, offsets)
     shown = visible[:, 0] < visible[:, 1]
 
+    # As `decode_spans` reads them: of tokens that start at the same character, the shorter one is first.
+    order = np.lexsort((offsets[:, 1], offsets[:, 0]))
+    rank = np.argsort(order)
     owner = np.full(len(offsets), -1)
     for index in sorted(range(len(spans)), key=lambda index: (spans[index][0], -spans[index][1])):
         start, end = trim_blanks(text, *spans[index][:2])
@@ -345,13 +349,14 @@ def label_tokens(
             result.straddling.append(index)
         elif (owner[tokens] >= 0).any():
             result.colliding.append(index)
-        run = np.arange(tokens[0], tokens[-1] + 1)
+        run = order[rank[tokens].min() : rank[tokens].max() + 1]
         run = run[owner[run] < 0]
         owner[run] = index
         result.labels[run] = spans[index][2] + 1
 
     faulty = {*result.straddling, *result.colliding}
-    for left, right in zip(owner[shown][:-1].tolist(), owner[shown][1:].tolist()):
+    owners = owner[order][shown[order]].tolist()
+    for left, right in pairwise(owners):
         if left != right and left >= 0 and right >= 0 and spans[left][2] == spans[right][2]:
             result.merged += [index for index in (left, right) if index not in faulty]
             faulty |= {left, right}

@@ -6,12 +6,12 @@ leave `pipeline(model=...)` with two tasks to choose from.
 """
 
 import copy
-import os
+import re
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
+from ..atomic_jpt import atomic_folder, new_folder
 from ..schema_jpt import preset_folders
 from .configuration_generative import CONFIG_KEY, GenerativeConfig
 
@@ -25,6 +25,7 @@ FILES = (
     "parsing.py",
     "pipeline_generative.py",
 )
+SHARED = ("atomic_jpt.py", "entity_pipeline_jpt.py", "schema_jpt.py", "words_jpt.py")
 PIPELINE = "pipeline_generative.GenerativePipeline"
 
 
@@ -40,15 +41,9 @@ def export(model, tokenizer, settings: GenerativeConfig, output: str | Path) -> 
         ValueError: If `output` is a file, or a folder with something other than a model in it.
     """
     output = Path(output)
-    if (
-        output.exists()
-        and not (output / "config.json").is_file()
-        and not (output.is_dir() and not any(output.iterdir()))
-    ):
-        raise ValueError(f"`output` must be a new or an empty folder, or one of a model, got {str(output)!r}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:
-        whole = Path(temporary) / "new"
+    if not (output / "config.json").is_file():
+        new_folder(output)
+    with atomic_folder(output) as whole:
         model.save_pretrained(whole)
         tokenizer.save_pretrained(whole)
         config = copy.deepcopy(model.config)
@@ -56,17 +51,14 @@ def export(model, tokenizer, settings: GenerativeConfig, output: str | Path) -> 
         config.custom_pipelines = {settings.task: {"impl": PIPELINE, "pt": ["AutoModelForCausalLM"]}}
         config.save_pretrained(whole)
         _copy_code(whole, model.config.name_or_path or None)
-        if output.exists():
-            os.replace(output, Path(temporary) / "old")
-        os.replace(whole, output)
     return output
 
 
 def _copy_code(folder: Path, repository: str | None) -> None:
     """The runtime files, flat, as the Hub's loader wants them, and the presets."""
-    schema_file = Path(sys.modules[preset_folders.__module__].__file__)
-    for file in [*(Path(__file__).with_name(name) for name in FILES), schema_file]:
-        code = file.read_text(encoding="utf-8").replace("from ..schema_jpt", "from .schema_jpt")
+    shared_folder = Path(sys.modules[preset_folders.__module__].__file__).parent
+    for file in [*(Path(__file__).with_name(name) for name in FILES), *(shared_folder / name for name in SHARED)]:
+        code = re.sub(r"^from \.\.(\w+) import", r"from .\1 import", file.read_text(encoding="utf-8"), flags=re.M)
         (folder / file.name).write_text(code, encoding="utf-8")
     for presets in preset_folders(repository):
         if presets.is_dir():

@@ -6,6 +6,7 @@ and `parsing` reads them. `settle` drops duplicates and finds the mentions in th
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +120,7 @@ class Sequences:
         return found, seconds
 
 
-class System:
+class System(ABC):
     """
     What all systems share: tokens of parts, and the bound on new tokens.
 
@@ -134,6 +135,7 @@ class System:
         self.decoders = decoders
         self.config = config
 
+    @abstractmethod
     def read(self, tasks: Sequence[Task], forced: Sequence[Iterable] | None = None) -> list[Reading]:
         """
         Reads texts together.
@@ -146,7 +148,6 @@ class System:
             ValueError: For a text without labels, a label with marks of the template in it, or a prompt that leaves no
                 room in the model's context.
         """
-        raise NotImplementedError
 
     def check(self, labels: Iterable[str]) -> None:
         """Raises a `ValueError` for labels that the system cannot ask for."""

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import cached_file
 
+from ..atomic_jpt import new_folder
 from ..backbone_jpt import damaged_files_named, resolve_backbone
 from .configuration_generative import GenerativeConfig
 from .pipeline_generative import GenerativePipeline
@@ -69,9 +70,7 @@ def convert_generative(checkpoint: str | Path, output: str | Path, dtype: str = 
     Raises:
         ValueError: If the folder exists and is not empty.
     """
-    output = Path(output)
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise ValueError(f"`output` must be a new or an empty folder, got {str(output)!r}")
+    output = new_folder(output)
     pipeline = load_pipeline(checkpoint, device="cpu", dtype=getattr(torch, dtype))
     pipeline.save_pretrained(output)
     before, after = (

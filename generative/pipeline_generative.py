@@ -1,44 +1,31 @@
 """The `padellm-ner` and `autoreg-ner` pipelines: texts and entity types in, found entities with their characters out.
 
-The same face as the `jpt-ner` pipeline, around any causal LM. Types are resolved (`schema_jpt`), texts are read
-(`extraction`), and what the output holds is found in the text. What could not be read or found is counted. Knows
+The same face as the `jpt-ner` pipeline (`entity_pipeline_jpt`), around any causal LM. Texts are read (`extraction`), and
+what the output holds is found in the text. What could not be read or found is counted. Knows
 nothing of files or training.
 """
 
 import copy
 import dataclasses
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from numbers import Real
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM
 from transformers.pipelines import PIPELINE_REGISTRY
-from transformers.pipelines.base import Pipeline
 
-from ..schema_jpt import Schema, resolve_schema
+from ..entity_pipeline_jpt import Document, EntityPipeline, given_options
+from ..schema_jpt import Schema
 from .configuration_generative import DEDUPLICATION, TASKS, GenerativeConfig
 from .decoding import Decoder
 from .extraction import Reading, Task, build_system, settle
 
-DEFAULT_BATCH_SIZE = 8
 CHARACTERS_TOGETHER = 4096  # Texts that are read together share one row of the model: its attention must stay small.
 SETTINGS = tuple(field.name for field in dataclasses.fields(GenerativeConfig) if field.name != "entity_types")
 
 
-@dataclass(frozen=True)
-class _Document:
-    text: str
-    schema: Schema
-    words: list[tuple[int, int, int]] | None  # start, end and number of each given word that is not blank
-
-
-class GenerativePipeline(Pipeline):
+class GenerativePipeline(EntityPipeline):
     """
     Finds entities by generating them: PaDeLLM-NER, or one of the autoregressive systems it is compared with.
 
@@ -66,45 +53,27 @@ class GenerativePipeline(Pipeline):
         ValueError: If the tokenizer is missing, no token ends a sequence, or an option is not as described.
     """
 
-    _load_tokenizer = True
-    _load_processor = False
-    _load_image_processor = False
-    _load_video_processor = False
-    _load_feature_extractor = False
+    default_batch_size = 8
 
     def __init__(
         self,
         *args,
         settings: GenerativeConfig | None = None,
         devices: Sequence[str] | None = None,
-        show_progress: bool = False,
         **kwargs,
     ):
         changes = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
         self.failures: Counter = Counter()
-        self._show_progress = show_progress
-        self._lock = threading.RLock()  # The tokenizer keeps the settings of one call.
         super().__init__(*args, **kwargs)
-        if self.tokenizer is None:
-            raise ValueError("`tokenizer` must be given")
         found = settings or GenerativeConfig.from_model_config(self.model.config) or GenerativeConfig()
         self.settings = dataclasses.replace(found, **changes)
-        self.model.eval()
         self._decoders = [
             Decoder(model, self._end_ids(), self.settings.reuse_text, self.settings.early_quit)
             for model in self._replicas(devices)
         ]
         self._system = build_system(self.tokenizer, self._decoders, self.settings)
 
-    def __call__(
-        self,
-        inputs,
-        *,
-        batch_size: int | None = None,
-        show_progress: bool | None = None,
-        num_workers: int | None = None,
-        **options,
-    ):
+    def __call__(self, inputs, **options):
         """
         Args:
             inputs (`str`, `dict`, `list`, or any other iterable of items):
@@ -132,56 +101,14 @@ class GenerativePipeline(Pipeline):
             ValueError: If an item, the types or an option are not as described, or a text leaves no room in the
                 model's context; the message names what is wrong.
         """
-        if batch_size is None:
-            batch_size = DEFAULT_BATCH_SIZE if self._batch_size is None else self._batch_size
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
-        given = self._sanitize_parameters(**options)
-        preprocess_params, postprocess_params = (
-            {**self._preprocess_params, **given[0]},
-            {
-                **self._postprocess_params,
-                **given[2],
-            },
-        )
-        if "schema" not in preprocess_params and self.settings.entity_types:
-            preprocess_params["schema"] = self._resolve(self.settings.entity_types)
-        single = isinstance(inputs, (str, Mapping))
-        single = single or (preprocess_params.get("is_split_into_words", False) and _is_words(inputs))
-        if not single and (isinstance(inputs, (bytes, bytearray)) or not isinstance(inputs, (Iterable, Dataset))):
-            raise ValueError(f"`inputs` must be a text, a dict with a text, or many, got {type(inputs).__name__}")
-        results = self.get_iterator(
-            [inputs] if single else inputs,
-            num_workers,
-            batch_size if self.settings.mode == "batch" else 1,
-            preprocess_params,
-            {},
-            postprocess_params,
-            show_progress=self._show_progress if show_progress is None else show_progress,
-        )
-        if single:
-            return next(results)
-        return list(results) if isinstance(inputs, (list, tuple)) else results
+        return super().__call__(inputs, **options)
 
-    def get_iterator(
-        self,
-        inputs,
-        num_workers,
-        batch_size,
-        preprocess_params,
-        forward_params,
-        postprocess_params,
-        show_progress=False,
-    ) -> Iterator[list[dict]]:
-        """The way of all texts: some are read together, and given back in their order."""
-        total = len(inputs) if isinstance(inputs, Sized) else None
-        items = inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
-        documents = (self.preprocess(item, position=i, **preprocess_params) for i, item in enumerate(items))
-        with tqdm(total=total, unit="text", disable=not show_progress) as progress:
-            for batch in _batches(documents, batch_size):
-                for document, reading in zip(batch, self.forward(batch, **forward_params), strict=True):
-                    yield self.postprocess((document, reading), **postprocess_params)
-                    progress.update()
+    def process(self, documents, batch_size, forward_params, postprocess_params, progress) -> Iterator[list[dict]]:
+        """Some texts are read together."""
+        for batch in _batches(documents, batch_size if self.settings.mode == "batch" else 1):
+            for document, reading in zip(batch, self.forward(batch, **forward_params), strict=True):
+                yield self.postprocess((document, reading), **postprocess_params)
+                progress.update()
 
     def read(self, text: str, entity_types, forced: Iterable | None = None) -> Reading:
         """
@@ -222,77 +149,26 @@ class GenerativePipeline(Pipeline):
     # Parts of a pipeline
 
     def _sanitize_parameters(
-        self,
-        entity_types=None,
-        is_split_into_words: bool | None = None,
-        delimiter: str | None = None,
-        nested: bool | None = None,
-        threshold: float | None = None,
-        deduplication: str | None = None,
-        top_k: int | None = None,
-        decoder: str | None = None,
-        aggregation_strategy: str | None = None,
-    ) -> tuple[dict, ...]:
-        if delimiter is not None and not isinstance(delimiter, str):
-            raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
-        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
-            raise ValueError(f"`threshold` must be a number from 0 to 1, got {threshold!r}")
+        self, deduplication: str | None = None, top_k: int | None = None, decoder: str | None = None, **shared
+    ):
+        preprocess, forward, postprocess = super()._sanitize_parameters(**shared)
         if deduplication is not None and deduplication not in DEDUPLICATION:
             raise ValueError(f"`deduplication` must be one of {', '.join(DEDUPLICATION)}, got {deduplication!r}")
         if top_k:
             raise ValueError("`top_k`: a generative model writes one label for a mention and scores no others")
-        schema = None if entity_types is None else self._resolve(entity_types)
-        return (
-            _given(schema=schema, is_split_into_words=is_split_into_words, delimiter=delimiter),
-            {},
-            _given(nested=nested, threshold=threshold, deduplication=deduplication),
-        )
+        return preprocess, forward, postprocess | given_options(deduplication=deduplication)
 
-    def _resolve(self, entity_types) -> Schema:
-        return resolve_schema(entity_types, repository=self.model.config.name_or_path or None)
+    def _default_types(self):
+        return self.settings.entity_types
 
-    def preprocess(
-        self,
-        inputs,
-        schema: Schema | None = None,
-        is_split_into_words: bool = False,
-        delimiter: str = " ",
-        position: int = 0,
-    ) -> _Document:
-        """Checks one item."""
-        text = inputs
-        try:
-            if isinstance(inputs, Mapping):
-                unknown = sorted(str(key) for key in inputs if key not in ("text", "entity_types"))
-                if unknown or "text" not in inputs:
-                    problem = f"unknown key {unknown[0]!r}" if unknown else "no key 'text'"
-                    raise ValueError(f"{problem}; a dict has `text` and, optionally, `entity_types`")
-                text = inputs["text"]
-                if inputs.get("entity_types") is not None:
-                    schema = self._resolve(inputs["entity_types"])
-            if schema is not None:
-                self._system.check(schema.names)
-        except ValueError as error:
-            raise ValueError(f"`inputs[{position}]`: {error}") from error
-        if schema is None:
-            raise ValueError(
-                "`entity_types` must be given: in the call, when the pipeline is made, with each text, or as "
-                "`entity_types` in the model's settings, which have none"
-            )
-        words = None
-        if is_split_into_words:
-            if not _is_words(text):
-                raise ValueError(f"`inputs[{position}]` must be a list of words, got {type(text).__name__}")
-            words, text = _join_words(text, delimiter)
-        elif not isinstance(text, str):
-            raise ValueError(f"`inputs[{position}]` must be a text, got {type(text).__name__}")
-        return _Document(text, schema, words)
+    def _check_types(self, schema: Schema) -> None:
+        self._system.check(schema.names)
 
-    def _forward(self, model_inputs: list[_Document]) -> list[Reading]:
+    def _forward(self, model_inputs: list[Document]) -> list[Reading]:
         with self._lock:
             return self._read(model_inputs)
 
-    def _read(self, documents: list[_Document], forced: Sequence[Iterable] | None = None) -> list[Reading]:
+    def _read(self, documents: list[Document], forced: Sequence[Iterable] | None = None) -> list[Reading]:
         """One reading for each document; blank texts are not read."""
         readings = [Reading() for _ in documents]
         wanted = [i for i, document in enumerate(documents) if document.text.strip()]
@@ -308,7 +184,7 @@ class GenerativePipeline(Pipeline):
 
     def postprocess(
         self,
-        model_outputs: tuple[_Document, Reading],
+        model_outputs: tuple[Document, Reading],
         nested: bool | None = None,
         threshold: float | None = None,
         deduplication: str | None = None,
@@ -348,8 +224,8 @@ class GenerativePipeline(Pipeline):
         return [self.model, *(copy.deepcopy(self.model).to(device) for device in devices[1:])]
 
 
-def _batches(documents: Iterable[_Document], most: int) -> Iterator[list[_Document]]:
-    batch: list[_Document] = []
+def _batches(documents: Iterable[Document], most: int) -> Iterator[list[Document]]:
+    batch: list[Document] = []
     for document in documents:
         if batch and (len(batch) == most or sum(len(each.text) for each in [*batch, document]) > CHARACTERS_TOGETHER):
             yield batch
@@ -368,7 +244,7 @@ def _flat(entities: list[dict]) -> list[dict]:
     return sorted(kept, key=lambda each: each["start"])
 
 
-def _whole_words(entities: list[dict], document: _Document) -> list[dict]:
+def _whole_words(entities: list[dict], document: Document) -> list[dict]:
     """Entities stretched to the words they touch."""
     found: dict[tuple, dict] = {}
     for each in entities:
@@ -380,26 +256,6 @@ def _whole_words(entities: list[dict], document: _Document) -> list[dict]:
         whole |= {"first_word": first, "last_word": last}
         found.setdefault((start, end, each["entity_group"]), whole)
     return list(found.values())
-
-
-def _given(**options) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _is_words(value) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
-
-
-def _join_words(words: Sequence[str], delimiter: str) -> tuple[list[tuple[int, int, int]], str]:
-    """The place in the joined text and the number of each word, without blanks at its edges; and that text."""
-    places, start = [], 0
-    for number, word in enumerate(words):
-        left = start + len(word) - len(word.lstrip())
-        right = start + len(word.rstrip())
-        if left < right:
-            places.append((left, right, number))
-        start += len(word) + len(delimiter)
-    return places, delimiter.join(words)
 
 
 # Makes `pipeline("padellm-ner", model=object)` work from here on.

@@ -417,7 +417,7 @@ def test_files_tab_keeps_good_rows_and_names_bad_ones(open_page, ner):
     page.click("#jpt-batch-file button[aria-label=Clear]")
     file = {"name": "my.pdf", "mimeType": "", "buffer": b"no pdf"}
     page.set_input_files("#jpt-batch-file input[type=file]", file)
-    page.locator("#jpt-batch-file").get_by_text("my").first.wait_for()
+    page.locator("#jpt-batch-file .filename").get_by_text("my").wait_for()  # uploaded
     page.click("#jpt-batch-run")
     said = page.locator("#jpt-batch-error").get_by_text("cannot be read as PDF")
     said.wait_for()

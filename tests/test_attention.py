@@ -27,26 +27,27 @@ def read_separately(model, attention: str) -> list[torch.Tensor]:
     return rows
 
 
-def read_packed(model, prompt_states=None) -> list[torch.Tensor]:
-    """The same from one row, with the prompts in it or read before."""
-    model.set_attn_implementation(PACKED_ATTENTION)
+def packed_row(prompt_states=None, read=None) -> tuple[PackedLayout, torch.Tensor, torch.Tensor]:
+    """One row of all texts: its layout, token ids and positions; with the prompts in it, or read before."""
     segments, pieces, positions, start = [], [], [], 0
     if prompt_states is None:
         for ids in PROMPT_IDS:
             segments.append(Segment(start, start := start + len(ids)))
             pieces.append(ids)
             positions.append(torch.arange(len(ids)))
-    for (prompt, length), ids in zip(TEXTS, TEXT_IDS, strict=True):
-        segments.append(Segment(start, start := start + length, prompt))
+    for (prompt, length), ids, wanted in zip(TEXTS, TEXT_IDS, read or [None] * len(TEXTS), strict=True):
+        segments.append(Segment(start, start := start + length, prompt, read=wanted))
         pieces.append(ids)
         positions.append(torch.arange(length) + PROMPTS[prompt])
-    states = model(
-        torch.cat(pieces)[None],
-        position_ids=torch.cat(positions)[None],
-        use_cache=False,
-        packed_layout=PackedLayout(segments, prompt_states or []),
-    ).last_hidden_state[0]
-    return [states[segment.start : segment.end] for segment in segments]
+    return PackedLayout(segments, prompt_states or []), torch.cat(pieces), torch.cat(positions)
+
+
+def read_packed(model, prompt_states=None) -> list[torch.Tensor]:
+    """As `read_separately`, from one row."""
+    model.set_attn_implementation(PACKED_ATTENTION)
+    layout, ids, positions = packed_row(prompt_states)
+    states = model(ids[None], position_ids=positions[None], use_cache=False, packed_layout=layout).last_hidden_state[0]
+    return [states[segment.start : segment.end] for segment in layout.segments]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from jpt_ner import fused_jpt
 from jpt_ner.attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
 from jpt_ner.fused_jpt import fused_backbone
-from test_attention import PROMPT_IDS, PROMPTS, TEXT_IDS, TEXTS, read_packed, read_separately
+from test_attention import PROMPT_IDS, TEXTS, packed_row, read_packed, read_separately
 from tiny import tiny_backbone
 
 pytestmark = pytest.mark.skipif(
@@ -25,19 +25,9 @@ def half(family="llama", **values):
 @torch.no_grad()
 def read_fused(model, prompt_states=None) -> list[torch.Tensor]:
     """States of the texts' last tokens, with the prompts in the row or read before."""
-    segments, pieces, positions, start = [], [], [], 0
-    if prompt_states is None:
-        for ids in PROMPT_IDS:
-            segments.append(Segment(start, start := start + len(ids)))
-            pieces.append(ids)
-            positions.append(torch.arange(len(ids)))
-    for (prompt, length), ids, read in zip(TEXTS, TEXT_IDS, READ, strict=True):
-        segments.append(Segment(start, start := start + length, prompt, read=read))
-        pieces.append(ids)
-        positions.append(torch.arange(length) + PROMPTS[prompt])
-    layout = PackedLayout(segments, prompt_states or [])
-    states = fused_backbone(model).read(model, layout, torch.cat(pieces), torch.cat(positions))
-    return list(states.split([len(segment.wanted) for segment in segments]))[-len(TEXTS) :]
+    layout, ids, positions = packed_row(prompt_states, READ)
+    states = fused_backbone(model).read(model, layout, ids, positions)
+    return list(states.split([len(segment.wanted) for segment in layout.segments]))[-len(TEXTS) :]
 
 
 @torch.no_grad()

@@ -508,6 +508,13 @@ def test_labels_refuse_impossible_spans(span):
         label_tokens("Paris", [(0, 5)], [span])
 
 
+def test_blank_token_that_starts_with_a_longer_one():
+    offsets = [(0, 5), (5, 7), (5, 6)]
+    result = label_tokens("aaaaa a", offsets, [(0, 7, 0)])
+    assert not result.unrepresentable
+    assert ranges_of(decode_spans("aaaaa a", offsets, np.eye(2)[result.labels], rule="token")) == [(0, 7, 0)]
+
+
 @settings(deadline=None, max_examples=300)
 @given(tokenised(), st.data())
 def test_labels_read_back_as_the_spans(sample, data):

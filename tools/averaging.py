@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 from transformers.utils import cached_file
 
+from ..atomic_jpt import new_folder
 from ..configuration_jpt import JPTConfig
 from ..modeling_jpt import JPTForTokenClassification
 from .training import save_trained_parts
@@ -31,9 +32,7 @@ def average(checkpoints: Sequence[str], output: str | Path, dtype: str = "bfloat
     """
     if len(checkpoints) < 2:
         raise ValueError(f"`checkpoints` should be two or more, got {len(checkpoints)}")
-    output = Path(output)
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise ValueError(f"`output` must be a new or an empty folder, got {str(output)!r}")
+    output = new_folder(output)
     first, *others = checkpoints
     values, weights = _read(first)
     for other in others:

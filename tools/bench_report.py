@@ -1,10 +1,11 @@
 """Writes what `bench` measured as JSON, Markdown tables and plots."""
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ..atomic_jpt import atomic_file
 
 MEGABYTE = 2**20
 NOTES = {
@@ -36,16 +37,12 @@ def write(result: Mapping[str, Any], output: str | Path) -> list[Path]:
     sections = {name: {**section, "machine": machine} for name, section in result.items() if name != "machine"}
     sections = {**earlier, **sections}
     plots = write_plots(sections, output)
-    _write(file, lambda path: path.write_text(json.dumps(sections, indent=1) + "\n", encoding="utf-8"))
+    with atomic_file(file) as path:
+        path.write_text(json.dumps(sections, indent=1) + "\n", encoding="utf-8")
     text = markdown(sections, [plot.name for plot in plots])
-    _write(output.with_suffix(".md"), lambda path: path.write_text(text, encoding="utf-8"))
+    with atomic_file(output.with_suffix(".md")) as path:
+        path.write_text(text, encoding="utf-8")
     return [file, output.with_suffix(".md"), *plots]
-
-
-def _write(path: Path, writer: Callable[[Path], Any]) -> None:
-    temporary = path.with_name(f".tmp-{path.name}")
-    writer(temporary)
-    os.replace(temporary, path)
 
 
 def markdown(sections: Mapping[str, Any], plots: list[str] = ()) -> str:
@@ -238,7 +235,8 @@ def write_plots(sections: Mapping[str, Any], output: Path) -> list[Path]:
         axes.barh(names, medians, xerr=errors, color=colours)
         axes.set_xscale("log")
         axes.set_xlabel("milliseconds per text (median, quartiles)")
-        _write(files[-1], lambda path: figure.savefig(path, format="svg", metadata={"Date": None}))
+        with atomic_file(files[-1]) as path:
+            figure.savefig(path, format="svg", metadata={"Date": None})
         pyplot.close(figure)
     if "curves" in sections:
         files.append(output.with_name(f"{output.name}-curves.svg"))
@@ -255,6 +253,7 @@ def write_plots(sections: Mapping[str, Any], output: Path) -> list[Path]:
             axes.set_xticks(values, [str(value) for value in values])
             axes.minorticks_off()
             axes.set_ylim(bottom=0)
-        _write(files[-1], lambda path: figure.savefig(path, format="svg", metadata={"Date": None}))
+        with atomic_file(files[-1]) as path:
+            figure.savefig(path, format="svg", metadata={"Date": None})
         pyplot.close(figure)
     return files

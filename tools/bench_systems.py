@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import venv
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ GENERATION_PROMPT = (
 )
 
 
-class System:
+class System(ABC):
     """
     Args:
         name (`str`): Short and unique.
@@ -47,11 +48,11 @@ class System:
         self.name, self.batch_size = name, batch_size
         self.parameters: dict[str, int] = {}
 
+    @abstractmethod
     def read(self, records: Sequence[Record], types: Mapping[str, str]) -> None:
         """Tags the texts of the records. Only forced output lengths depend on their entities."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have started nothing
         """Ends what the system has started."""
 
 

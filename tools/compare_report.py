@@ -1,13 +1,12 @@
 """The report of a comparison: measurements in, tables beside those of the paper and plots out."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, quantiles
 from typing import Any
 
+from ..atomic_jpt import atomic_file
 from ..generative.configuration_generative import DEDUPLICATION
 from .compare import BASELINES, Comparison, Row, total_failures
 from .scoring import bootstrap_interval, score_spans
@@ -261,8 +260,10 @@ def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
     output.parent.mkdir(parents=True, exist_ok=True)
     summary = summarize(comparison)
     written = [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")]
-    _write(written[0], lambda path: path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8"))
-    _write(written[1], lambda path: path.write_text(markdown(summary), encoding="utf-8"))
+    with atomic_file(written[0]) as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    with atomic_file(written[1]) as path:
+        path.write_text(markdown(summary), encoding="utf-8")
     try:
         import matplotlib
     except ImportError:
@@ -272,7 +273,8 @@ def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
         curves = summary[f"by_{part}"]
         if curves:
             path = output.with_name(f"{output.name}-{part}.svg")
-            _write(path, lambda path, part=part, curves=curves: _plot(curves, part, path))
+            with atomic_file(path) as temporary:
+                _plot(curves, part, temporary)
             written.append(path)
     return written
 
@@ -293,11 +295,3 @@ def _plot(curves: dict[str, dict[int, float]], what: str, path: Path) -> None:
     figure.legend(fontsize="small", ncols=3, loc="outside upper center")
     figure.savefig(path, format="svg")
     pyplot.close(figure)
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    write(Path(temporary))
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)

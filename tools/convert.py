@@ -1,13 +1,13 @@
 """A checkpoint of trained parts in, a folder with the whole model out: adapters merged, no backbone or peft needed."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer
 from transformers.utils import cached_file
 
+from ..atomic_jpt import atomic_folder, new_folder
 from ..modeling_jpt import JPTForTokenClassification
 
 
@@ -27,17 +27,12 @@ def convert(checkpoint: str, output: str | Path, dtype: str = "float32") -> tupl
         ValueError: If the folder exists and is not empty.
         OSError: If the checkpoint or its backbone cannot be found.
     """
-    output = Path(output)
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise ValueError(f"`output` must be a new or an empty folder, got {str(output)!r}")
+    output = new_folder(output)
     model = JPTForTokenClassification.from_pretrained(checkpoint, dtype=torch.float32).to(getattr(torch, dtype))
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, config=model.config)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as folder:
-        whole = Path(folder) / "model"
+    with atomic_folder(output) as whole:
         model.save_pretrained(whole)
         tokenizer.save_pretrained(whole)
-        os.replace(whole, output)
     before = os.path.getsize(cached_file(checkpoint, "model.safetensors"))
     return before, sum(file.stat().st_size for file in output.glob("*.safetensors"))

@@ -1,6 +1,5 @@
 """Evaluation while a model is trained: the pipeline's own F1 on development sets, in the Trainer's log and as curves."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainingArguments
 
+from ..atomic_jpt import atomic_file
 from .evaluation import load_dataset, predict, score_predictions
 from .readers import data_name
 from .recipe import Recipe
@@ -149,9 +149,8 @@ def draw_curves(history: Sequence[dict], path: Path) -> None:
         if panel.lines:
             panel.legend(fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
 
 
 def _draw_line(panel, history: Sequence[dict], key: str, label: str, **style) -> None:

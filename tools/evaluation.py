@@ -4,11 +4,11 @@ Predictions come from the same pipeline that users call; scores from `scoring`.
 """
 
 import json
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..atomic_jpt import atomic_file
 from .records import Record, find_types, read_records, read_types, self_contained, token_ranges, zero_shot_protocol
 from .scoring import Scores, bootstrap_interval, markdown_report, score_spans
 
@@ -79,9 +79,11 @@ def write_report(results: dict[str, Scores], output: str | Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
     summary = {"mean_strict_f1": mean, "datasets": {name: scores.to_dict() for name, scores in results.items()}}
-    _write(output.with_suffix(".json"), json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    with atomic_file(output.with_suffix(".json")) as path:
+        path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     reports = [summary_table(results), *(markdown_report(scores, name) for name, scores in results.items())]
-    _write(output.with_suffix(".md"), "\n\n".join(reports) + "\n")
+    with atomic_file(output.with_suffix(".md")) as path:
+        path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
 
 
 def summary_table(results: dict[str, Scores]) -> str:
@@ -102,9 +104,3 @@ def summary_table(results: dict[str, Scores]) -> str:
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
     rows.append(f"| mean | | | | **{mean:.1%}** | | | | | |")
     return "\n".join(rows)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -5,7 +5,6 @@ The suffix says the format. A file appears, or replaces an older one, once all o
 
 import csv
 import json
-import os
 import re
 import zipfile
 from collections import Counter
@@ -14,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..atomic_jpt import atomic_file
 from ..words_jpt import split_words
 from .documents import Document
 from .records import is_unicode
@@ -51,13 +51,8 @@ def document_writer(path: str | Path) -> Iterator[Writer]:
             another text in the `.txt` file.
     """
     path = check_output(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with WRITERS[path.suffix.lower()](temporary, path) as write:
-            yield write
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as temporary, WRITERS[path.suffix.lower()](temporary, path) as write:
+        yield write
 
 
 def check_output(path: str | Path) -> Path:
@@ -201,9 +196,8 @@ def _brat(temporary: Path, path: Path) -> Iterator[Writer]:
     if not written:
         raise ValueError(f"there is no document to write to {path}")
     if not text_path.exists():
-        beside = temporary.with_suffix(".txt")
-        beside.write_bytes(_text_bytes(written[0]))
-        os.replace(beside, text_path)
+        with atomic_file(text_path) as beside:
+            beside.write_bytes(_text_bytes(written[0]))
 
 
 @contextmanager

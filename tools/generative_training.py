@@ -4,8 +4,6 @@ The same groups of texts and labels as in JPT's training (`sampling`) become nex
 and go through `transformers.Trainer` as it is.
 """
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, set_seed
 
+from ..atomic_jpt import atomic_folder
 from ..backbone_jpt import resolve_backbone
 from ..configuration_jpt import JPTConfig
 from ..generative.configuration_generative import CONFIG_KEY, GenerativeConfig
@@ -25,7 +24,7 @@ from .preflight import check_disk, last_whole_checkpoint
 from .recipe import Recipe
 from .records import Entity
 from .sampling import Sampling, Source, TrainingGroups
-from .training import _compile_blocks, _let_autocast_choose_dtypes, load_sources, make_arguments
+from .training import load_sources, make_arguments, prepare_backbone, rows_of
 
 
 class GenerativeRows(TrainingGroups):
@@ -136,16 +135,11 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
     sources = load_sources(recipe)
     model, tokenizer = build_generative_model(recipe)
     check_disk(model, arguments)
-    if arguments.bf16 or arguments.fp16:
-        _let_autocast_choose_dtypes(model)
-    if recipe.compile_blocks:
-        _compile_blocks(model)
-    per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    length = arguments.max_steps * per_step
+    prepare_backbone(model, recipe, arguments)
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=GenerativeRows(sources, length, tokenizer, recipe.system, recipe.sampling, options),
+        train_dataset=GenerativeRows(sources, rows_of(arguments), tokenizer, recipe.system, recipe.sampling, options),
         data_collator=RowCollator(model.config._attn_implementation),
         processing_class=tokenizer,
         callbacks=callbacks,
@@ -167,12 +161,7 @@ def save_adapters(model: PeftModel, tokenizer, settings: GenerativeConfig, folde
     """
     config = model.get_base_model().config
     setattr(config, CONFIG_KEY, settings.to_dict())
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        whole = Path(temporary) / "new"
+    with atomic_folder(folder) as whole:
         model.to(getattr(torch, dtype)).save_pretrained(whole, save_embedding_layers=False)
         config.save_pretrained(whole)
         tokenizer.save_pretrained(whole)
-        if folder.exists():
-            os.replace(folder, Path(temporary) / "old")
-        os.replace(whole, folder)

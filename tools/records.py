@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..atomic_jpt import atomic_file
 from ..schema_jpt import resolve_schema
 from .readers import (
     FORMATS,
@@ -227,15 +228,8 @@ def write_records(path: str | os.PathLike, records: Iterable[Record]) -> None:
     """Writes records as JSONL in the project's format. A file of that name is replaced only once all are written."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(json.dumps(record.to_dict(), ensure_ascii=False) + "\n" for record in records)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(record.to_dict(), ensure_ascii=False) + "\n" for record in records)
 
 
 def read_types(value: Any) -> dict[str, TypeInfo]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..atomic_jpt import atomic_file
 from .browser import ROOT, keep_local, launch_browser, start_space
 
 MOST_BYTES = 150_000
@@ -174,9 +175,8 @@ def measure(
         lines.append(f"| {name} | {value} |")
         typer.echo(lines[-1])
     if output is not None:
-        temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(temporary, output)
+        with atomic_file(output) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _measured(repeats: int, users: int, requests: int, crowd: int) -> Iterator[tuple[str, str]]:

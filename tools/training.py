@@ -6,9 +6,7 @@ dataset is a plan fixed by the seed, so a run that was stopped resumes exactly w
 
 import glob
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from tqdm.auto import tqdm
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
 from transformers.utils import is_torch_bf16_gpu_available
 
+from ..atomic_jpt import atomic_folder
 from ..backbone_jpt import resolve_backbone
 from ..definitions_jpt import build_definition_encoder
 from ..inputs_jpt import separator_ids
@@ -149,14 +148,8 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     checkpoint = last_whole_checkpoint(recipe.output_dir)
     if checkpoint is not None:
         check_resumable(model, checkpoint)
-    if arguments.bf16 or arguments.fp16:
-        _let_autocast_choose_dtypes(model)
-    if recipe.compile_blocks:
-        _compile_blocks(model)
-    per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    groups = TrainingGroups(
-        sources, arguments.max_steps * per_step, tokenizer, model.config.prompt_template, recipe.sampling
-    )
+    prepare_backbone(model.model, recipe, arguments)
+    groups = TrainingGroups(sources, rows_of(arguments), tokenizer, model.config.prompt_template, recipe.sampling)
     encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
     trainer = Trainer(
         model=model,
@@ -255,31 +248,29 @@ def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path
     weights = {
         name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items() if name not in left_out
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        whole = Path(temporary) / "new"
+    with atomic_folder(folder) as whole:
         model.save_pretrained(whole, state_dict=weights)
         tokenizer.save_pretrained(whole)
-        if folder.exists():
-            os.replace(folder, Path(temporary) / "old")
-        os.replace(whole, folder)
 
 
 def _tell(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def _let_autocast_choose_dtypes(model: JPTForTokenClassification) -> None:
-    """Adapters cast their input to their own float32 unless told not to; autocast would cast it back."""
-    for module in model.model.modules():
-        if hasattr(module, "cast_input_dtype_enabled"):
+def prepare_backbone(backbone: torch.nn.Module, recipe: Recipe, arguments: TrainingArguments) -> None:
+    """Lets autocast choose number formats where it is on, and compiles blocks if the recipe says so."""
+    for module in backbone.modules():
+        # Adapters cast their input to their own float32 unless told not to; autocast would cast it back.
+        if (arguments.bf16 or arguments.fp16) and hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
-
-
-def _compile_blocks(model: JPTForTokenClassification) -> None:
-    for module in model.model.modules():
-        if type(module).__name__.endswith(("RMSNorm", "MLP")):
+        if recipe.compile_blocks and type(module).__name__.endswith(("RMSNorm", "MLP")):
             module.compile(dynamic=True)
+
+
+def rows_of(arguments: TrainingArguments) -> int:
+    """How many rows all processes read in all updates."""
+    per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    return arguments.max_steps * per_step
 
 
 __all__ = [

@@ -1,0 +1,237 @@
+"""What all pipelines that find entities share: how they are called, and what they take for texts and entity types.
+
+Knows nothing of models: `pipeline_jpt` and `generative/pipeline_generative` read the documents that are made here.
+"""
+
+import threading
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+from transformers.pipelines.base import Pipeline
+
+from .schema_jpt import Schema, resolve_schema
+from .words_jpt import trim_blanks
+
+PROGRESS_FORMAT = "{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
+
+
+@dataclass
+class Document:
+    """A text, its types, and start, end and number of each given word that is not blank (`None`: none were given)."""
+
+    text: str
+    schema: Schema
+    words: list[tuple[int, int, int]] | None
+
+
+class EntityPipeline(Pipeline):
+    """
+    A pipeline from texts and entity types to entities. What is made of the documents is left to
+    [`~EntityPipeline.process`], [`Pipeline._forward`] and [`Pipeline.postprocess`].
+
+    Args:
+        show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
+        kwargs: As for every [`Pipeline`], and defaults for the options of calls.
+
+    Raises:
+        ValueError: If the tokenizer is missing, or an option is not as described.
+    """
+
+    default_batch_size = 16
+    document_class: type[Document] = Document
+
+    _load_tokenizer = True
+    _load_processor = False
+    _load_image_processor = False
+    _load_video_processor = False
+    _load_feature_extractor = False
+
+    def __init__(self, *args, show_progress: bool = False, **kwargs):
+        self._show_progress = show_progress
+        self._lock = threading.RLock()  # Among others for the tokenizer, which keeps the settings of one call.
+        super().__init__(*args, **kwargs)
+        if self.tokenizer is None:
+            raise ValueError("`tokenizer` must be given")
+        self.model.eval()
+
+    def __call__(
+        self,
+        inputs,
+        *,
+        batch_size: int | None = None,
+        show_progress: bool | None = None,
+        num_workers: int | None = None,
+        **options,
+    ):
+        """
+        Args:
+            inputs (`str`, `dict`, `list`, or any other iterable of items):
+                An item is a text, or a dict with `text` and, optionally, `entity_types` of its own. With
+                `is_split_into_words`, each text is a list of words.
+            batch_size (`int`, *optional*): Most texts, or pieces of long ones, to read together.
+            show_progress (`bool`, *optional*, defaults to `False`): Whether to show a progress bar, by texts.
+            num_workers (`int`, *optional*): Ignored.
+            options: See the pipeline's own description.
+
+        Returns:
+            For one item, a list of dicts with `entity_group`, `score`, `word`, `start`, `end`, in the order of the
+            text. For a list or tuple, a list of such lists. For any other iterable, a generator of such lists.
+
+        Raises:
+            ValueError: If an item, the types or an option are not as described; the message names what is wrong.
+        """
+        if batch_size is None:
+            batch_size = self.default_batch_size if self._batch_size is None else self._batch_size
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
+        preprocess_params, forward_params, postprocess_params = self._with_defaults(**options)
+        single = isinstance(inputs, (str, Mapping))
+        single = single or (preprocess_params.get("is_split_into_words", False) and _is_words(inputs))
+        if not single and (isinstance(inputs, (bytes, bytearray)) or not isinstance(inputs, (Iterable, Dataset))):
+            raise ValueError(f"`inputs` must be a text, a dict with a text, or many, got {type(inputs).__name__}")
+        results = self.get_iterator(
+            [inputs] if single else inputs,
+            num_workers,
+            batch_size,
+            preprocess_params,
+            forward_params,
+            postprocess_params,
+            show_progress=self._show_progress if show_progress is None else show_progress,
+        )
+        if single:
+            return next(results)
+        return list(results) if isinstance(inputs, (list, tuple)) else results
+
+    def get_iterator(
+        self,
+        inputs,
+        num_workers,
+        batch_size,
+        preprocess_params,
+        forward_params,
+        postprocess_params,
+        show_progress=False,
+    ) -> Iterator[list[dict]]:
+        """The way of all texts, in their order."""
+        total = len(inputs) if isinstance(inputs, Sized) else None
+        items = inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
+        documents = (self.preprocess(item, position=i, **preprocess_params) for i, item in enumerate(items))
+        with tqdm(total=total, unit="text", bar_format=PROGRESS_FORMAT, disable=not show_progress) as progress:
+            yield from self.process(documents, batch_size, forward_params, postprocess_params, progress)
+
+    @abstractmethod
+    def process(
+        self, documents: Iterator[Any], batch_size: int, forward_params: dict, postprocess_params: dict, progress: tqdm
+    ) -> Iterator[list[dict]]:
+        """The entities of each document, in order; `progress` is moved on by 1 for each."""
+
+    def _with_defaults(self, **options) -> tuple[dict, dict, dict]:
+        """Options of a call for the parts of the pipeline, with those given when it was made, and default types."""
+        defaults = self._preprocess_params, self._forward_params, self._postprocess_params
+        given = self._sanitize_parameters(**options)
+        preprocess, forward, postprocess = ({**old, **new} for old, new in zip(defaults, given, strict=True))
+        if "schema" not in preprocess and self._default_types():
+            preprocess["schema"] = self._resolve(self._default_types())
+        return preprocess, forward, postprocess
+
+    def _sanitize_parameters(
+        self,
+        entity_types=None,
+        is_split_into_words: bool | None = None,
+        delimiter: str | None = None,
+        nested: bool | None = None,
+        threshold: float | None = None,
+        aggregation_strategy: str | None = None,
+    ) -> tuple[dict, dict, dict]:
+        if delimiter is not None and not isinstance(delimiter, str):
+            raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
+        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+            raise ValueError(f"`threshold` must be a number from 0 to 1, got {threshold!r}")
+        if aggregation_strategy not in (None, "simple", "first", "average", "max"):
+            raise ValueError(
+                f"`aggregation_strategy` {aggregation_strategy!r} is not available: entities always come whole. "
+                'Leave it away, or give "simple"'
+            )
+        schema = None if entity_types is None else self._resolve(entity_types)
+        return (
+            given_options(schema=schema, is_split_into_words=is_split_into_words, delimiter=delimiter),
+            {},
+            given_options(nested=nested, threshold=threshold),
+        )
+
+    def _default_types(self) -> Any:
+        """Types of the model's configuration, if it has some."""
+        return getattr(self.model.config, "entity_types", None)
+
+    def _resolve(self, entity_types) -> Schema:
+        return resolve_schema(entity_types, repository=self.model.config.name_or_path or None)
+
+    def _check_types(self, schema: Schema) -> None:
+        """Raises a `ValueError` for types that cannot be looked for."""
+
+    def preprocess(
+        self,
+        inputs,
+        schema: Schema | None = None,
+        is_split_into_words: bool = False,
+        delimiter: str = " ",
+        position: int = 0,
+    ) -> Any:
+        """Checks one item."""
+        text = inputs
+        try:
+            if isinstance(inputs, Mapping):
+                unknown = sorted(str(key) for key in inputs if key not in ("text", "entity_types"))
+                if unknown or "text" not in inputs:
+                    problem = f"unknown key {unknown[0]!r}" if unknown else "no key 'text'"
+                    raise ValueError(f"{problem}; a dict has `text` and, optionally, `entity_types`")
+                text = inputs["text"]
+                if inputs.get("entity_types") is not None:
+                    schema = self._resolve(inputs["entity_types"])
+            if schema is not None:
+                self._check_types(schema)
+        except ValueError as error:
+            raise ValueError(f"`inputs[{position}]`: {error}") from error
+        if schema is None:
+            raise ValueError(
+                "`entity_types` must be given: in the call, when the pipeline is made, with each text, or as "
+                "`entity_types` in the model's config.json, which has none"
+            )
+        words = None
+        if is_split_into_words:
+            if not _is_words(text):
+                raise ValueError(f"`inputs[{position}]` must be a list of words, got {_shown(text)}")
+            words, text = _join_words(text, delimiter)
+        elif not isinstance(text, str):
+            raise ValueError(f"`inputs[{position}]` must be a text, got {_shown(text)}")
+        return self.document_class(text, schema, words)
+
+
+def given_options(**options) -> dict[str, Any]:
+    """Those that are not `None`."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _is_words(value) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
+
+
+def _shown(value) -> str:
+    return type(value).__name__ if value is None or isinstance(value, (Mapping, Sequence)) else f"{value!r:.80}"
+
+
+def _join_words(words: Sequence[str], delimiter: str) -> tuple[list[tuple[int, int, int]], str]:
+    """The place in the joined text and the number of each word, without blanks at its edges; and that text."""
+    text = delimiter.join(words)
+    places, start = [], 0
+    for number, word in enumerate(words):
+        left, right = trim_blanks(text, start, start + len(word))
+        if left < right:
+            places.append((left, right, number))
+        start += len(word) + len(delimiter)
+    return places, text
