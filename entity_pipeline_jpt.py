@@ -141,6 +141,7 @@ class EntityPipeline(Pipeline):
 
     def _sanitize_parameters(
         self,
+        *,
         entity_types=None,
         is_split_into_words: bool | None = None,
         delimiter: str | None = None,

@@ -235,7 +235,7 @@ class JPTPipeline(EntityPipeline):
 
     # Options
 
-    def _sanitize_parameters(self, top_k: int | None = None, decoder: str | None = None, **shared):
+    def _sanitize_parameters(self, *, top_k: int | None = None, decoder: str | None = None, **shared):
         preprocess, forward, postprocess = super()._sanitize_parameters(**shared)
         if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
             raise ValueError(f"`top_k` must be a whole number from 0, got {top_k!r}")

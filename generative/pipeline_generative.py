@@ -149,7 +149,7 @@ class GenerativePipeline(EntityPipeline):
     # Parts of a pipeline
 
     def _sanitize_parameters(
-        self, deduplication: str | None = None, top_k: int | None = None, decoder: str | None = None, **shared
+        self, *, deduplication: str | None = None, top_k: int | None = None, decoder: str | None = None, **shared
     ):
         preprocess, forward, postprocess = super()._sanitize_parameters(**shared)
         if deduplication is not None and deduplication not in DEDUPLICATION:

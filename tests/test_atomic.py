@@ -1,0 +1,51 @@
+"""Files and folders that appear whole or not at all."""
+
+import pytest
+from jpt_ner.atomic_jpt import atomic_file, atomic_folder, new_folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_is_replaced_whole_or_stays(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+    with atomic_file(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and names(tmp_path) == ["a.txt"]
+
+
+def test_folder_is_replaced_whole_or_stays(tmp_path):
+    path = tmp_path / "model"
+    for content in ("old", "new"):
+        with atomic_folder(path) as whole:
+            (whole / content).touch()
+    assert names(path) == ["new"]
+    with pytest.raises(RuntimeError), atomic_folder(path) as whole:
+        (whole / "half").touch()
+        raise RuntimeError
+    assert names(path) == ["new"] and names(tmp_path) == ["model"]
+
+
+def test_folder_of_another_process_is_kept(tmp_path):
+    path = tmp_path / "deep" / "cache"
+    with atomic_folder(path, keep=True) as whole:
+        (whole / "mine").touch()
+        path.mkdir()
+        (path / "other").touch()
+    assert names(path) == ["other"] and names(path.parent) == ["cache"]
+
+
+def test_new_folder(tmp_path):
+    assert new_folder(tmp_path / "new") == tmp_path / "new"
+    assert new_folder(str(tmp_path)) == tmp_path
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ValueError, match="`place` must be a new or an empty folder"):
+            new_folder(path, "place")
