@@ -23,7 +23,7 @@ space: $(READY)
 	@$(BIN)/python -m jpt_ner.space.assemble build/space
 
 test: lint browser
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

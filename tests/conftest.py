@@ -3,9 +3,11 @@
 import os
 import tempfile
 
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="jpt-hf-")
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["JPT_CACHE"] = tempfile.mkdtemp(prefix="jpt-cache-")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers of one run share what is converted and embedded
+    _caches = tempfile.TemporaryDirectory(prefix="jpt-tests-", ignore_cleanup_errors=True)
+    os.environ["HF_HOME"] = os.path.join(_caches.name, "huggingface")
+    os.environ["JPT_CACHE"] = os.path.join(_caches.name, "jpt")
 
 import hashlib  # noqa: E402
 
