@@ -28,13 +28,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path, keep: bool = False) -> Iterator[Path]:
+def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
     """
     Gives a new folder to write to, which then becomes `path`, or replaces a folder of that name.
 
     Args:
-        keep (`bool`, *optional*, defaults to `False`):
-            Keeps a folder that is there by then, as another process may have written the same.
+        keep (`str`, *optional*):
+            A folder with a file of this name that is there by then is kept, as another process has written the same.
 
     Raises:
         OSError: If it cannot be written; then nothing is left of it.
@@ -45,12 +45,12 @@ def atomic_folder(path: str | Path, keep: bool = False) -> Iterator[Path]:
         whole = Path(temporary) / "new"
         whole.mkdir()
         yield whole
-        if path.exists() and not keep:
+        if keep is None and path.exists():
             os.replace(path, Path(temporary) / "old")
         try:
             os.replace(whole, path)
         except OSError:
-            if not (keep and path.is_dir()):
+            if keep is None or not (path / keep).is_file():
                 raise
 
 

@@ -148,7 +148,7 @@ def convert_gguf(gguf: Path, sha256: str, target: Path) -> None:
     if found != sha256:
         raise OSError(f"{gguf} is not the expected file: sha256 {found}, expected {sha256}; reinstall the wheel")
     logger.warning(f"Converting the backbone {gguf.name} to safetensors, once (about 20 seconds)")
-    with atomic_folder(target, keep=True) as whole:
+    with atomic_folder(target, keep="config.json") as whole:
         packed = AutoModel.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
         )

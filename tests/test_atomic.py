@@ -35,11 +35,14 @@ def test_folder_is_replaced_whole_or_stays(tmp_path):
 
 def test_folder_of_another_process_is_kept(tmp_path):
     path = tmp_path / "deep" / "cache"
-    with atomic_folder(path, keep=True) as whole:
+    with atomic_folder(path, keep="theirs") as whole:
         (whole / "mine").touch()
         path.mkdir()
-        (path / "other").touch()
-    assert names(path) == ["other"] and names(path.parent) == ["cache"]
+        (path / "theirs").touch()
+    assert names(path) == ["theirs"] and names(path.parent) == ["cache"]
+    with pytest.raises(OSError), atomic_folder(path, keep="mine") as whole:
+        (whole / "mine").touch()
+    assert names(path) == ["theirs"] and names(path.parent) == ["cache"]
 
 
 def test_new_folder(tmp_path):
