@@ -90,6 +90,7 @@ class EntityPipeline(Pipeline):
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
         preprocess_params, forward_params, postprocess_params = self._with_defaults(**options)
+        preprocess_params = self._with_types(preprocess_params)
         single = isinstance(inputs, (str, Mapping))
         single = single or (preprocess_params.get("is_split_into_words", False) and _is_words(inputs))
         if not single and (isinstance(inputs, (bytes, bytearray)) or not isinstance(inputs, (Iterable, Dataset))):
@@ -131,13 +132,17 @@ class EntityPipeline(Pipeline):
         """The entities of each document, in order; `progress` is moved on by 1 for each."""
 
     def _with_defaults(self, **options) -> tuple[dict, dict, dict]:
-        """Options of a call for the parts of the pipeline, with those given when it was made, and default types."""
+        """Options of a call for the parts of the pipeline, with those given when it was made."""
         defaults = self._preprocess_params, self._forward_params, self._postprocess_params
         given = self._sanitize_parameters(**options)
         preprocess, forward, postprocess = ({**old, **new} for old, new in zip(defaults, given, strict=True))
-        if "schema" not in preprocess and self._default_types():
-            preprocess["schema"] = self._resolve(self._default_types())
         return preprocess, forward, postprocess
+
+    def _with_types(self, preprocess: dict) -> dict:
+        """The options with the default types, if they name none and there are some."""
+        if "schema" in preprocess or not self._default_types():
+            return preprocess
+        return {**preprocess, "schema": self._resolve(self._default_types())}
 
     def _sanitize_parameters(
         self,

@@ -1,8 +1,8 @@
 """The `jpt-ner` pipeline: texts and entity types in, found entities with their characters out.
 
 Ties the other files together: items and types are taken (`entity_pipeline_jpt`); types are embedded (`definitions_jpt`)
-and read as a prompt once per set of types; texts are tokenized and cut into windows (`inputs_jpt`), read in batches (`modeling_jpt`), stitched
-and decoded (`spans_jpt`). Many texts stream through with bounded memory. Knows nothing of files or training.
+and read as a prompt once per set of types; texts are tokenized and cut into windows (`inputs_jpt`), read in batches
+(`modeling_jpt`), stitched and decoded (`spans_jpt`). Many texts stream through with bounded memory. Knows nothing of files or training.
 """
 
 from collections import OrderedDict
@@ -184,7 +184,7 @@ class JPTPipeline(EntityPipeline):
             ValueError: As for calls.
         """
         options, _, _ = self._with_defaults(entity_types=entity_types)
-        document = self.preprocess(text, options.get("schema"))
+        document = self.preprocess(text, self._with_types(options).get("schema"))
         types = len(document.schema)
         self._tokenize([document])
         done = 0

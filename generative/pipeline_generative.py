@@ -1,8 +1,8 @@
 """The `padellm-ner` and `autoreg-ner` pipelines: texts and entity types in, found entities with their characters out.
 
 The same face as the `jpt-ner` pipeline (`entity_pipeline_jpt`), around any causal LM. Texts are read (`extraction`), and
-what the output holds is found in the text. What could not be read or found is counted. Knows
-nothing of files or training.
+what the output holds is found in the text. What could not be read or found is counted. Knows nothing of files or
+training.
 """
 
 import copy

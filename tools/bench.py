@@ -27,6 +27,7 @@ from .bench_measure import PeakMemory, Spread, Stopwatch, matmul_rates, ratios, 
 from .bench_report import write
 from .bench_systems import SHAPES, SYSTEMS, GLiNER, build_systems, count_parameters, random_model
 from .evaluation import evaluate
+from .readers import data_name
 
 FULL_TEXTS, FULL_WORDS = 651, (22, 62)  # CrossNER-Politics test: 651 sentences of 42.4 words
 
@@ -106,12 +107,16 @@ def describe(bench: Bench) -> dict[str, Any]:
         "dtype": str(pipeline.model.model.dtype).removeprefix("torch."),
         "bfloat16_instructions": bool(torch.cpu._is_avx512_bf16_supported()),
         "parameters": count_parameters(pipeline.model.model),
-        "texts": {"source": str(bench.data or "generated"), "per_turn": bench.texts, "rounds": bench.rounds},
+        "texts": {"source": _name(bench.data), "per_turn": bench.texts, "rounds": bench.rounds},
         "tokens_per_text": Spread.of([float(length) for length in lengths]).to_dict(),
         "types": len(types),
         "prompt_tokens": bench.prompt_length(pipeline, types),
         "operations_per_second": _rates(bench),
     }
+
+
+def _name(data: str | Path | None) -> str:
+    return "generated" if data is None else f"{Path(data).absolute().parent.name}/{data_name(data)}"
 
 
 def _rates(bench: Bench) -> dict[str, float]:

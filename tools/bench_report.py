@@ -69,8 +69,8 @@ def _machine(machine: Mapping[str, Any]) -> str:
     return (
         f"{machine['device']}; torch {machine['torch']}, {machine['dtype']}; matrix products at "
         f"{rates['square'] / 1e9:.0f} GFLOP/s (best square), {rates['layers'] / 1e9:.0f} (the backbone's own layers). "
-        f"{texts['source'].rsplit('/', 1)[-1].capitalize()} texts of {machine['tokens_per_text']['median']:.0f} tokens "
-        f"(median), {texts['per_turn']} a turn, {texts['rounds']} turns; {machine['types']} types, prompt of "
+        f"Texts: {texts['source']}, {machine['tokens_per_text']['median']:.0f} tokens "
+        f"each (median), {texts['per_turn']} a turn, {texts['rounds']} turns; {machine['types']} types, prompt of "
         f"{machine['prompt_tokens']} tokens."
     )
 
