@@ -20,8 +20,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        _to_disk(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,13 +44,25 @@ def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
         whole = Path(temporary) / "new"
         whole.mkdir()
         yield whole
+        for file in whole.rglob("*"):
+            if file.is_file():
+                _to_disk(file)
+        old = Path(temporary) / "old"
         if keep is None and path.exists():
-            os.replace(path, Path(temporary) / "old")
+            os.replace(path, old)
         try:
             os.replace(whole, path)
         except OSError:
+            if old.exists():
+                os.replace(old, path)
             if keep is None or not (path / keep).is_file():
                 raise
+
+
+def _to_disk(path: Path) -> None:
+    """Waits until a file's content is written, so that no power cut leaves its name without it."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def new_folder(path: str | Path, name: str = "output") -> Path:

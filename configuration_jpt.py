@@ -129,6 +129,19 @@ class JPTConfig(PreTrainedConfig):
         )
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """
+        As `PreTrainedConfig.from_dict`.
+
+        Raises:
+            ValueError: If the values are those of another type of model.
+        """
+        kind = config_dict.get("model_type", cls.model_type)
+        if kind != cls.model_type:
+            raise ValueError(f"the config is that of a model of type {kind!r}, not of a JPT model")
+        return super().from_dict(config_dict, **kwargs)
+
 
 JPTConfig.register_for_auto_class()
 

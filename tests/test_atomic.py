@@ -1,5 +1,8 @@
 """Files and folders that appear whole or not at all."""
 
+import os
+from pathlib import Path
+
 import pytest
 from jpt_ner.atomic_jpt import atomic_file, atomic_folder, new_folder
 
@@ -31,6 +34,23 @@ def test_folder_is_replaced_whole_or_stays(tmp_path):
         (whole / "half").touch()
         raise RuntimeError
     assert names(path) == ["new"] and names(tmp_path) == ["model"]
+
+
+def test_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    with atomic_folder(path) as whole:
+        (whole / "old").touch()
+    replace = os.replace
+
+    def refused(source, target):
+        if Path(source).name == "new":
+            raise OSError("refused")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(OSError, match="refused"), atomic_folder(path) as whole:
+        (whole / "new").touch()
+    assert names(path) == ["old"] and names(tmp_path) == ["model"]
 
 
 def test_folder_of_another_process_is_kept(tmp_path):

@@ -1,11 +1,14 @@
 """The mean of checkpoints is the mean of their weights, and only like is averaged with like."""
 
+import shutil
+
 import pytest
 import torch
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.tools.averaging import average
 from jpt_ner.tools.convert import convert
 from jpt_ner.tools.training import save_trained_parts
+from safetensors.torch import load_file, save_file
 from tiny import tiny_tokenizer
 
 
@@ -46,6 +49,23 @@ def test_refuses_what_cannot_be_averaged(checkpoints, tmp_path):
         average([a, wide], tmp_path / "out")
     with pytest.raises(ValueError, match="new or an empty folder"):
         average([a, b], checkpoints)
+    for damage in ("head", "half"):
+        shutil.copytree(b, tmp_path / damage)
+    weights = load_file(tmp_path / "head" / "model.safetensors")
+    save_file(
+        {name: tensor for name, tensor in weights.items() if not name.startswith("head.")},
+        tmp_path / "head" / "model.safetensors",
+        {"format": "pt"},
+    )
+    half = tmp_path / "half" / "model.safetensors"
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    for pair in ([a, str(tmp_path / "head")], [str(tmp_path / "head"), a]):
+        with pytest.raises(ValueError, match=r"'head\..* is in only one of .* incomplete"):
+            average(pair, tmp_path / "out")
+    with pytest.raises(ValueError, match="half: model.safetensors is damaged"):
+        average([a, str(tmp_path / "half")], tmp_path / "out")
+    with pytest.raises(ValueError, match="head"):
+        average([str(tmp_path / "head"), str(tmp_path / "head")], tmp_path / "out")
     convert(a, tmp_path / "merged")
     with pytest.raises(ValueError, match="adapters apart"):
         average([str(tmp_path / "merged"), a], tmp_path / "out")

@@ -270,7 +270,43 @@ def test_train_by_recipe_with_other_values(backbone, tmp_path):
     assert str(folder) in result.stdout
     assert json.loads((folder / "config.json").read_text())["lora_rank"] == 2
     assert "expected KEY=VALUE" in refused("train", tmp_path / "recipe.yaml", "steps")
-    assert "smollm2-135m" in refused("train", "no-such-recipe")
+    for recipe in ("no-such-recipe", tmp_path / "no-such-recipe.yaml"):
+        assert "smollm2-135m" in refused("train", recipe)
+    for value in ("data=*.jsonl", "data=[a.jsonl"):
+        assert "error: data: " in refused("train", tmp_path / "recipe.yaml", value)
+
+
+# ---- evaluate -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    records = [{"id": "a", "text": TEXTS[1], "entities": [{"start": 22, "end": 27, "label": "city"}]}]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    (tmp_path / "types.json").write_text(json.dumps({"city": "A named town."}))
+    return tmp_path / "test.jsonl"
+
+
+def test_evaluate_takes_files_either_way_and_reports_what_was_scored(model, labelled, tmp_path):
+    report = tmp_path / "reports" / "v0.5"
+    result = run("evaluate", "--model", model, "--data", labelled, "--output", report)
+    assert f"{tmp_path.name}/test" in result.stdout and run("evaluate", labelled, "-m", model).stdout in result.stdout
+    found = json.loads((tmp_path / "reports" / "v0.5.json").read_text())
+    assert found["model"].endswith(model.name) and found["ignored_labels"] == ["misc"]
+    assert str(tmp_path) not in (tmp_path / "reports" / "v0.5.md").read_text() + json.dumps(found)
+
+
+def test_what_evaluate_refuses(model, labelled, tmp_path, backbone):
+    assert "give one or more files" in refused("evaluate", "-m", model)
+    assert "names a file twice" in refused("evaluate", labelled, labelled, "-m", model)
+    assert "of type 'llama', not of a JPT model" in refused("evaluate", labelled, "-m", backbone)
+    (tmp_path / "file").touch()
+    assert "file" in refused("evaluate", labelled, "-m", model, "-o", tmp_path / "file" / "report")
+    with open(labelled, "a") as file:
+        file.write('{"id": "b", "text": "Bob"}\n')
+    assert "--skip-bad" in refused("evaluate", labelled, "-m", model)
+    with pytest.warns(UserWarning, match="'entities' is missing"):
+        assert "| 1 |" in run("evaluate", labelled, "-m", model, "--skip-bad").stdout
 
 
 # ---- the program ----------------------------------------------------------------------------------------------------

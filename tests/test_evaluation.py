@@ -1,9 +1,10 @@
 """Evaluation through the pipeline: the protocol, the scores, the reports."""
 
+import gzip
 import json
 
 import pytest
-from jpt_ner.tools.evaluation import evaluate, load_dataset, summary_table, write_report
+from jpt_ner.tools.evaluation import evaluate, load_dataset, load_datasets, summary_table, write_report
 from jpt_ner.tools.records import Entity, Record, write_records
 
 TYPES = {
@@ -56,9 +57,10 @@ def test_scores_count_what_the_pipeline_returned(dataset, tmp_path):
     assert scores.errors.wrong_type == 1 and scores.errors.detection.f1 == 1
     assert scores.interval[0] <= scores.strict.f1 <= scores.interval[1]
     assert "66.7%" in summary_table({"x": scores})
-    write_report({"x": scores}, tmp_path / "report")
-    assert json.loads((tmp_path / "report.json").read_text())["mean_strict_f1"] == pytest.approx(2 / 3)
-    assert "66.7%" in (tmp_path / "report.md").read_text()
+    write_report({"x": scores}, tmp_path / "report-0.5", {"model": "tiny"})
+    report = json.loads((tmp_path / "report-0.5.json").read_text())
+    assert (report["mean_strict_f1"], report["model"]) == (pytest.approx(2 / 3), "tiny")
+    assert "66.7%" in (tmp_path / "report-0.5.md").read_text()
 
 
 def test_a_tiny_model_is_scored_end_to_end(dataset, pipe):
@@ -71,3 +73,35 @@ def test_nothing_to_evaluate_is_an_error(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(ValueError, match="empty.jsonl"):
         load_dataset(tmp_path / "empty.jsonl", types={"person": "A named human being."})
+
+
+def test_only_ignored_types_are_an_error_that_says_so(tmp_path):
+    write_records(tmp_path / "test.jsonl", [Record("b", "Bob saw Mars", [Entity(8, 12, "misc")])])
+    with pytest.raises(ValueError, match="test.jsonl: no types to ask for are left without 'misc'"):
+        load_dataset(tmp_path / "test.jsonl", types={"misc": "Anything that has a name."})
+    assert load_dataset(tmp_path / "test.jsonl", types={"misc": "Anything that has a name."}, ignore_labels=[])
+
+
+def test_bad_records_stop_or_are_left_out(dataset, recwarn):
+    with open(dataset, "a") as file:
+        file.write(
+            json.dumps({"id": "d", "text": "Bob", "entities": [{"start": 0, "end": 9, "label": "person"}]}) + "\n"
+        )
+    with pytest.raises(ValueError, match="test.jsonl:4: record 'd': .* outside the text"):
+        load_dataset(dataset)
+    assert [record.id for record in load_dataset(dataset, skip_bad=True)] == ["a", "b", "c"]
+    assert "test.jsonl:4" in str(recwarn.pop(UserWarning).message)
+
+
+def test_files_of_one_name_are_told_apart(dataset, tmp_path):
+    for folder in ("a/same", "b/same"):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in ("test.jsonl", "types.json"):
+            (tmp_path / folder / name).write_bytes((tmp_path / name).read_bytes())
+    packed = tmp_path / "a" / "same" / "dev.jsonl.gz"
+    packed.write_bytes(gzip.compress(dataset.read_bytes()))
+    one, other = (tmp_path / folder / "same" / "test.jsonl" for folder in "ab")
+    assert list(load_datasets([one, packed])) == ["same/test", "same/dev"]
+    assert list(load_datasets([one, other])) == ["a/same/test", "b/same/test"]
+    with pytest.raises(ValueError, match="names a file twice"):
+        load_datasets([one, tmp_path / "a" / "same" / "test.jsonl"])

@@ -12,9 +12,9 @@ from jpt_ner.generative.configuration_generative import GenerativeConfig
 from jpt_ner.generative.examples import ExampleOptions, RowCollator, build_examples, encode_part, pack
 from jpt_ner.generative.formats import count_prompt, label_part, text_part
 from jpt_ner.tools.generative_training import GenerativeRows, build_generative_model
-from jpt_ner.tools.preflight import last_whole_checkpoint
 from jpt_ner.tools.recipe import load_recipe
 from jpt_ner.tools.records import Entity, Record, TypeInfo, write_records
+from jpt_ner.tools.resuming import last_whole_checkpoint
 from jpt_ner.tools.sampling import Sampling, Source, TrainingGroups
 from jpt_ner.tools.training import train
 from peft import PeftModel

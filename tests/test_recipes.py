@@ -9,11 +9,13 @@ import torch
 import yaml
 from jpt_ner.inputs_jpt import build_prompt, encode_texts
 from jpt_ner.tools import preflight
-from jpt_ner.tools.preflight import check_data, check_disk, last_whole_checkpoint, measure_representation
-from jpt_ner.tools.recipe import EvaluationSet, load_recipe
+from jpt_ner.tools.preflight import check_data, check_disk, full_disk_named, measure_representation
+from jpt_ner.tools.recipe import EvaluationSet, load_recipe, parse_value
 from jpt_ner.tools.records import Entity, Record, TypeInfo, read_records, write_records
+from jpt_ner.tools.resuming import last_whole_checkpoint
 from jpt_ner.tools.sampling import Sampling, Source, TrainingGroups
-from jpt_ner.tools.training import build_model, load_sources, make_arguments
+from jpt_ner.tools.training import build_model, load_sources, make_arguments, make_optimizer
+from safetensors import SafetensorError
 from tiny import tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,6 +84,19 @@ def write_recipe(tmp_path):
         ({"backbone": None}, "exactly one of `backbone` and `checkpoint`"),
         ({"backbone": None, "checkpoint": "x"}, "`model` is for a model made from a backbone"),
         ({"output_dir": None}, "output_dir: expected a str"),
+        ({"training__max_steps": "abc"}, "training: max_steps: expected a whole number, got 'abc'"),
+        ({"training__max_steps": 2.5}, "training: max_steps: expected a whole number, got 2.5"),
+        ({"training__learning_rate": "high"}, "training: learning_rate: expected a number"),
+        ({"training__seed": True}, "training: seed: expected a whole number"),
+        ({"model__lora_rank": "2"}, "model: lora_rank: expected a whole number"),
+        ({"head_learning_rate": "high"}, "head_learning_rate: expected a number, got"),
+        ({"save_dtype": "bf16"}, "save_dtype: should be one of bfloat16, float16, float32"),
+        ({"sampling__max_types": "many"}, "sampling: max_types: expected a whole number"),
+        ({"sampling__max_types": 0}, "sampling: max_types: expected a whole number from 1"),
+        ({"sampling__name_only": 7}, "sampling: name_only: expected a probability"),
+        ({"sampling__name_only": 0.6, "sampling__generic": 0.6}, "1 at most together"),
+        ({"data": [{"path": "x", "weight": -1}]}, "data: weight: expected a number above 0"),
+        ({"evaluation__best": "yes"}, "evaluation: best: expected true or false"),
         ({"skip_bad": "no"}, "skip_bad: expected a bool"),
         ({"system": "gpt"}, "system: should be one of jpt, padellm"),
         ({"base": "nowhere.yaml"}, "base: expected the name of another recipe file"),
@@ -115,6 +130,30 @@ def test_numbers_as_yaml_does_not_read_them(write_recipe):
     )
     recipe = load_recipe(path)
     assert recipe.training["learning_rate"] == 0.005 and recipe.head_learning_rate == 0.01
+
+
+def test_words_of_yaml_that_are_values_of_the_trainer(write_recipe):
+    assert load_recipe(write_recipe(training__save_strategy=False)).training["save_strategy"] == "no"
+    assert load_recipe(write_recipe(training__bf16="auto")).training["bf16"] == "auto"
+    assert parse_value("5e-3") == 0.005 and parse_value("[a, b]") == ["a", "b"] and parse_value("a.jsonl") == "a.jsonl"
+    for text in ("[a.jsonl", "*.jsonl", "a: b: c"):
+        with pytest.raises(ValueError, match="cannot be read as YAML; put quotes"):
+            parse_value(text)
+
+
+def test_what_the_trainer_refuses_is_named(write_recipe, make_model):
+    with pytest.raises(ValueError, match="^training: "):
+        make_arguments(load_recipe(write_recipe(training__save_strategy="sometimes")))
+    recipe = load_recipe(write_recipe(training__lr_scheduler_kwargs={"bogus": 1}))
+    with pytest.raises(ValueError, match="^training: lr_scheduler_kwargs: .*bogus"):
+        make_optimizer(make_model(), recipe, make_arguments(recipe))
+
+
+def test_what_may_be_the_best_is_saved(write_recipe):
+    plan = {"data": ["records.jsonl"], "every": 30, "best": True}
+    for steps, expected in ((20, 30), (60, 60)):
+        recipe = load_recipe(write_recipe(evaluation=plan, training__save_steps=steps))
+        assert make_arguments(recipe).save_steps == expected
 
 
 def test_overrides_reach_nested_keys(write_recipe):
@@ -271,30 +310,48 @@ def test_what_is_lost_is_reported_by_source(make_model):
     ]
 
 
+def longest_drawn(sources, sampling, model) -> int:
+    """Tokens of the longest sequence among 300 groups."""
+    groups = TrainingGroups(sources, 300, TOKENIZER, "compact", sampling)
+    return max(
+        len(group["prompt_input_ids"]) + 2 * len(ids) + len(model.config.separator_ids)
+        for group in map(groups.__getitem__, range(300))
+        for ids, _ in group["texts"]
+    )
+
+
 def test_a_prompt_that_may_become_too_long_is_refused_at_once(make_model):
     """Whatever is drawn fits into what was checked: no group of a plan is longer."""
     definitions = {f"t{i}": TypeInfo(f"type number {i}", "word " * i + "end.", "word " * 2 * i) for i in range(1, 9)}
     texts = [Record(f"r{i}", "some words and more " * i, [Entity(0, 4, "t1")]) for i in range(1, 5)]
     sources = [Source("short", [Record("a", "Bob", [])], TYPES, 1.0), Source("long", texts, definitions, 1.0)]
-    sampling = Sampling(max_types=5, max_text_tokens=40, coarsened=0)
+    sampling = Sampling(max_types=5, max_text_tokens=40)
     model = make_model()
-    groups = TrainingGroups(sources, 200, TOKENIZER, "compact", sampling)
-    separator = len(model.config.separator_ids)
-    drawn = max(
-        len(group["prompt_input_ids"]) + 2 * len(ids) + separator
-        for group in map(groups.__getitem__, range(200))
-        for ids, _ in group["texts"]
-    )
     names, descriptions = preflight._longest_types(sources[1], TOKENIZER, sampling)
     assert len(names) == 5
+    separator = len(model.config.separator_ids)
     exact = len(build_prompt(TOKENIZER, names, descriptions, "compact").input_ids) + 2 * 40 + separator
-    assert drawn <= exact
+    assert longest_drawn(sources, sampling, model) <= exact
     model.config.max_length = exact
     check_data(sources, TOKENIZER, model, sampling)
     model.config.max_length = exact - 1
     with pytest.raises(
         ValueError, match=rf"^long: a prompt of 5 types .*: 1 over the limit of {exact - 1}.*TYPE_NUMBER_8"
     ):
+        check_data(sources, TOKENIZER, model, sampling)
+
+
+@pytest.mark.parametrize("restyled", [{}, {"spaced": 0, "lowercase": 0}])
+def test_general_types_and_texts_written_otherwise_are_longer_than_the_data(make_model, restyled):
+    """The general type of a family may have a longer definition than any of its own, and marks set apart more tokens."""
+    types = {f"person_{name}": TypeInfo(f"a rather long name of some {name}", "Who.") for name in ("x", "y", "z", "w")}
+    record = Record("a", "a(b)c,d(e)f.g!h", [Entity(0, 1, "person_x")])
+    sources = [Source("family", [record], types, 1.0)]
+    sampling = Sampling(max_types=3, max_text_tokens=60, **restyled)
+    model = make_model()
+    drawn = longest_drawn(sources, sampling, model)
+    model.config.max_length = drawn - 1
+    with pytest.raises(ValueError, match="^family: a prompt of 3 types"):
         check_data(sources, TOKENIZER, model, sampling)
 
 
@@ -335,6 +392,22 @@ def test_checkpoints_of_another_kind_of_model_are_refused(write_recipe, backbone
             build_model(recipe)
 
 
+def test_errors_of_a_full_disk_say_so(write_recipe, make_model, monkeypatch, tmp_path):
+    """PyTorch and safetensors name neither the disk nor the folder."""
+    model, arguments = make_model(), make_arguments(load_recipe(write_recipe(output_dir=str(tmp_path))))
+    for error in (RuntimeError("unexpected pos 64 vs 0"), SafetensorError("I/O error")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100))
+        with (
+            pytest.raises(OSError, match="no space left for a checkpoint") as raised,
+            full_disk_named(model, arguments),
+        ):
+            raise error
+        assert raised.value.filename == str(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12))
+        with pytest.raises(type(error)), full_disk_named(model, arguments):
+            raise error
+
+
 @pytest.mark.parametrize("damaged", ["trainer_state.json", "model.safetensors", "optimizer.pt", "rng_state.pth"])
 @pytest.mark.parametrize("how", ["cut off", "emptied", "removed"])
 def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path, damaged, how):
@@ -354,5 +427,8 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path, damaged, how):
     else:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2 if how == "cut off" else 0])
     expected = "checkpoint-10" if (damaged, how) == ("rng_state.pth", "removed") else "checkpoint-5"
+    assert last_whole_checkpoint(tmp_path).name == expected
+    (tmp_path / "checkpoint-best").mkdir()
+    (tmp_path / "checkpoint-best" / "trainer_state.json").write_text("{}")
     assert last_whole_checkpoint(tmp_path).name == expected
     assert last_whole_checkpoint(tmp_path / "nowhere") is None

@@ -15,7 +15,6 @@ from jpt_ner.tools.records import (
     TypeInfo,
     find_types,
     iter_records,
-    missing_definitions,
     read_records,
     read_types,
     record_problems,
@@ -332,14 +331,6 @@ def test_types_asked_for_a_record():
         self_contained(Record("a", TEXT, [Entity(0, 12, "ORG")]), types)
 
 
-def test_missing_definitions_are_counted():
-    entities = [Entity(0, 12, "PER"), Entity(17, 32, "ORG")]
-    records = [Record("a", TEXT, entities), Record("b", TEXT, entities, types={"PER": "x", "ORG": "y"})]
-    records.append(Record("c", TEXT, labels=["DATE"]))
-    assert missing_definitions(records, read_types(TYPES)) == {"ORG": 1, "DATE": 0}
-    assert missing_definitions(records[1:2]) == {}
-
-
 def test_zero_shot_protocol_drops_ignored_labels_and_keeps_every_sentence():
     types = read_types({**TYPES, "misc": {"name": "miscellaneous", "definition": "Anything else."}})
     records = [
@@ -409,10 +400,7 @@ def test_all_shared_data_is_valid():
             types = find_types(path)
             records = read_records(path, on_error="skip", report=report)
             read += len(records)
-            assert missing_definitions(records, types) == {}, path
-            assert all(types_for(record, types) for record in records), path
-            for record in records[:20]:
-                self_contained(record, types)
+            assert all(self_contained(record, types).types for record in records), path
         assert report == [], report.summary()
         assert read == expected, part
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 from transformers.utils import cached_file
@@ -27,7 +28,9 @@ def average(checkpoints: Sequence[str], output: str | Path, dtype: str = "bfloat
         dtype (`str`, *optional*, defaults to `"bfloat16"`): Of the weights written. The mean is taken in float32.
 
     Raises:
-        ValueError: If the checkpoints cannot be averaged, or the folder exists and is not empty.
+        ValueError:
+            If the checkpoints cannot be averaged, one of them is damaged or incomplete, or the folder exists and is
+            not empty.
         OSError: If a checkpoint or its backbone cannot be found.
     """
     if len(checkpoints) < 2:
@@ -40,8 +43,12 @@ def average(checkpoints: Sequence[str], output: str | Path, dtype: str = "bfloat
         different = sorted(key for key in values | other_values if values.get(key) != other_values.get(key))
         if different:
             raise ValueError(f"{other} is configured otherwise than {first}: {', '.join(different)}")
+        lacking = sorted(weights.keys() ^ other_weights.keys())
+        if lacking:
+            raise ValueError(f"{lacking[0]!r} is in only one of {first} and {other}: an incomplete checkpoint")
         for name, tensor in other_weights.items():
             weights[name] += tensor
+    # Refuses a first checkpoint that is incomplete, and with it all of them.
     model = JPTForTokenClassification.from_pretrained(first, is_trainable=True, dtype=torch.float32)
     model.load_state_dict({name: tensor / len(checkpoints) for name, tensor in weights.items()}, strict=False)
     save_trained_parts(model, AutoTokenizer.from_pretrained(first, config=model.config), output, dtype)
@@ -52,5 +59,8 @@ def _read(checkpoint: str) -> tuple[dict, dict[str, torch.Tensor]]:
     if not config.lora_rank:
         raise ValueError(f"{checkpoint}: only checkpoints of trained parts, with adapters apart, can be averaged")
     values = {key: value for key, value in config.to_dict().items() if key not in _FREE}
-    weights = load_file(cached_file(checkpoint, "model.safetensors"))
+    try:
+        weights = load_file(cached_file(checkpoint, "model.safetensors"))
+    except SafetensorError as error:
+        raise ValueError(f"{checkpoint}: model.safetensors is damaged ({error})") from None
     return values, {name: tensor.float() for name, tensor in weights.items()}

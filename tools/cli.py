@@ -183,6 +183,13 @@ def _schema(values: list[str] | None, model: str | None):
     return resolve_schema([entity_type for schema in schemas for entity_type in schema.entity_types])
 
 
+def _told_model(model: str | None) -> str:
+    """A model's name for a report, which is to hold no path of this machine."""
+    if model is None:
+        return "the one that comes with the package"
+    return "/".join(Path(model).absolute().parts[-2:]) if Path(model).is_dir() else model
+
+
 def _load_pipeline(model: str | None, device: str | None):
     if model is None:
         if not (HOME / "config.json").is_file():
@@ -325,11 +332,10 @@ def train(
     ] = None,
 ) -> None:
     """Trains a model by a recipe, or goes on with a run that was stopped."""
-    path = Path(recipe)
-    if not path.is_file():
-        path = HOME / "recipes" / f"{recipe}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in path.parent.glob("*.yaml")))
+    recipes = HOME / "recipes"
+    path = next((each for each in (Path(recipe), recipes / f"{recipe}.yaml") if each.is_file()), None)
+    if path is None:
+        known = ", ".join(sorted(each.stem for each in recipes.glob("*.yaml")))
         raise ValueError(f"recipe not found: {recipe}; give a file or one of: {known}")
     overrides = dict(_key_value(value) for value in values or [])
 
@@ -343,20 +349,22 @@ def _key_value(argument: str) -> tuple[str, Any]:
     key, separator, value = argument.partition("=")
     if not (key and separator):
         raise ValueError(f"expected KEY=VALUE, got {argument!r}")
-    import yaml
+    from .recipe import parse_value
 
-    parsed = yaml.safe_load(value)
-    if isinstance(parsed, str):
-        try:
-            return key, float(parsed)  # YAML takes 1e-4 for a text
-        except ValueError:
-            pass
-    return key, parsed
+    try:
+        return key, parse_value(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 @app.command()
 def evaluate(
-    data: Annotated[list[Path], typer.Argument(help="Files of labelled records: .jsonl, .conll or GLiNER's JSON.")],
+    data: Annotated[
+        list[Path] | None, typer.Argument(help="Files of labelled records: .jsonl, .conll or GLiNER's JSON.")
+    ] = None,
+    more_data: Annotated[
+        list[Path] | None, typer.Option("--data", help="The same, as an option. May be repeated.")
+    ] = None,
     types: Annotated[
         str | None,
         typer.Option(
@@ -371,26 +379,34 @@ def evaluate(
     ignore: Annotated[
         list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`, as UniNER and GLiNER do.")
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
+    ] = False,
     decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """Scores a model on labelled data: strict span F1, with an interval and where it is lost."""
     from .evaluation import evaluate as score
-    from .evaluation import load_dataset, summary_table, write_report
+    from .evaluation import load_datasets, report_files, summary_table, write_report
 
+    paths = [*(data or []), *(more_data or [])]
+    if not paths:
+        raise typer.BadParameter("give one or more files of labelled records")
+    written = () if output is None else report_files(output)
     ignored = ("misc",) if ignore is None else tuple(ignore)
-    datasets = {path: load_dataset(path, limit=limit, types=types, ignore_labels=ignored) for path in data}
+    datasets = load_datasets(paths, limit=limit, types=types, ignore_labels=ignored, skip_bad=skip_bad)
     pipeline = _load_pipeline(model, device)
     results = {}
-    for path, records in datasets.items():
-        results[f"{path.parent.name}/{path.stem}"], _ = score(pipeline, records, decoder=decoder, show_progress=True)
+    for name, records in datasets.items():
+        results[name], _ = score(pipeline, records, decoder=decoder, show_progress=True)
     typer.echo(summary_table(results))
     if failures := getattr(pipeline, "failures", None):
         typer.echo("failures: " + ", ".join(f"{kind} {number}" for kind, number in failures.most_common()))
     if output is not None:
-        write_report(results, output)
-        typer.echo(f"written: {output.with_suffix('.json')}, {output.with_suffix('.md')}")
+        about = {"model": _told_model(model), "decoder": decoder, "limit": limit, "ignored_labels": list(ignored)}
+        write_report(results, output, about)
+        typer.echo(f"written: {', '.join(map(str, written))}")
 
 
 @app.command()
@@ -429,13 +445,10 @@ def compare(
     from .compare import build_readers, load_systems
     from .compare import compare as run
     from .compare_report import markdown, summarize, write_comparison
-    from .evaluation import load_dataset
+    from .evaluation import load_datasets
 
     ignored = ("misc",) if ignore is None else tuple(ignore)
-    datasets = {
-        f"{path.parent.name}/{path.stem}": load_dataset(path, limit=limit, types=types, ignore_labels=ignored)
-        for path in data
-    }
+    datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored)
     readers = build_readers(
         _load_pipeline(model, device) if jpt else None, load_systems(system or [], device), gold_output
     )

@@ -32,7 +32,8 @@ def load_development_sets(recipe: Recipe) -> dict[str, list[Record]]:
         name = f"{path.absolute().parent.name}-{data_name(path)}"
         if name in sets:
             raise ValueError(f"evaluation: data: two sets are named {name!r}")
-        sets[name] = load_dataset(path, limit=recipe.evaluation.limit)
+        plan = recipe.evaluation
+        sets[name] = load_dataset(path, limit=plan.limit, ignore_labels=plan.ignore_labels, skip_bad=recipe.skip_bad)
     return sets
 
 

@@ -5,15 +5,20 @@ Predictions come from the same pipeline that users call; scores from `scoring`.
 
 import json
 import random
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..atomic_jpt import atomic_file
+from .readers import data_name
 from .records import Record, find_types, read_records, read_types, self_contained, token_ranges, zero_shot_protocol
 from .scoring import Scores, bootstrap_interval, markdown_report, score_spans
 
 
-def load_dataset(path: str | Path, *, limit: int | None = None, types=None, ignore_labels=("misc",)) -> list[Record]:
+def load_dataset(
+    path: str | Path, *, limit: int | None = None, types=None, ignore_labels=("misc",), skip_bad: bool = False
+) -> list[Record]:
     """
     Records to evaluate on, each with the types to ask for, by the zero-shot protocol (`records.zero_shot_protocol`).
 
@@ -21,18 +26,43 @@ def load_dataset(path: str | Path, *, limit: int | None = None, types=None, igno
         limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
         types (*optional*): As for `records.read_types`; `types.json` beside the file by default.
         ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
+        skip_bad (`bool`): Leave records out that cannot be used, and warn of them, instead of stopping.
 
     Raises:
         ValueError: If a record cannot be used, has no types, or there are none.
     """
     dataset_types = find_types(path) if types is None else read_types(types)
-    records, asked = zero_shot_protocol(read_records(path, types=types), dataset_types, ignore_labels)
-    records = [self_contained(record, asked) for record in records]
+    records = read_records(path, types=types, on_error="skip" if skip_bad else "raise")
+    records, asked = zero_shot_protocol(records, dataset_types, ignore_labels)
+    try:
+        records = [self_contained(record, asked) for record in records]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if not records:
         raise ValueError(f"{path}: no records to evaluate on")
+    if not any(record.types for record in records):
+        raise ValueError(f"{path}: no types to ask for are left without {', '.join(map(repr, ignore_labels))}")
     if limit is not None and limit < len(records):
         records = random.Random(0).sample(records, limit)
     return records
+
+
+def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Record]]:
+    """
+    Several files as [`load_dataset`] reads them, by their name: `FOLDER/FILE`, or as much more of the path as tells them
+    apart.
+
+    Raises:
+        ValueError: As [`load_dataset`] does, and for a file that is given twice.
+    """
+    parts = [(*path.parent.parts, data_name(path)) for path in (Path(each).absolute() for each in paths)]
+    if len(set(parts)) < len(parts):
+        raise ValueError(f"`data` names a file twice: {', '.join(map(str, paths))}")
+    length = 2
+    while len({each[-length:] for each in parts}) < len(parts):
+        length += 1
+    names = ["/".join(each[-length:]) for each in parts]
+    return {name: load_dataset(path, **options) for name, path in zip(names, paths, strict=True)}
 
 
 def evaluate(pipeline, records: Sequence[Record], **options) -> tuple[Scores, list[list[dict]]]:
@@ -71,18 +101,38 @@ def _spans(records: Sequence[Record], predictions: Sequence[Sequence[dict]]) -> 
     return gold, found
 
 
-def write_report(results: dict[str, Scores], output: str | Path) -> None:
+def report_files(output: str | Path) -> tuple[Path, Path]:
     """
-    Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
+    `OUTPUT.json` and `OUTPUT.md`, in a folder that is there by then.
+
+    Raises:
+        OSError: If nothing can be written there.
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=output.parent):
+        pass
+    return output.with_name(f"{output.name}.json"), output.with_name(f"{output.name}.md")
+
+
+def write_report(results: dict[str, Scores], output: str | Path, about: dict[str, Any] | None = None) -> None:
+    """
+    Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
+
+    Args:
+        about (`dict`, *optional*): What was scored, and how; goes into the JSON.
+    """
+    json_file, markdown_file = report_files(output)
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
-    summary = {"mean_strict_f1": mean, "datasets": {name: scores.to_dict() for name, scores in results.items()}}
-    with atomic_file(output.with_suffix(".json")) as path:
+    summary = {
+        "mean_strict_f1": mean,
+        **(about or {}),
+        "datasets": {name: scores.to_dict() for name, scores in results.items()},
+    }
+    with atomic_file(json_file) as path:
         path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     reports = [summary_table(results), *(markdown_report(scores, name) for name, scores in results.items())]
-    with atomic_file(output.with_suffix(".md")) as path:
+    with atomic_file(markdown_file) as path:
         path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
 
 

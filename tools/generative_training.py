@@ -20,9 +20,10 @@ from ..generative.examples import ExampleOptions, PackedRow, RowCollator, build_
 from ..generative.formats import check_label
 from ..inputs_jpt import encode_texts
 from ..schema_jpt import resolve_schema
-from .preflight import check_disk, last_whole_checkpoint
+from .preflight import check_disk, full_disk_named
 from .recipe import Recipe
 from .records import Entity
+from .resuming import find_start
 from .sampling import Sampling, Source, TrainingGroups
 from .training import load_sources, make_arguments, prepare_backbone, rows_of
 
@@ -118,7 +119,8 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
         `Path`: Folder of the adapters, with the settings of the system in `config.json`.
 
     Raises:
-        ValueError: If the recipe has what a generative system does not take, or its data are not usable.
+        ValueError: If the recipe has what a generative system does not take, its data are not usable, or the folder
+            holds another run.
         OSError: If the disk has no room for the run's checkpoints.
     """
     if not recipe.backbone:
@@ -133,6 +135,7 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
     arguments = make_arguments(recipe)
     set_seed(arguments.seed)
     sources = load_sources(recipe)
+    checkpoint = find_start(recipe, arguments, sources)
     model, tokenizer = build_generative_model(recipe)
     check_disk(model, arguments)
     prepare_backbone(model, recipe, arguments)
@@ -144,13 +147,13 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
         processing_class=tokenizer,
         callbacks=callbacks,
     )
-    checkpoint = last_whole_checkpoint(recipe.output_dir)
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     final = Path(recipe.output_dir) / "final"
-    if trainer.is_world_process_zero():
-        # As the recipe names it, not the folder where it was found.
-        model.peft_config["default"].base_model_name_or_path = recipe.backbone
-        save_adapters(model, tokenizer, settings, final, recipe.save_dtype)
+    with full_disk_named(model, arguments):
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if trainer.is_world_process_zero():
+            # As the recipe names it, not the folder where it was found.
+            model.peft_config["default"].base_model_name_or_path = recipe.backbone
+            save_adapters(model, tokenizer, settings, final, recipe.save_dtype)
     return final
 
 

@@ -1,16 +1,17 @@
-"""What is checked before hours are spent: labels, lengths, disk space, and that a stopped run can go on.
+"""What is checked before hours are spent: labels, lengths and disk space.
 
 Data sources, a tokenizer and a model in; a report or an error out. Changes nothing.
 """
 
-import json
+import errno
 import shutil
-import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from torch import nn
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from ..inputs_jpt import build_prompt, encode_texts
@@ -18,7 +19,7 @@ from ..modeling_jpt import JPTForTokenClassification
 from ..spans_jpt import label_tokens
 from ..words_jpt import trim_blanks
 from .records import Record, TypeInfo
-from .sampling import Sampling, Source
+from .sampling import Sampling, Source, families, longest_general_type
 
 # float32 weights, and the two moments that Adam keeps of each.
 BYTES_PER_TRAINED = 3 * 4
@@ -96,6 +97,8 @@ def _losses(measured: Representation) -> str:
 
 def _check_longest(source, longest_text: int, tokenizer, model, sampling: Sampling) -> None:
     """Whether the longest prompt that may be drawn leaves room for the longest text, both as long as they can get."""
+    if sampling.spaced or sampling.lowercase:
+        longest_text = sampling.max_text_tokens  # Of a text written otherwise it is not known.
     names, descriptions = _longest_types(source, tokenizer, sampling)
     prompt = len(build_prompt(tokenizer, names, descriptions, model.config.prompt_template).input_ids)
     text = min(longest_text, sampling.max_text_tokens)
@@ -112,20 +115,23 @@ def _check_longest(source, longest_text: int, tokenizer, model, sampling: Sampli
 
 def _longest_types(source: Source, tokenizer, sampling: Sampling) -> tuple[list[str], list[str]]:
     """Names and definitions of the types that make the source's longest prompt, the longest first."""
-    worded = {}
+    sets = {}
     for asked in source.asked.values():
-        for info in asked.values():
-            worded.setdefault((info.name, info.definition), _longest_wording(info))
+        types = dict(asked)
+        if sampling.coarsened:
+            types |= {family: longest_general_type(family, types) for family in families(types)}
+        sets[tuple((info.name, info.definition) for info in types.values())] = types
+    worded = {
+        key: _longest_wording(info)
+        for keys, types in sets.items()
+        for key, info in zip(keys, types.values(), strict=True)
+    }
     texts = [f"{name} {description}" for name, description in worded.values()]
     lengths = dict(zip(worded, (len(each.input_ids) for each in encode_texts(tokenizer, texts)), strict=True))
     longest: list[tuple[str, str]] = []
-    seen: set[tuple] = set()
-    for asked in source.asked.values():
-        keys = tuple((info.name, info.definition) for info in asked.values())
-        if keys not in seen:
-            seen.add(keys)
-            chosen = sorted(keys, key=lengths.__getitem__, reverse=True)[: sampling.max_types]
-            longest = max(longest, chosen, key=lambda types: sum(map(lengths.__getitem__, types)))
+    for keys in sets:
+        chosen = sorted(keys, key=lengths.__getitem__, reverse=True)[: sampling.max_types]
+        longest = max(longest, chosen, key=lambda types: sum(map(lengths.__getitem__, types)))
     names, descriptions = zip(*(worded[key] for key in longest))
     return list(names), list(descriptions)
 
@@ -135,7 +141,7 @@ def _longest_wording(info: TypeInfo) -> tuple[str, str]:
     return info.name.replace(" ", "_").upper(), max(info.definition, info.generic or "", key=len)
 
 
-def check_disk(model: JPTForTokenClassification, arguments: TrainingArguments) -> None:
+def check_disk(model: nn.Module, arguments: TrainingArguments) -> None:
     """
     Raises:
         OSError: If the run's checkpoints will not fit on the disk of `output_dir`.
@@ -147,9 +153,8 @@ def check_disk(model: JPTForTokenClassification, arguments: TrainingArguments) -
         count = arguments.save_total_limit + 1  # The new one is there before the oldest goes.
     else:
         count = int(arguments.max_steps / arguments.save_steps) + 1 if arguments.save_steps >= 1 else 1
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    expected = max(0, count - len(list(folder.glob("checkpoint-*")))) * trained * BYTES_PER_TRAINED
-    expected += trained * 4  # the final model
+    expected = max(0, count - len(list(folder.glob("checkpoint-*")))) * _checkpoint_bytes(model)
+    expected += _checkpoint_bytes(model) // 3  # The final model has no moments.
     existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
     free = shutil.disk_usage(existing).free
     if expected > free:
@@ -159,43 +164,22 @@ def check_disk(model: JPTForTokenClassification, arguments: TrainingArguments) -
         )
 
 
-def last_whole_checkpoint(folder: str | Path) -> Path | None:
+@contextmanager
+def full_disk_named(model: nn.Module, arguments: TrainingArguments) -> Iterator[None]:
     """
-    The newest checkpoint of a run that was written to its end. The Trainer writes its state last; where that is there
-    but something else was cut off, as by a full disk or a power cut, the checkpoint before it is taken.
-    """
-    found = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
-    found.sort(key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next(filter(_is_whole, found), None)
+    Says of a checkpoint that could not be written that the disk is full, which PyTorch and safetensors do not.
 
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_bytes())
-        weights = next(checkpoint.glob("adapter_model.safetensors"), checkpoint / "model.safetensors")
-        with safe_open(weights, "pt"):
-            pass  # It compares the file's size with what its header says.
-        for path in [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *checkpoint.glob("rng_state*.pth")]:
-            with zipfile.ZipFile(path) as file:
-                if file.testzip() is not None:
-                    return False
-    except (OSError, ValueError, SafetensorError, zipfile.BadZipFile):
-        return False
-    return True
-
-
-def check_resumable(model: JPTForTokenClassification, checkpoint: Path) -> None:
-    """
     Raises:
-        ValueError: If the checkpoint is of a model with other trained parts, which the Trainer might not notice.
+        OSError: Instead of their errors, where there is less room than a checkpoint takes.
     """
-    left_out = set(model._keys_to_ignore_on_save or ())
-    own = {name: list(tensor.shape) for name, tensor in model.state_dict().items() if name not in left_out}
-    with safe_open(checkpoint / "model.safetensors", "pt") as file:
-        saved = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    wrong = sorted(own.keys() ^ saved.keys()) or sorted(name for name in own if own[name] != saved[name])
-    if wrong:
-        raise ValueError(
-            f"output_dir: {checkpoint} is of a model with another architecture: it differs in {wrong[0]!r}. Go on with "
-            "the recipe it was made with, or choose another `output_dir`"
-        )
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(arguments.output_dir).free > _checkpoint_bytes(model):
+            raise
+        reason = "no space left for a checkpoint; with more of it the same command goes on from the last whole one"
+        raise OSError(errno.ENOSPC, reason, arguments.output_dir) from error
+
+
+def _checkpoint_bytes(model: nn.Module) -> int:
+    return BYTES_PER_TRAINED * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

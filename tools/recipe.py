@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from transformers import TrainingArguments
@@ -13,7 +14,10 @@ from ..generative.examples import ExampleOptions
 from .sampling import Sampling
 
 SYSTEMS = ("jpt", "padellm", "autoreg-augmented", "autoreg-structured")
+SAVE_DTYPES = ("bfloat16", "float16", "float32")
 PACKAGE = "$PACKAGE"
+# In `training`, a value that the hardware decides.
+AUTO = "auto"
 HOME = Path(__file__).resolve().parents[1]
 
 
@@ -27,10 +31,17 @@ class DataSource:
         weight (`float`, *optional*):
             Share of the groups of every file. Defaults to the square root of its number of records, so that small
             sets are seen more often per record.
+
+    Raises:
+        ValueError: If the weight is not above 0.
     """
 
     path: str
     weight: float | None = None
+
+    def __post_init__(self):
+        if self.weight is not None and not 0 < self.weight < float("inf"):
+            raise ValueError(f"weight: expected a number above 0, got {self.weight!r}")
 
 
 @dataclass
@@ -57,6 +68,7 @@ class EvaluationPlan:
         data (`list[EvaluationSet]`): What it is scored on, by the zero-shot protocol.
         every (`int`): Updates between evaluations.
         limit (`int`, *optional*): Score a fixed sample of so many records of each set.
+        ignore_labels (`list[str]`): Labels that are not asked for, as those of `jpt-ner evaluate --ignore`.
         at_start (`bool`): Score the model before its first update, too.
         best (`bool`): Where there is data, the model of the best mean F1 is the final one, instead of the last.
     """
@@ -64,6 +76,7 @@ class EvaluationPlan:
     data: list[EvaluationSet] = field(default_factory=list)
     every: int = 100
     limit: int | None = None
+    ignore_labels: list[str] = field(default_factory=lambda: ["misc"])
     at_start: bool = False
     best: bool = False
 
@@ -94,7 +107,8 @@ class Recipe:
         skip_bad (`bool`): Leave records out that cannot be used, and say which, instead of stopping.
         entity_types: Default types of the pipeline, saved with the model: anything `resolve_schema` takes, or `"data"`
             for all types of the training data.
-        save_dtype (`str`): Precision of the final checkpoint; adapters and head are trained in float32.
+        save_dtype (`str`):
+            Precision of the final checkpoint, one of `SAVE_DTYPES`; adapters and head are trained in float32.
         system (`str`):
             What is trained: `"jpt"`, or for comparison one of the generating systems of `generative_training`.
         generative (`ExampleOptions`): How examples of a generating system are written.
@@ -132,6 +146,21 @@ _RecipeLoader.add_implicit_resolver(
 )
 
 
+def parse_value(text: str) -> Any:
+    """
+    A value as recipes are read, from a text.
+
+    Raises:
+        ValueError: If it is no YAML.
+    """
+    try:
+        return yaml.load(text, _RecipeLoader)
+    except yaml.YAMLError:
+        raise ValueError(
+            f"{text!r} cannot be read as YAML; put quotes around what holds marks such as * or ["
+        ) from None
+
+
 def expand(path: str) -> str:
     """A path with `$PACKAGE` and `~` filled in."""
     if path == PACKAGE or path.startswith(f"{PACKAGE}/"):
@@ -159,6 +188,9 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
     if values.get("checkpoint") and values.get("model"):
         raise ValueError(f"{path}: `model` is for a model made from a backbone; a `checkpoint` brings its own values")
+    for key, value in values.get("training", {}).items():
+        if value is False and key.endswith("_strategy"):
+            values["training"][key] = "no"  # YAML takes it for a switch.
     values["data"] = _build_paths(DataSource, values.get("data", []), f"{path}: data")
     values["sampling"] = _build(Sampling, values.get("sampling", {}), f"{path}: sampling")
     values["generative"] = _build(ExampleOptions, values.get("generative", {}), f"{path}: generative")
@@ -168,13 +200,16 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
             values[key] = expand(values[key])
     recipe = _build(Recipe, values, str(path))
     for section, cls in (("training", TrainingArguments), ("model", JPTConfig)):
-        unknown = sorted(values.get(section, {}).keys() - {each.name for each in fields(cls)})
+        given = getattr(recipe, section)
+        unknown = sorted(given.keys() - {each.name for each in fields(cls)})
         if unknown:
             raise ValueError(f"{path}: {section}: unknown key {unknown[0]!r}; it takes values of {cls.__name__}")
-    if recipe.system not in SYSTEMS:
-        raise ValueError(f"{path}: system: should be one of {', '.join(SYSTEMS)}, got {recipe.system!r}")
-    if not recipe.training.get("max_steps"):
-        raise ValueError(f"{path}: training: `max_steps` must be given")
+        _check_values(cls, {key: value for key, value in given.items() if value != AUTO}, f"{path}: {section}")
+    for key, known in (("system", SYSTEMS), ("save_dtype", SAVE_DTYPES)):
+        if getattr(recipe, key) not in known:
+            raise ValueError(f"{path}: {key}: should be one of {', '.join(known)}, got {getattr(recipe, key)!r}")
+    if recipe.training.get("max_steps", 0) < 1:
+        raise ValueError(f"{path}: training: `max_steps` must be given, a whole number from 1")
     return recipe
 
 
@@ -226,6 +261,8 @@ def _build_evaluation(values: dict, where: str) -> EvaluationPlan:
     plan = _build(
         EvaluationPlan, {**values, "data": _build_paths(EvaluationSet, values.get("data", []), where)}, where
     )
+    if not isinstance(plan.ignore_labels, list):
+        raise ValueError(f"{where}: ignore_labels: expected a list of labels, got {plan.ignore_labels!r}")
     for key in ("every", "limit"):
         number = getattr(plan, key)
         if not (type(number) is int and number > 0) and (key, number) != ("limit", None):
@@ -241,7 +278,26 @@ def _build(cls, values: Any, where: str):
         raise ValueError(f"{where}: expected keys {sorted(names)}, got {values!r}")
     if unknown := sorted(values.keys() - names):
         raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(names))}")
+    _check_values(cls, values, where)
     try:
         return cls(**values)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _check_values(cls, values: dict[str, Any], where: str) -> None:
+    """Whether numbers, texts and switches are such, where that is all that a field of the class takes."""
+    hints = {each.name: each.type for each in fields(cls)}
+    for key, value in values.items():
+        hint = hints.get(key, Any)
+        kinds = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
+        if not kinds <= _KINDS.keys():
+            continue
+        # A whole number is a number, but a switch is none.
+        allowed = kinds | ({int} if float in kinds else set())
+        if type(value) not in allowed:
+            expected = " or ".join(_KINDS[kind] for kind in _KINDS if kind in kinds and kind is not NoneType)
+            raise ValueError(f"{where}: {key}: expected {expected}, got {value!r:.100}")
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "nothing"}

@@ -330,23 +330,6 @@ def self_contained(record: Record, dataset_types: Mapping[str, TypeInfo] | None 
     return replace(record, entities=entities, types=types, labels=None)
 
 
-def missing_definitions(records: Iterable[Record], types: Mapping[str, TypeInfo] | None = None) -> dict[str, int]:
-    """
-    Labels that the records use or list but that neither they nor the dataset define.
-
-    Returns:
-        `dict[str, int]`: Mentions by label, most frequent first; empty if nothing is missing.
-    """
-    missing = Counter()
-    for record in records:
-        defined = record.types if record.types is not None else types or {}
-        for label in record.labels or ():
-            if label not in defined:
-                missing[label] += 0
-        missing.update(each.label for each in record.entities if each.label not in defined)
-    return dict(missing.most_common())
-
-
 def zero_shot_protocol(
     records: Iterable[Record],
     types: Mapping[str, TypeInfo] | None = None,
@@ -517,7 +500,10 @@ def _validate_rows(rows, source, types, on_error, report) -> Iterator[Record]:
         else:
             yield Record._from_valid(data)
     if problems and on_error == "raise":
-        raise ValueError(f"{problems.summary()}\nCorrect them, or leave them out with on_error='skip'.")
+        raise ValueError(
+            f"{problems.summary()}\nCorrect them, or leave them out: on_error='skip', `skip_bad: true` in a recipe, "
+            "--skip-bad on the command line."
+        )
     if problems and report is None:
         warnings.warn(f"left out: {problems.summary()}", stacklevel=2)
 

@@ -9,8 +9,8 @@ same groups. Knows nothing of models; tokenizing is left to `inputs_jpt`.
 import random
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -46,6 +46,9 @@ class Sampling:
             general one, as users expect who ask for both.
         lowercase (`float`): Probability that a text is lower-cased.
         spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
+
+    Raises:
+        ValueError: For a number that is out of range.
     """
 
     seed: int = 0
@@ -62,6 +65,17 @@ class Sampling:
     coarsened: float = 0.6
     lowercase: float = 0.1
     spaced: float = 0.25
+
+    def __post_init__(self):
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is float:
+                if not 0 <= value <= 1:
+                    raise ValueError(f"{each.name}: expected a probability from 0 to 1, got {value!r}")
+            elif each.name != "seed" and value < 1:
+                raise ValueError(f"{each.name}: expected a whole number from 1, got {value!r}")
+        if (total := self.name_only + self.shortened + self.generic) > 1:
+            raise ValueError(f"name_only, shortened, generic: expected to be 1 at most together, got {total:g}")
 
 
 @dataclass
@@ -80,7 +94,10 @@ class Source:
     def __post_init__(self):
         self.asked = {}
         for i, record in enumerate(self.records):
-            allowed = types_for(record, self.types)
+            try:
+                allowed = types_for(record, self.types)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {error}") from None
             if not allowed:
                 continue
             if record.types is not None:
@@ -276,27 +293,45 @@ def _choose_piece(
     return start, end
 
 
+def families(types: Mapping[str, TypeInfo]) -> dict[str, list[str]]:
+    """Labels by family (`person` of `person_politician`), for families that a general type may stand for."""
+    found = defaultdict(list)
+    for label in types:
+        family, _, kind = label.partition("_")
+        if kind and family != "other":
+            found[family].append(label)
+    return {family: members for family, members in found.items() if len(members) >= 3}
+
+
+def longest_general_type(family: str, types: Mapping[str, TypeInfo]) -> TypeInfo:
+    """The type with the longest definition that may stand for a family of the types."""
+    names = sorted((types[label].name for label in families(types)[family]), key=len, reverse=True)
+    definition = max(_GENERAL_DEFINITIONS, key=len).format(name=family)
+    return TypeInfo(family, _set_apart(definition, names[: _most_kept(names)]))
+
+
+def _most_kept(members: Sequence[str]) -> int:
+    """How many of a family may be asked beside its general type."""
+    return min(3, len(members) - 2)
+
+
+def _set_apart(definition: str, others: Sequence[str]) -> str:
+    return f"{definition}; not: {', '.join(others)}"
+
+
 def _coarsen(
     types: dict[str, TypeInfo], records: list[Record], rng: random.Random
 ) -> tuple[dict[str, TypeInfo], list[Record]]:
     """Replaces most types of each family by one general type; up to three special ones stay."""
-    families = defaultdict(list)
-    for label in types:
-        family, _, kind = label.partition("_")
-        if kind and family != "other":
-            families[family].append(label)
     present = {each.label for record in records for each in record.entities}
     renamed, coarse = {}, dict(types)
-    for family, members in families.items():
-        if len(members) < 3:
-            continue
+    for family, members in families(types).items():
         rng.shuffle(members)
         members.sort(key=lambda label: label not in present)
-        kept = members[: rng.randint(0, min(3, len(members) - 2))]
-        others = [types[label].name for label in kept]
+        kept = members[: rng.randint(0, _most_kept(members))]
         definition = rng.choice(_GENERAL_DEFINITIONS).format(name=family)
-        if others and rng.random() < 0.5:
-            definition = f"{definition}; not: {', '.join(others)}"
+        if kept and rng.random() < 0.5:
+            definition = _set_apart(definition, [types[label].name for label in kept])
         for label in members:
             if label not in kept:
                 renamed[label] = family

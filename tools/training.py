@@ -21,10 +21,11 @@ from ..inputs_jpt import separator_ids
 from ..modeling_jpt import JPTForTokenClassification
 from ..schema_jpt import resolve_schema
 from .development import CurvesCallback, DevelopmentScorer, discard_logits, load_development_sets
-from .preflight import check_data, check_disk, check_resumable, last_whole_checkpoint
+from .preflight import check_data, check_disk, full_disk_named
 from .readers import data_name
-from .recipe import DataSource, Recipe, load_recipe
+from .recipe import AUTO, DataSource, Recipe, load_recipe
 from .records import Problems, Record, find_types, read_records
+from .resuming import FollowFolder, check_resumable, find_start
 from .sampling import GroupCollator, Sampling, Source, TrainingGroups
 
 # Texts of the development sets that the evaluation loss is read from.
@@ -69,7 +70,7 @@ def build_model(recipe: Recipe):
     Raises:
         ValueError: If `checkpoint` is no JPT model with adapters to train on.
     """
-    whole = recipe.training.get("bf16") == "auto" and not _has_bfloat16()
+    whole = recipe.training.get("bf16") == AUTO and not _has_bfloat16()
     options = {"dtype": torch.float32 if whole else torch.bfloat16, **recipe.load_options}
     if recipe.checkpoint:
         _check_model_type(recipe.checkpoint)
@@ -109,13 +110,16 @@ def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: 
     optimizer = torch.optim.AdamW(
         groups, betas=(arguments.adam_beta1, arguments.adam_beta2), weight_decay=arguments.weight_decay
     )
-    scheduler = get_scheduler(
-        arguments.lr_scheduler_type,
-        optimizer,
-        num_warmup_steps=arguments.get_warmup_steps(arguments.max_steps),
-        num_training_steps=arguments.max_steps,
-        scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
-    )
+    try:
+        scheduler = get_scheduler(
+            arguments.lr_scheduler_type,
+            optimizer,
+            num_warmup_steps=arguments.get_warmup_steps(arguments.max_steps),
+            num_training_steps=arguments.max_steps,
+            scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+        )
+    except TypeError as error:
+        raise ValueError(f"training: lr_scheduler_kwargs: {error}") from None
     return optimizer, scheduler
 
 
@@ -138,6 +142,7 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     set_seed(arguments.seed)
     sources = load_sources(recipe)
     development = load_development_sets(recipe)
+    checkpoint = find_start(recipe, arguments, sources)
     model, tokenizer = build_model(recipe)
     if recipe.entity_types == DATA_TYPES:
         model.config.entity_types = _types_of(sources)
@@ -145,7 +150,6 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
         check_disk(model, arguments)
         for line in check_data(sources, tokenizer, model, recipe.sampling):
             _tell(line)
-    checkpoint = last_whole_checkpoint(recipe.output_dir)
     if checkpoint is not None:
         check_resumable(model, checkpoint)
     prepare_backbone(model.model, recipe, arguments)
@@ -158,13 +162,14 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
         data_collator=GroupCollator(encoder),
         processing_class=tokenizer,
         optimizers=make_optimizer(model, recipe, arguments),
-        callbacks=[CurvesCallback(), *(callbacks or [])],
+        callbacks=[FollowFolder(), CurvesCallback(), *(callbacks or [])],
         **_scoring(recipe, development, model, tokenizer, encoder, arguments),
     )
-    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     final = Path(recipe.output_dir) / "final"
-    if trainer.is_world_process_zero():
-        save_trained_parts(model, tokenizer, final, recipe.save_dtype)
+    with full_disk_named(model, arguments):
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if trainer.is_world_process_zero():
+            save_trained_parts(model, tokenizer, final, recipe.save_dtype)
     return final
 
 
@@ -193,9 +198,14 @@ def make_arguments(recipe: Recipe) -> TrainingArguments:
         if plan.best:
             values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1", "save_steps": plan.every}
     values = {**values, **recipe.training}
-    if values.get("bf16") == "auto":
+    if plan.data and plan.best and values["save_steps"] % plan.every:
+        values["save_steps"] = plan.every  # What may be the best has to be saved.
+    if values.get("bf16") == AUTO:
         values["bf16"] = _has_bfloat16()
-    return TrainingArguments(output_dir=recipe.output_dir, **values)
+    try:
+        return TrainingArguments(output_dir=recipe.output_dir, **values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"training: {error}") from None
 
 
 def _has_bfloat16() -> bool:
