@@ -49,17 +49,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("JPT_CACHE") or Path(HF_HOME) / "jpt")
 
 
-def load_backbone(name_or_path: str, **options) -> PreTrainedModel:
+def load_backbone(name_or_path: str, layers: int | None = None, **options) -> PreTrainedModel:
     """
     Loads a causal backbone without its language-modelling head.
 
     Args:
         name_or_path (`str`): A folder, or a Hub id; see `resolve_backbone`.
+        layers (`int`, *optional*): Keep so many of its layers, from the first.
         options: As in `AutoModel.from_pretrained`.
 
     Raises:
         OSError: If the backbone is nowhere to be found; the message says all ways to provide it.
-        ValueError: If `name_or_path` is empty.
+        ValueError: If `name_or_path` is empty, or the backbone has not so many layers.
     """
     if not name_or_path:
         raise ValueError("`backbone_name_or_path` must name a folder or a Hub id, got nothing")
@@ -68,7 +69,8 @@ def load_backbone(name_or_path: str, **options) -> PreTrainedModel:
         with damaged_files_named(f"a weight file of the backbone {source!r}"):
             model = AutoModel.from_pretrained(source, **options)
         # Of models that also see or hear, the part that reads.
-        return model if model.config.get_text_config() is model.config else model.get_decoder()
+        model = model if model.config.get_text_config() is model.config else model.get_decoder()
+        return model if layers is None else _shortened(model, layers)
     except OSError as error:
         if Path(source).is_dir():
             raise
@@ -83,6 +85,16 @@ def load_backbone(name_or_path: str, **options) -> PreTrainedModel:
         raise OSError(
             f"backbone {name_or_path!r} was not found. One of these helps:\n- " + "\n- ".join(ways)
         ) from error
+
+
+def _shortened(model: PreTrainedModel, layers: int) -> PreTrainedModel:
+    if not 1 <= layers <= len(model.layers):
+        raise ValueError(f"`backbone_layers` must be from 1 to {len(model.layers)} for this backbone, got {layers}")
+    del model.layers[layers:]
+    model.config.num_hidden_layers = layers
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = model.config.layer_types[:layers]
+    return model
 
 
 def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: str | None = None) -> str:

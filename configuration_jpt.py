@@ -33,6 +33,9 @@ class JPTConfig(PreTrainedConfig):
             Where the frozen backbone's weights come from when the checkpoint holds the trained parts only.
         backbone_revision (`str`, *optional*):
             Hub revision of the backbone.
+        backbone_layers (`int`, *optional*):
+            Layers of the backbone that are kept, from the first; hidden states are read behind the last of them and the
+            backbone's final norm. Defaults to all.
         self_contained (`bool`, *optional*, defaults to `False`):
             Whether `model.safetensors` holds the whole model. If not, it holds LoRA, projections and classifiers.
         prompt_template (`str`, *optional*, defaults to `"paper"`):
@@ -86,6 +89,7 @@ class JPTConfig(PreTrainedConfig):
     text_config: dict | PreTrainedConfig | None = None
     backbone_name_or_path: str | None = None
     backbone_revision: str | None = None
+    backbone_layers: int | None = None
     self_contained: bool = False
     prompt_template: str = "paper"
     separator_ids: list[int] | None = None

@@ -139,7 +139,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             config_values: Values of [`JPTConfig`].
         """
         options = {"attn_implementation": PACKED_ATTENTION, **(load_options or {})}
-        backbone = load_backbone(backbone_name_or_path, revision=revision, **options)
+        layers = config_values.get("backbone_layers")
+        backbone = load_backbone(backbone_name_or_path, layers, revision=revision, **options)
         config = JPTConfig(
             text_config=backbone.config,
             backbone_name_or_path=backbone_name_or_path,
@@ -213,6 +214,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             weights = load_file(cached_file(pretrained_model_name_or_path, "model.safetensors", **hub_options))
         module = load_backbone(
             backbone or config.backbone_name_or_path,
+            config.backbone_layers,
             revision=None if backbone else config.backbone_revision,
             **{name: kwargs[name] for name in _BACKBONE_OPTIONS if kwargs.get(name) is not None},
         )

@@ -288,3 +288,16 @@ def test_the_real_wheel_holds_the_file_that_is_expected(name):
     file = backbone_jpt.find_in_wheel(entry)
     with open(file, "rb") as content:
         assert hashlib.file_digest(content, "sha256").hexdigest() == entry.sha256
+
+
+def test_of_the_first_layers_the_states_are_those_before_the_next(tmp_path):
+    source = save_backbone(tmp_path, "qwen3", num_hidden_layers=3)
+    ids = torch.arange(5, 15)[None]
+    whole = load_backbone(source, dtype=torch.float32)
+    expected = whole.norm(whole(ids, output_hidden_states=True).hidden_states[2])
+    found = load_backbone(source, 2, dtype=torch.float32)
+    assert found.config.num_hidden_layers == len(found.config.layer_types) == 2
+    torch.testing.assert_close(found(ids).last_hidden_state, expected)
+    for count in (0, 4):
+        with pytest.raises(ValueError, match="`backbone_layers` must be from 1 to 3"):
+            load_backbone(source, count)

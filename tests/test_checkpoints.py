@@ -372,3 +372,26 @@ def test_a_quantized_backbone_keeps_its_adapters_apart(tmp_path):
             loaded.merge_lora()
     loaded.save_pretrained(tmp_path / "again")
     assert tensors(tmp_path / "again").keys() == tensors(tmp_path / "parts").keys()
+
+
+# ---- fewer layers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_a_model_of_the_first_layers_loads_in_both_forms(family, tmp_path):
+    source = save_backbone(tmp_path / "backbone", family, num_hidden_layers=3)
+    model = tiny_model(source, backbone_layers=2, type_embedding="both")
+    assert len(model.model.layers) == kept_layers(model) == 2
+    model.save_pretrained(tmp_path / "parts")
+    loaded = JPTForTokenClassification.from_pretrained(tmp_path / "parts", dtype=torch.float32)
+    loaded.save_pretrained(tmp_path / "whole")
+    whole = JPTForTokenClassification.from_pretrained(tmp_path / "whole", dtype=torch.float32)
+    for other in (loaded, whole):
+        assert kept_layers(other) == 2
+        for found, expected in zip(read(other), read(model), strict=True):
+            for one, reference in zip(found, expected, strict=True):
+                torch.testing.assert_close(one, reference, atol=1e-4, rtol=1e-4)
+
+
+def kept_layers(model) -> int:
+    return model.config.get_text_config().num_hidden_layers
