@@ -143,6 +143,8 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     sources = load_sources(recipe)
     development = load_development_sets(recipe)
     checkpoint = find_start(recipe, arguments, sources)
+    if checkpoint is not None:
+        arguments.eval_on_start = False  # The log that goes on has it.
     model, tokenizer = build_model(recipe)
     if recipe.entity_types == DATA_TYPES:
         model.config.entity_types = _types_of(sources)
