@@ -118,8 +118,8 @@ def _longest_types(source: Source, tokenizer, sampling: Sampling) -> tuple[list[
     sets = {}
     for asked in source.asked.values():
         types = dict(asked)
-        if sampling.coarsened:
-            types |= {family: longest_general_type(family, types) for family in families(types)}
+        for family, members in families(asked).items() if sampling.coarsened else ():
+            types[family] = longest_general_type(family, [asked[label].name for label in members])
         sets[tuple((info.name, info.definition) for info in types.values())] = types
     worded = {
         key: _longest_wording(info)

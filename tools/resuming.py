@@ -25,11 +25,11 @@ STARTED_WITH = "run.json"
 # Of a recipe, what may be another when a run goes on: where things are, and what does not change the trained weights.
 FREE = {"output_dir", "data_root", "data", "evaluation", "compile_blocks", "skip_bad", "entity_types", "save_dtype"}
 # Of `training`, by the beginning of the key. How long a run is and how its learning rate ends may be decided late.
-FREE_TRAINING = (
+FREE_TRAINING = tuple(
     "max_steps lr_scheduler_kwargs save_ logging_ eval_ report_to run_name push_to_hub hub_ disable_tqdm log_level "
     "dataloader_ per_device_ gradient_accumulation_steps gradient_checkpointing activation_ use_cpu bf16 fp16 tf32 ddp_ "
-    "fsdp deepspeed torch_compile"
-).split()
+    "fsdp deepspeed torch_compile".split()
+)
 
 
 def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[Source]) -> Path | None:
@@ -64,13 +64,11 @@ def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[S
 
 def _started_with(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[Source]) -> dict[str, Any]:
     values = {key: value for key, value in asdict(recipe).items() if key not in FREE}
-    values["training"] = {
-        key: value for key, value in recipe.training.items() if not key.startswith(tuple(FREE_TRAINING))
-    }
+    values["training"] = {key: value for key, value in recipe.training.items() if not key.startswith(FREE_TRAINING)}
     values["groups_per_update"] = (
         arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     )
-    # Not by path: the same data may lie elsewhere.
+    # By what is in the files and the name of their folder; that may lie elsewhere.
     values["data"] = {
         f"{number}: {source.name}": [source.weight, _digest(source)] for number, source in enumerate(sources)
     }

@@ -303,9 +303,9 @@ def families(types: Mapping[str, TypeInfo]) -> dict[str, list[str]]:
     return {family: members for family, members in found.items() if len(members) >= 3}
 
 
-def longest_general_type(family: str, types: Mapping[str, TypeInfo]) -> TypeInfo:
-    """The type with the longest definition that may stand for a family of the types."""
-    names = sorted((types[label].name for label in families(types)[family]), key=len, reverse=True)
+def longest_general_type(family: str, names: Sequence[str]) -> TypeInfo:
+    """The type with the longest definition that may stand for a family, of whose types these are the names."""
+    names = sorted(names, key=len, reverse=True)
     definition = max(_GENERAL_DEFINITIONS, key=len).format(name=family)
     return TypeInfo(family, _set_apart(definition, names[: _most_kept(names)]))
 
