@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
 from jpt_ner.tools.evaluation import evaluate, load_dataset, load_datasets, summary_table, write_report
@@ -103,5 +104,7 @@ def test_files_of_one_name_are_told_apart(dataset, tmp_path):
     one, other = (tmp_path / folder / "same" / "test.jsonl" for folder in "ab")
     assert list(load_datasets([one, packed])) == ["same/test", "same/dev"]
     assert list(load_datasets([one, other])) == ["a/same/test", "b/same/test"]
+    again = shutil.copy(packed, packed.with_name("test.jsonl.gz"))
+    assert list(load_datasets([one, again])) == ["same/test.jsonl", "same/test.jsonl.gz"]
     with pytest.raises(ValueError, match="names a file twice"):
         load_datasets([one, tmp_path / "a" / "same" / "test.jsonl"])

@@ -55,9 +55,12 @@ def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Reco
     Raises:
         ValueError: As [`load_dataset`] does, and for a file that is given twice.
     """
-    parts = [(*path.parent.parts, data_name(path)) for path in (Path(each).absolute() for each in paths)]
-    if len(set(parts)) < len(parts):
+    files = [Path(path).absolute() for path in paths]
+    if len(set(files)) < len(files):
         raise ValueError(f"`data` names a file twice: {', '.join(map(str, paths))}")
+    parts = [(*file.parent.parts, data_name(file)) for file in files]
+    if len(set(parts)) < len(parts):
+        parts = [file.parts for file in files]  # They differ in their suffixes.
     length = 2
     while len({each[-length:] for each in parts}) < len(parts):
         length += 1
