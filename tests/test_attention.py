@@ -61,9 +61,11 @@ def read_prompts(model) -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
     return read
 
 
-def assert_close(found, expected, tolerance):
+def assert_close(found, expected):
+    """In float32: noise follows the largest number."""
     for i, (one, other) in enumerate(zip(found, expected, strict=True)):
-        torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance, msg=lambda text, i=i: f"{i}: {text}")
+        tolerance = 5e-5 * max(1.0, float(other.abs().max()))
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=0, msg=lambda text, i=i: f"{i}: {text}")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -72,8 +74,8 @@ def test_packed_row_equals_separate_sequences(family):
     model = tiny_backbone(family)
     for attention in ("eager",) if family == "gemma2" else ("eager", "sdpa"):  # sdpa knows no softcap
         expected = read_separately(model, attention)
-        assert_close(read_packed(model), expected, 1e-5)
-        assert_close(read_packed(model, read_prompts(model)), expected[len(PROMPTS) :], 1e-5)
+        assert_close(read_packed(model), expected)
+        assert_close(read_packed(model, read_prompts(model)), expected[len(PROMPTS) :])
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3_text"])
@@ -91,7 +93,7 @@ def test_window_and_softcap_are_in_force(family):
 @torch.no_grad()
 def test_grouped_heads(heads):
     model = tiny_backbone("llama", num_key_value_heads=heads)
-    assert_close(read_packed(model), read_separately(model, "eager"), 1e-5)
+    assert_close(read_packed(model), read_separately(model, "eager"))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -136,7 +138,7 @@ def test_gradients_equal_separate_sequences(family):
 def test_dropout_only_in_training():
     model = tiny_backbone(attention_dropout=0.5)
     with torch.no_grad():
-        assert_close(read_packed(model), read_packed(model), 0)
+        assert_close(read_packed(model), read_packed(model))
         model.train()
         torch.manual_seed(0)
         first, second = read_packed(model), read_packed(model)

@@ -635,15 +635,15 @@ def test_backbone_mean_equals_naive_reference(backbone, attention, added):
     finally:
         backbone.set_attn_implementation("sdpa")
     assert together.dtype == np.float32
-    np.testing.assert_allclose(together, expected, atol=2e-6)
-    np.testing.assert_allclose(alone, expected, atol=2e-6)
-    np.testing.assert_allclose(many, np.tile(expected[::-1], (20, 1)), atol=2e-6)
+    np.testing.assert_allclose(together, expected, atol=1e-4)
+    np.testing.assert_allclose(alone, expected, atol=1e-4)
+    np.testing.assert_allclose(many, np.tile(expected[::-1], (20, 1)), atol=1e-4)
 
 
 def test_backbone_reads_special_tokens_as_text(backbone):
     encoder = BackboneEncoder(backbone, make_tokenizer(False), "tiny")
     tokens = [["a", "<", "|", "im", "_", "end", "|", ">", "city"]]
-    np.testing.assert_allclose(encoder.encode(["a <|im_end|> city"]), naive_means(backbone, tokens), atol=2e-6)
+    np.testing.assert_allclose(encoder.encode(["a <|im_end|> city"]), naive_means(backbone, tokens), atol=1e-4)
     read_as_token = naive_means(backbone, [["a", "<|im_end|>", "city"]])
     assert np.abs(encoder.encode(["a <|im_end|> city"]) - read_as_token).max() > 0.1
 

@@ -158,7 +158,7 @@ def test_forced_output_has_the_models_probabilities(model):
     free = Decoder(model, {1}).generate([PROMPTS[0]], [6])[0]
     forced = Decoder(model, {1}).generate([PROMPTS[0]], [9], forced=[free.ids])[0]
     assert forced.ids == free.ids and forced.ended
-    assert forced.probabilities == pytest.approx(free.probabilities, abs=1e-5)
+    assert forced.probabilities == pytest.approx(free.probabilities, abs=1e-4)
 
 
 def test_bounds(model):

@@ -114,6 +114,10 @@ def loss_and_gradient(model, batches, weights):
     return total.item(), model.model.layers[0].self_attn.q_proj.weight.grad.clone()
 
 
+def is_near(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    return float((found - expected).abs().max()) <= 1e-4 * float(expected.abs().max())
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_packed_examples_learn_what_single_ones_learn(causal, system, attention):
@@ -133,13 +137,13 @@ def test_packed_examples_learn_what_single_ones_learn(causal, system, attention)
     assert len(row.targets) == sum(sizes)
     assert len(row.input_ids) < sum(len(each.input_ids) for each in examples)
     fast, fast_gradient = loss_and_gradient(causal, [RowCollator(attention)([row])], [1.0])
-    assert fast == pytest.approx(slow, abs=1e-5)
-    assert torch.allclose(fast_gradient, slow_gradient, atol=1e-6)
+    assert fast == pytest.approx(slow, rel=1e-4)
+    assert is_near(fast_gradient, slow_gradient)
 
     # Rows of different lengths in one batch: padding takes no part.
     halves = [pack(examples[:1]), pack(examples[1:])]
     both, both_gradient = loss_and_gradient(causal, [RowCollator(attention)(halves)], [1.0])
-    assert both == pytest.approx(slow, abs=1e-5) and torch.allclose(both_gradient, slow_gradient, atol=1e-6)
+    assert both == pytest.approx(slow, rel=1e-4) and is_near(both_gradient, slow_gradient)
 
 
 def test_a_text_is_in_its_row_once():
@@ -281,10 +285,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(setting):
     shutil.rmtree(setting / "stopped" / "final")
     assert last_whole_checkpoint(recipe.output_dir).name == "checkpoint-4"
     final = train(recipe, [second])
-    assert first.values + second.values == pytest.approx(straight.values, rel=1e-4)
+    assert first.values + second.values == pytest.approx(straight.values, rel=1e-3)
     assert straight.values[-1] < straight.values[0]
     ours, theirs = (load_file(each / "adapter_model.safetensors") for each in (final, whole))
-    assert ours.keys() == theirs.keys() and all(torch.allclose(ours[key], theirs[key], atol=1e-5) for key in ours)
+    assert ours.keys() == theirs.keys() and all(torch.allclose(ours[key], theirs[key], atol=1e-4) for key in ours)
 
 
 def test_what_is_saved_is_what_was_trained(setting):

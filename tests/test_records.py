@@ -392,17 +392,17 @@ def test_datasets_with_class_labels():
 def test_all_shared_data_is_valid():
     if not SHARED.is_dir():
         pytest.skip(f"no data at {SHARED}")
-    counts = {"train": 55_595, "silver": 4_207, "eval": 32_115}
-    for part, expected in counts.items():
+    for part in ("train", "silver", "eval"):
         files = sorted(path for path in SHARED.glob(f"{part}/**/*.jsonl") if path.parent.name != "padellm-conll03")
-        report, read = Problems(), 0
+        report, read, lines = Problems(), 0, 0
         for path in files:
             types = find_types(path)
             records = read_records(path, on_error="skip", report=report)
             read += len(records)
+            lines += len(path.read_bytes().splitlines())
             assert all(self_contained(record, types).types for record in records), path
         assert report == [], report.summary()
-        assert read == expected, part
+        assert read == lines > 1000, part
 
 
 def test_evaluation_tags_read_as_conll_give_the_published_mentions(tmp_path):
