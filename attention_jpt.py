@@ -1,7 +1,7 @@
 """Packed attention behind shared prompts: one row of tokens in, attention per segment out.
 
-A packed row holds prompts and doubled texts one after another, without padding. Every segment attends causally to
-itself and, if it is a text, to all of its prompt; nothing else. The prompt is either in the same row (training) or
+A packed row holds prompts and texts one after another, without padding. Every segment attends to itself, causally or
+(an open text) in both directions, and, if it is a text, to all of its prompt; nothing else. The prompt is either in the same row (training) or
 encoded earlier (inference), so no text ever pays for it again. Knows nothing of token ids, types or tasks.
 """
 
@@ -18,13 +18,15 @@ PACKED_ATTENTION = "jpt_packed"
 class Segment:
     """
     Tokens `start:end` of the row. `prompt` is the segment they continue, or None for a prompt itself. Of the last
-    layer only the states of the last `read` tokens are wanted, by default of all.
+    layer only the states of the last `read` tokens are wanted, by default of all. In an `open` segment every token
+    sees all others of the segment.
     """
 
     start: int
     end: int
     prompt: int | None = None
     read: int | None = None
+    open: bool = False
 
     @property
     def wanted(self) -> range:
@@ -54,20 +56,19 @@ class PackedLayout:
     layers: int = 0
     _biases: dict[tuple, torch.Tensor] = field(default_factory=dict)
 
-    def causal_bias(
-        self, length: int, total: int, copies: int, sliding_window: int | None, like: torch.Tensor
-    ) -> torch.Tensor:
+    def bias(
+        self, length: int, total: int, copies: int, is_open: bool, sliding_window: int | None, like: torch.Tensor
+    ) -> torch.Tensor | None:
         """
         Additive mask for the last `length` of `total` positions, repeated for `copies` query heads, so of shape
-        `(copies * length, total)`. Made once for all layers.
+        `(copies * length, total)`. Made once for all layers. `None` where everything is seen.
         """
-        key = (length, total, copies, sliding_window, like.dtype, like.device)
+        if is_open and (sliding_window is None or total < sliding_window):
+            return None
+        key = (length, total, copies, is_open, sliding_window, like.dtype, like.device)
         if key not in self._biases:
-            query = torch.arange(total - length, total, device=like.device)[:, None]
-            position = torch.arange(total, device=like.device)[None]
-            hidden = position > query
-            if sliding_window is not None:
-                hidden |= position <= query - sliding_window
+            query = torch.arange(total - length, total, device=like.device)
+            hidden = ~visible(query, torch.arange(total, device=like.device), is_open, sliding_window)
             bias = torch.zeros(length, total, dtype=like.dtype, device=like.device)
             self._biases[key] = bias.masked_fill_(hidden, torch.finfo(like.dtype).min).repeat(copies, 1)
         return self._biases[key]
@@ -88,18 +89,28 @@ class PackedLayout:
             )
 
 
+def visible(query: torch.Tensor, key: torch.Tensor, is_open: bool, sliding_window: int | None) -> torch.Tensor:
+    """
+    Which keys a query sees, by their positions in prompt and text: `(queries,)`, `(keys,)` to `(queries, keys)`. The
+    queries are all causal or all of an open text, whose later tokens are seen, too.
+    """
+    distance = query[:, None] - key[None]
+    seen = torch.ones_like(distance, dtype=torch.bool) if is_open else distance >= 0
+    return seen if sliding_window is None else seen & (distance.abs() < sliding_window)
+
+
 def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    bias: torch.Tensor,
+    bias: torch.Tensor | None,
     scaling: float,
     softcap: float | None,
     dropout: float,
 ) -> torch.Tensor:
     """
-    Softmax attention of `query (heads, q, d)` over `key, value (key_value_heads, k, d)`, with `bias (groups * q, k)`
-    for the query heads that share keys. These are folded into the query axis instead of repeating keys.
+    Softmax attention of `query (heads, q, d)` over `key, value (key_value_heads, k, d)`, with `bias (groups * q, k)`,
+    if any, for the query heads that share keys. These are folded into the query axis instead of repeating keys.
     """
     heads, length, size = query.shape
     key_value_heads = key.shape[0]
@@ -110,13 +121,60 @@ def _attend(
             query[None], key[None], value[None], attn_mask=bias, scale=scaling, dropout_p=dropout
         )
         return found.view(heads, length, size)
-    bias = bias.expand(key_value_heads, -1, -1)
-    if softcap is None:
-        scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scaling)
+    if softcap is not None:
+        scores = torch.tanh(query @ key.transpose(1, 2) * (scaling / softcap)) * softcap
+        scores = scores if bias is None else scores + bias
+    elif bias is None:
+        scores = (query * scaling) @ key.transpose(1, 2)
     else:
-        scores = torch.tanh(query @ key.transpose(1, 2) * (scaling / softcap)) * softcap + bias
+        scores = torch.baddbmm(bias.expand(key_value_heads, -1, -1), query, key.transpose(1, 2), alpha=scaling)
     weights = nn.functional.dropout(torch.softmax(scores, dim=-1), p=dropout)
     return (weights @ value).view(heads, length, size)
+
+
+def dense_mask(
+    config: PreTrainedConfig,
+    lengths: list[int],
+    open_from: list[int | None],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> torch.Tensor | dict[str, torch.Tensor]:
+    """
+    What the packed layout says, for backends that take a mask of all pairs of tokens (`"sdpa"`, `"eager"`).
+
+    Args:
+        lengths (`list[int]`): Tokens of each row of a right-padded batch.
+        open_from (`list[int | None]`): Where the open text of each row begins; `None` for a causal row.
+
+    Returns:
+        `Tensor` of shape `(batch, 1, n, n)`, additive; or one for each type of layers, where a backbone has several.
+
+    Raises:
+        ValueError: If the backend takes no such mask.
+    """
+    if config._attn_implementation not in ("sdpa", "eager"):
+        raise ValueError(
+            f'`reading="open"` needs the attention backend "{PACKED_ATTENTION}", "sdpa" or "eager", not '
+            f"{config._attn_implementation!r}"
+        )
+    positions = torch.arange(max(lengths), device=device)
+    window = getattr(config, "sliding_window", None)
+    kinds = set(getattr(config, "layer_types", None) or [])
+    masks = {}
+    for kind in kinds or {"sliding_attention" if window else "full_attention"}:
+        reach = window if kind == "sliding_attention" else None
+        seen = []
+        for length, start in zip(lengths, open_from, strict=True):
+            row = visible(positions, positions, False, reach)
+            if start is not None:
+                text = slice(start, length)
+                row[text, text] = visible(positions[text], positions[text], True, reach)
+            # Padding sees itself, as a row of nothing but hidden keys has no softmax.
+            row[:, length:] = False
+            seen.append(row | torch.eye(len(row), dtype=torch.bool, device=device))
+        mask = torch.zeros(len(lengths), 1, len(positions), len(positions), dtype=dtype, device=device)
+        masks[kind] = mask.masked_fill_(~torch.stack(seen)[:, None], torch.finfo(dtype).min)
+    return masks if kinds else next(iter(masks.values()))
 
 
 class _Continued:
@@ -181,7 +239,7 @@ def attend_segments(
                 prompt_key, prompt_value = prompts[number]
                 continued[number] = _Continued(prompt_key, longest), _Continued(prompt_value, longest)
             k, v = (whole.by(text) for whole, text in zip(continued[number], (k, v), strict=True))
-        bias = layout.causal_bias(q.shape[1], k.shape[1], groups, sliding_window, like=q)
+        bias = layout.bias(q.shape[1], k.shape[1], groups, segment.open, sliding_window, like=q)
         outputs.append(_attend(q, k, v, bias, scaling, softcap, dropout).transpose(0, 1))
     return torch.cat(outputs)
 

@@ -7,6 +7,9 @@ Plain values only. What the values do is documented where they are used: `inputs
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+# Ways to read a text; `attention_jpt` says who sees whom.
+READINGS = ("twice", "open", "once")
+
 
 class _Tasks(dict):
     """
@@ -48,8 +51,12 @@ class JPTConfig(PreTrainedConfig):
             Longest piece of a text, in tokens of one copy, that is read at once.
         window_overlap (`int`, *optional*, defaults to 64):
             Tokens that neighbouring pieces of a long text share.
+        readings (`list[str]`, *optional*):
+            How the weights were trained to read texts, the default first (one of `READINGS`): `"twice"` is
+            the paper's, `"once"` its "Single Pass" ablation (Table 4), `"open"` one pass in which the tokens of a text
+            see each other. Defaults to `["twice"]`.
         single_pass (`bool`, *optional*, defaults to `False`):
-            Read the text once only: the "Single Pass" ablation of Table 4, never the better choice.
+            How checkpoints of earlier versions say `readings=["once"]`.
         projection_hidden_sizes (`list[int]`, *optional*, defaults to `[1024]`):
             Hidden sizes of the projection MLPs (Table 5: `[1024]` for 4B, `[1024, 512]` for 8B).
         projection_size (`int`, *optional*, defaults to 256):
@@ -63,6 +70,9 @@ class JPTConfig(PreTrainedConfig):
             Identity of the text encoder the model was trained with; another one is refused.
         definition_encoder_size (`int`, *optional*, defaults to 4096):
             Size of the encoder's embeddings.
+        begin_head (`bool`, *optional*, defaults to `False`):
+            Whether a third head says of each token whether a mention of a type begins there, so that neighbouring
+            mentions of one type come apart. The paper's model has none.
         lora_rank (`int`, *optional*, defaults to 32), lora_alpha (`int`, *optional*, defaults to 64):
             Rank and scaling numerator of the adapters. Rank 0: none (frozen backbone, or merged).
         lora_dropout (`float`, *optional*, defaults to 0.0):
@@ -73,6 +83,8 @@ class JPTConfig(PreTrainedConfig):
             Weight of O tokens in the cross-entropy (w_O of A.2); entity tokens weigh 1.
         focal_gamma (`float`, *optional*, defaults to 2.5), positive_weight (`float`, *optional*, defaults to 5.0):
             Focusing exponent and positive weight of the sigmoid head's focal loss (A.2).
+        begin_weight (`float`, *optional*, defaults to 1.0):
+            Weight of the begin head's loss.
         switch_cost (`float`, *optional*, defaults to 2.0):
             Decoder: cost in nats of going from one type to another without an O between.
         outside_bias (`float`, *optional*, defaults to 0.0):
@@ -96,11 +108,13 @@ class JPTConfig(PreTrainedConfig):
     max_length: int = 4096
     window_length: int = 512
     window_overlap: int = 64
+    readings: list[str] | None = None
     single_pass: bool = False
     projection_hidden_sizes: list[int] | None = None
     projection_size: int = 256
     share_projections: bool = True
     type_embedding: str = "definition"
+    begin_head: bool = False
     definition_encoder: str = "Qwen/Qwen3-Embedding-8B"
     definition_encoder_size: int = 4096
     lora_rank: int = 32
@@ -110,6 +124,7 @@ class JPTConfig(PreTrainedConfig):
     outside_weight: float = 0.25
     focal_gamma: float = 2.5
     positive_weight: float = 5.0
+    begin_weight: float = 1.0
     switch_cost: float = 2.0
     outside_bias: float = 0.0
     entity_types: dict[str, str] | None = None
@@ -120,6 +135,11 @@ class JPTConfig(PreTrainedConfig):
             self.projection_hidden_sizes = [1024]
         if self.lora_target_modules is None:
             self.lora_target_modules = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        if self.readings is None:
+            self.readings = ["once" if self.single_pass else "twice"]
+        if not self.readings or not set(self.readings) <= set(READINGS):
+            raise ValueError(f"`readings` must be some of {', '.join(map(repr, READINGS))}, got {self.readings!r}")
+        self.single_pass = self.readings == ["once"]
         if self.type_embedding not in ("definition", "prompt", "both"):
             raise ValueError(f'`type_embedding` must be "definition", "prompt" or "both", got {self.type_embedding!r}')
         if not 0 <= self.window_overlap <= self.window_length // 2:

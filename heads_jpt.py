@@ -1,4 +1,4 @@
-"""Hidden states and embedded definitions in, scores out: projections into one space, two bilinear heads, their loss.
+"""Hidden states and embedded definitions in, scores out: projections into one space, bilinear heads, their loss.
 
 Works on flat lists of tokens that share their types. Knows nothing of backbones, prompts or padding.
 """
@@ -30,11 +30,15 @@ class JPTClassifier(nn.Module):
     """
     One bilinear head: `s_ij = t_i^T W p_j + b_j` (Eq. 4), with `b_j` a linear function of `p_j` because a bias per
     type could not be learned for types that come at inference.
+
+    Args:
+        size (`int`): Size of the space that tokens and types share.
+        token_bias (`bool`): Adds a term that depends on the token alone, `t_i^T u`.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, token_bias: bool = False):
         super().__init__()
-        self.weight = nn.Linear(size, size, bias=False)
+        self.weight = nn.Linear(size, size, bias=token_bias)
         self.bias = nn.Linear(size, 1)
 
     def forward(self, tokens: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
@@ -43,7 +47,7 @@ class JPTClassifier(nn.Module):
 
 
 class JPTHead(nn.Module):
-    """Projections and both classifiers: hidden states in, scores out."""
+    """Projections and classifiers: hidden states in, scores out."""
 
     def __init__(self, config: JPTConfig, hidden_size: int):
         super().__init__()
@@ -64,6 +68,16 @@ class JPTHead(nn.Module):
         )
         self.softmax_classifier = JPTClassifier(config.projection_size)
         self.sigmoid_classifier = JPTClassifier(config.projection_size)
+        self.begin_classifier: JPTClassifier | None = None
+        if config.begin_head:
+            self.add_begin_classifier(config.projection_size)
+
+    def add_begin_classifier(self, size: int) -> None:
+        """The head that says where mentions begin. Its zeros say one half of every token, until it is trained."""
+        classifier = JPTClassifier(size, token_bias=True)
+        for parameter in classifier.parameters():
+            nn.init.zeros_(parameter)
+        self.begin_classifier = classifier.to(self.softmax_classifier.weight.weight)
 
     def _types(self, copy: int, definitions: torch.Tensor | None, type_states: torch.Tensor) -> torch.Tensor:
         if not len(self.entity_projections):
@@ -76,7 +90,7 @@ class JPTHead(nn.Module):
 
     def forward(
         self, states: torch.Tensor, definitions: torch.Tensor | None, type_states: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """
         Args:
             states (`Tensor` of shape `(n, hidden_size)`): Second-copy tokens of texts with the same types.
@@ -84,7 +98,8 @@ class JPTHead(nn.Module):
             type_states (`Tensor` of shape `(types, hidden_size)`): The prompt's hidden states of the types.
 
         Returns:
-            Softmax scores `(n, 1 + types)` and sigmoid scores `(n, types)`.
+            Softmax scores `(n, 1 + types)`, sigmoid scores `(n, types)`, and begin scores `(n, types)` if there is such
+            a head.
         """
         dtype = self.softmax_classifier.weight.weight.dtype
         states, type_states = states.to(dtype), type_states.to(dtype)
@@ -92,21 +107,35 @@ class JPTHead(nn.Module):
         softmax, sigmoid = 0, len(self.token_projections) - 1
         tokens = [projection(states) for projection in self.token_projections]
         types = [self._types(copy, definitions, type_states) for copy in range(len(tokens))]
+        begin = None
+        if self.begin_classifier is not None:
+            begin = self.begin_classifier(tokens[sigmoid], types[sigmoid][1:])
         return (
             self.softmax_classifier(tokens[softmax], types[softmax]),
             self.sigmoid_classifier(tokens[sigmoid], types[sigmoid][1:]),
+            begin,
         )
 
 
 def classification_loss(
-    softmax_scores: torch.Tensor, sigmoid_scores: torch.Tensor, labels: torch.Tensor, config: JPTConfig
+    softmax_scores: torch.Tensor,
+    sigmoid_scores: torch.Tensor,
+    begin_scores: torch.Tensor | None,
+    labels: torch.Tensor,
+    type_labels: torch.Tensor | None,
+    config: JPTConfig,
 ) -> torch.Tensor:
     """
-    Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types).
+    Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types). The begin head
+    adds binary cross-entropy, over the tokens and types of the mentions alone.
 
     Args:
         softmax_scores (`Tensor` of shape `(n, 1 + types)`), sigmoid_scores (`Tensor` of shape `(n, types)`): Scores.
+        begin_scores (`Tensor` of shape `(n, types)`, *optional*): Scores of the begin head.
         labels (`Tensor` of shape `(n,)`): 0 for O, j for the j-th type, -100 to ignore.
+        type_labels (`Tensor` of shape `(n, types)`, *optional*):
+            For each type by itself 0 outside of its mentions, 1 inside, 2 where one begins. Mentions may overlap.
+            Without it the sigmoid head learns from `labels`, and the begin head not at all.
 
     Raises:
         ValueError: If a label is out of range.
@@ -121,7 +150,12 @@ def classification_loss(
     weight = torch.ones(softmax_scores.shape[1], device=softmax_scores.device)
     weight[0] = config.outside_weight
     cross_entropy = nn.functional.cross_entropy(softmax_scores, labels, weight=weight, reduction="sum")
-    target = nn.functional.one_hot(labels, softmax_scores.shape[1])[:, 1:].to(sigmoid_scores.dtype)
+    if type_labels is None:
+        inside = nn.functional.one_hot(labels, softmax_scores.shape[1])[:, 1:] > 0
+    else:
+        type_labels = type_labels[known]
+        inside = type_labels > 0
+    target = inside.to(sigmoid_scores.dtype)
     wrong = (sigmoid_scores.sigmoid() - target).abs()
     binary = nn.functional.binary_cross_entropy_with_logits(
         sigmoid_scores,
@@ -129,4 +163,10 @@ def classification_loss(
         reduction="none",
         pos_weight=torch.tensor(config.positive_weight, device=target.device),
     )
-    return cross_entropy + (wrong**config.focal_gamma * binary).sum()
+    loss = cross_entropy + (wrong**config.focal_gamma * binary).sum()
+    if begin_scores is not None and type_labels is not None:
+        begins = (type_labels[inside] == 2).to(begin_scores.dtype)
+        loss = loss + config.begin_weight * nn.functional.binary_cross_entropy_with_logits(
+            begin_scores[known][inside], begins, reduction="sum"
+        )
+    return loss

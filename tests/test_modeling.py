@@ -33,6 +33,14 @@ class Case:
         torch.tensor([2, 0, 0]),
         torch.tensor([0, 0, 0, 0, 0]),
     ]
+    # 1 inside of a mention of a type, 2 where one begins: neighbours of one type, and a mention inside of another.
+    type_labels = [
+        torch.tensor([[0, 0, 0], [2, 0, 0], [1, 2, 0], [2, 0, 0], [0, 2, 0], [0, 0, 0], [0, 0, 2]]),
+        torch.tensor([[2]]),
+        torch.tensor([[0], [0], [2], [2], [0], [2], [1], [0], [0], [0], [2], [0]]),
+        torch.tensor([[0, 2, 0], [0, 0, 0], [0, 0, 0]]),
+        torch.zeros(5, 3, dtype=torch.long),
+    ]
 
     def inputs(self, members=None, side="right", extra=0, labels=False, junk=0) -> dict:
         """
@@ -50,6 +58,11 @@ class Case:
         }
         if labels:
             batch["labels"] = torch.stack([pad(self.labels[i], width, side, -100)[0] for i in members])
+        if labels == "per type":
+            marks = torch.zeros(len(members), width, 3, dtype=torch.int8)
+            for row, i, (_, mask) in zip(marks, members, rows, strict=True):
+                row[mask.bool(), : self.type_labels[i].shape[1]] = self.type_labels[i].to(torch.int8)
+            batch["type_labels"] = marks
         prompts = [pad(prompt, 14 + extra, "left" if side == "left" else "right", junk) for prompt in self.prompts]
         batch["prompt_input_ids"] = torch.stack([row for row, _ in prompts])
         batch["prompt_attention_mask"] = torch.stack([mask for _, mask in prompts])
@@ -84,30 +97,40 @@ def by_text(output, batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
     rows = []
     for i, keep in enumerate(batch["attention_mask"].bool()):
         count = 3 if batch["prompt_index"][i] == 0 else 1
-        rows.append((output.logits[i][keep][:, : 1 + count], output.sigmoid_logits[i][keep][:, :count]))
+        scores = [output.logits[i][keep][:, : 1 + count], output.sigmoid_logits[i][keep][:, :count]]
+        if output.begin_logits is not None:
+            scores.append(output.begin_logits[i][keep][:, :count])
+        rows.append(scores)
     return rows
 
 
 def assert_same(found, expected, tolerance=1e-4):
     """Float noise grows with the numbers that are added up, so the tolerance follows the largest score."""
     for text, (one, other) in enumerate(zip(found, expected, strict=True)):
-        for head, scores, right in zip(("softmax", "sigmoid"), one, other, strict=True):
+        assert len(one) == len(other)
+        for head, scores, right in zip(("softmax", "sigmoid", "begin"), one, other):
             assert scores.shape == right.shape
             difference = float((scores - right).abs().max()) / max(1.0, float(right.abs().max()))
             assert difference < tolerance, f"text {text}, {head} head: off by {difference} of the largest score"
 
 
-def naive_scores(model, attention="sdpa"):
+def naive_scores(model, attention="sdpa", readings=(None,) * 5):
     naive = NaiveModel(model, attention)
     return [
-        naive.scores(text, CASE.prompts[i], CASE.positions[i], CASE.definitions[i, : 1 + len(CASE.positions[i])])
-        for text, i in zip(CASE.texts, CASE.index, strict=True)
+        naive.scores(
+            *(text, CASE.prompts[i], CASE.positions[i], CASE.definitions[i, : 1 + len(CASE.positions[i])], reading)
+        )
+        for text, i, reading in zip(CASE.texts, CASE.index, readings, strict=True)
     ]
 
 
-def naive_loss(model, scores) -> float:
+def naive_loss(model, scores, per_type=False) -> float:
     naive = NaiveModel(model, "eager")
-    sums = [naive.loss(*pair, labels) for pair, labels in zip(scores, CASE.labels, strict=True)]
+    marks = CASE.type_labels if per_type else [None] * len(scores)
+    sums = [
+        naive.loss(*each[:2], labels, each[2] if len(each) > 2 else None, mark)
+        for each, labels, mark in zip(scores, CASE.labels, marks, strict=True)
+    ]
     return sum(total for total, _ in sums) / sum(count for _, count in sums)
 
 
@@ -159,6 +182,10 @@ VARIANTS = {
     "types from both, separate": {"type_embedding": "both", "share_projections": False},
     "types from the prompt, separate": {"type_embedding": "prompt", "share_projections": False},
     "single pass": {"single_pass": True},
+    "single pass, as it is said now": {"readings": ["once"]},
+    "open mask": {"readings": ["open"]},
+    "begin head": {"begin_head": True},
+    "begin head, separate": {"begin_head": True, "share_projections": False, "type_embedding": "both"},
     "no adapters": {"lora_rank": 0},
     "other adapters": {"lora_target_modules": ["q_proj", "down_proj"], "lora_alpha": 3},
 }
@@ -177,6 +204,62 @@ def test_every_variant_equals_the_naive_model(folders, values):
         output = model(**batch)
         assert_same(by_text(output, batch), expected)
         assert float(output.loss) == pytest.approx(naive_loss(model, expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_every_reading_equals_the_naive_model(folders, family):
+    """Each by itself and all in one batch, in every backend; windows and softcaps of the family stay in force."""
+    model = tiny_model(folders[family], readings=["twice", "open", "once"], begin_head=True)
+    mixed = ["open", "twice", "once", "open", "twice"]
+    for reading in ("twice", "open", "once", mixed):
+        readings = reading if reading is mixed else [reading] * 5
+        expected = naive_scores(model, "eager" if family == "gemma2" else "sdpa", readings)
+        batch = CASE.inputs(labels="per type", extra=2, side="left")
+        for backend in BACKENDS:
+            if (family, backend) == ("gemma2", "sdpa"):
+                continue
+            model.set_attn_implementation(backend)
+            output = model(**batch, reading=reading)
+            assert_same(by_text(output, batch), expected)
+            assert float(output.loss) == pytest.approx(naive_loss(model, expected, per_type=True), rel=1e-4)
+            if backend == PACKED_ATTENTION:
+                ahead = {name: batch[name] for name in ("input_ids", "attention_mask", "prompt_index")}
+                ahead["definition_embeddings"] = batch["definition_embeddings"]
+                encoded = model.encode_prompts(CASE.prompts, CASE.positions)
+                output = model(**ahead, encoded_prompts=encoded, reading=reading)
+                assert_same(by_text(output, batch), expected)
+
+
+@torch.no_grad()
+def test_a_reading_the_weights_are_not_for_is_refused(folders, model):
+    with pytest.raises(ValueError, match="`reading` must be one of those the model was trained for, 'twice'"):
+        model(**CASE.inputs(), reading="open")
+    with pytest.raises(ValueError, match="one for each of 5 texts"):
+        model(**CASE.inputs(), reading=["twice"])
+    with pytest.raises(ValueError, match="`readings` must be some of 'twice', 'open', 'once'"):
+        JPTConfig(readings=["thrice"])
+    flash = tiny_model(folders["llama"], attention="flex_attention", readings=["open"])
+    with pytest.raises(ValueError, match="`reading=\"open\"` needs the attention backend"):
+        flash(**CASE.inputs())
+
+
+def test_a_model_grows_without_a_change_of_its_scores(folders):
+    model = tiny_model(folders["llama"])
+    batch = CASE.inputs(labels="per type")
+    with torch.no_grad():
+        before = by_text(model(**batch), batch)
+        model.grow(lora_rank=5, begin_head=True)
+        assert (model.config.lora_rank, model.config.lora_alpha, model.config.begin_head) == (5, 10, True)
+        output = model(**batch)
+        assert_same([each[:2] for each in by_text(output, batch)], before)
+        assert all((each[2] == 0).all() for each in by_text(output, batch))
+    model.train()(**batch).loss.backward()
+    for name, parameter in model.named_parameters():
+        if "begin_classifier.weight" in name or "lora_" in name:
+            assert parameter.grad.abs().max() > 0, name
+    with pytest.raises(ValueError, match="rank 5 cannot grow to rank 3"):
+        model.grow(lora_rank=3)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
