@@ -73,7 +73,7 @@ class JPTHead(nn.Module):
             self.add_begin_classifier(config.projection_size)
 
     def add_begin_classifier(self, size: int) -> None:
-        """The head that says where mentions begin. Its zeros say one half of every token, until it is trained."""
+        """The head that says where mentions begin: one half of every token, until it is trained."""
         classifier = JPTClassifier(size, token_bias=True)
         for parameter in classifier.parameters():
             nn.init.zeros_(parameter)

@@ -86,9 +86,12 @@ class JPTPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module):
         super()._init_weights(module)
         if isinstance(module, JPTClassifier):
-            # A scaled identity: from the first step on, tokens and types are compared by their similarity.
-            size = module.weight.in_features
-            init.copy_(module.weight.weight, torch.eye(size) / size**0.5)
+            if module.weight.bias is not None:
+                init.zeros_(module.weight.weight)  # The begin head starts at one half for every token.
+            else:
+                # A scaled identity: from the first step on, tokens and types are compared by their similarity.
+                size = module.weight.in_features
+                init.copy_(module.weight.weight, torch.eye(size) / size**0.5)
             init.zeros_(module.bias.weight)
             init.zeros_(module.bias.bias)
 
