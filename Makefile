@@ -40,7 +40,7 @@ browser:
 	} || echo "note: no chromium, and it could not be installed; the tests in a browser will be skipped"
 
 screenshots: $(READY) browser
-	@$(BIN)/python -m jpt_ner.tools.space_report screenshots
+	@$(BIN)/python -m jpt_ner.space.report screenshots
 
 # Rebuilt when a requirement changes; after that a start costs nothing.
 $(READY): requirements.txt requirements-weights.txt pyproject.toml

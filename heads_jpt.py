@@ -122,7 +122,7 @@ def classification_loss(
     sigmoid_scores: torch.Tensor,
     begin_scores: torch.Tensor | None,
     labels: torch.Tensor,
-    type_labels: torch.Tensor | None,
+    type_tags: torch.Tensor | None,
     config: JPTConfig,
 ) -> torch.Tensor:
     """
@@ -133,7 +133,7 @@ def classification_loss(
         softmax_scores (`Tensor` of shape `(n, 1 + types)`), sigmoid_scores (`Tensor` of shape `(n, types)`): Scores.
         begin_scores (`Tensor` of shape `(n, types)`, *optional*): Scores of the begin head.
         labels (`Tensor` of shape `(n,)`): 0 for O, j for the j-th type, -100 to ignore.
-        type_labels (`Tensor` of shape `(n, types)`, *optional*):
+        type_tags (`Tensor` of shape `(n, types)`, *optional*):
             For each type by itself 0 outside of its mentions, 1 inside, 2 where one begins. Mentions may overlap.
             Without it the sigmoid head learns from `labels`, and the begin head not at all.
 
@@ -150,11 +150,11 @@ def classification_loss(
     weight = torch.ones(softmax_scores.shape[1], device=softmax_scores.device)
     weight[0] = config.outside_weight
     cross_entropy = nn.functional.cross_entropy(softmax_scores, labels, weight=weight, reduction="sum")
-    if type_labels is None:
+    if type_tags is None:
         inside = nn.functional.one_hot(labels, softmax_scores.shape[1])[:, 1:] > 0
     else:
-        type_labels = type_labels[known]
-        inside = type_labels > 0
+        type_tags = type_tags[known]
+        inside = type_tags > 0
     target = inside.to(sigmoid_scores.dtype)
     wrong = (sigmoid_scores.sigmoid() - target).abs()
     binary = nn.functional.binary_cross_entropy_with_logits(
@@ -164,8 +164,8 @@ def classification_loss(
         pos_weight=torch.tensor(config.positive_weight, device=target.device),
     )
     loss = cross_entropy + (wrong**config.focal_gamma * binary).sum()
-    if begin_scores is not None and type_labels is not None:
-        begins = (type_labels[inside] == 2).to(begin_scores.dtype)
+    if begin_scores is not None and type_tags is not None:
+        begins = (type_tags[inside] == 2).to(begin_scores.dtype)
         loss = loss + config.begin_weight * nn.functional.binary_cross_entropy_with_logits(
             begin_scores[known][inside], begins, reduction="sum"
         )

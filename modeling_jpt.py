@@ -266,7 +266,7 @@ class JPTForTokenClassification(CheckpointMixin, JPTPreTrainedModel):
         type_positions: torch.Tensor | None = None,
         definition_embeddings: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        type_labels: torch.Tensor | None = None,
+        type_tags: torch.Tensor | None = None,
         encoded_prompts: list[EncodedPrompt] | None = None,
         reading: str | Sequence[str] | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
@@ -285,7 +285,7 @@ class JPTForTokenClassification(CheckpointMixin, JPTPreTrainedModel):
             definition_embeddings (`Tensor` of shape `(prompts, 1 + types, encoder_size)`):
                 Embedded definitions, O first. Not needed if `config.type_embedding` is `"prompt"`.
             labels (`Tensor` of shape `(batch, n)`, *optional*): 0 for O, j for the j-th type, -100 to ignore.
-            type_labels (`Tensor` of shape `(batch, n, types)`, *optional*):
+            type_tags (`Tensor` of shape `(batch, n, types)`, *optional*):
                 For each type by itself 0 outside of its mentions, 1 inside, 2 where one begins; mentions may overlap.
                 What the sigmoid and begin heads learn. Read where `labels` are not -100.
             encoded_prompts (`list[EncodedPrompt]`, *optional*):
@@ -312,7 +312,7 @@ class JPTForTokenClassification(CheckpointMixin, JPTPreTrainedModel):
             for states, positions in zip(prompt_states, batch.positions, strict=True)
         ]
         return self._score(
-            batch, text_states, type_states, definition_embeddings, labels, type_labels, num_items_in_batch
+            batch, text_states, type_states, definition_embeddings, labels, type_tags, num_items_in_batch
         )
 
     def _resolve(
@@ -368,7 +368,7 @@ class JPTForTokenClassification(CheckpointMixin, JPTPreTrainedModel):
         type_states: list[torch.Tensor],
         definition_embeddings: torch.Tensor | None,
         labels: torch.Tensor | None,
-        type_labels: torch.Tensor | None,
+        type_tags: torch.Tensor | None,
         num_items_in_batch: torch.Tensor | int | None,
     ) -> JPTTokenClassifierOutput:
         """The heads' scores of every text, put back where its tokens are in the batch, and the loss."""
@@ -398,10 +398,8 @@ class JPTForTokenClassification(CheckpointMixin, JPTPreTrainedModel):
             rows = torch.cat([torch.full((len(batch.texts[i]),), i, device=mask.device) for i in members])
             columns = torch.cat([mask[i].nonzero()[:, 0] for i in members])
             if loss is not None:
-                marks = None if type_labels is None else type_labels.to(mask.device)[rows, columns, :count]
-                loss = loss + classification_loss(
-                    softmax, sigmoid, begin, labels[rows, columns], marks, self.config
-                )
+                marks = None if type_tags is None else type_tags.to(mask.device)[rows, columns, :count]
+                loss = loss + classification_loss(softmax, sigmoid, begin, labels[rows, columns], marks, self.config)
             logits[rows, columns, : 1 + count] = softmax
             sigmoid_logits[rows, columns, :count] = sigmoid
             if begin_logits is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from ..schema_jpt import Schema
-from ..tools.documents import Document
+from ..tools.files.documents import Document
 from .editor import TypesError, schema_of, sentence
 from .finding import QUIET, SESSION_SECONDS, colours_of, error_line
 from .highlighting import EMPTY, highlight, legend

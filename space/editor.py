@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from ..schema_jpt import EntityType, Schema, resolve_schema
-from ..tools.highlight import PALETTE
+from ..tools.files.highlight import PALETTE
 
 FOLDER = Path(__file__).parent
 MOST_TYPES = 60

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from ..schema_jpt import FILE_SUFFIXES, Schema, resolve_schema
-from ..tools.documents import Document
+from ..tools.files.documents import Document
 from .batch import tag_batch
 from .comparing import differences
 from .editor import MOST_TYPES, TypesError, script, sentence

@@ -13,8 +13,8 @@ from typing import Any
 import gradio as gr
 
 from ..schema_jpt import Schema, load_schema
-from ..tools.documents import Document
-from ..tools.records import is_unicode
+from ..tools.data.records import is_unicode
+from ..tools.files.documents import Document
 from . import presets
 from .editor import TypesError, document_of, schema_of, script, sentence, type_editor
 from .explaining import HINT, why

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..schema_jpt import Schema, save_schema
-from ..tools.documents import Document
-from ..tools.formats_out import document_writer
+from ..tools.files.documents import Document
+from ..tools.files.writers import document_writer
 
 FORMATS = {
     "jsonl": ("JSON lines", "entities.jsonl"),

@@ -8,7 +8,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from ..tools.documents import Document, read_documents
+from ..tools.files.documents import Document, read_documents
 from .editor import sentence
 
 MOST_TEXTS = 2_000

@@ -15,7 +15,7 @@ COPIED = (
     "LICENSE",
     "README.md",
     "generative/*.py",
-    "tools/*.py",
+    "tools/**/*.py",
     "schemas/*.yaml",
     "recipes/*.yaml",
     "samples/*.jsonl",
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory):
     for pattern in COPIED:
         for file in ROOT.glob(pattern):
             copy = source / file.relative_to(ROOT)
-            copy.parent.mkdir(exist_ok=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
     for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (source / name).write_text(name)
@@ -56,7 +56,7 @@ def test_wheel_holds_the_code_and_the_model(wheel):
             "space/*.js",
             "space/*.html",
             "space/style.css",
-            "tools/*.py",
+            "tools/**/*.py",
         )
         for file in ROOT.glob(pattern)
     }

@@ -124,7 +124,7 @@ def tag(
     source = "-" if text == "-" else input
     schema = _schema(types, model)
     if output is not None:
-        from .formats_out import check_output
+        from .files.writers import check_output
 
         check_output(output)
         if nested and output.suffix.lower() == ".conll":
@@ -138,7 +138,7 @@ def tag(
         skipped.append(message)
         typer.secho(f"skipped: {message}", fg="yellow", err=True)
 
-    from .documents import Document, read_documents
+    from .files.documents import Document, read_documents
 
     if source is None:
         documents: Iterator[Document] = iter([Document(1, {"text": text}, text)])
@@ -240,7 +240,7 @@ def _tagged(documents, load_pipeline, options) -> Iterator[tuple[Any, list[dict]
 def _write(results, output: Path) -> None:
     from tqdm.auto import tqdm
 
-    from .formats_out import document_writer
+    from .files.writers import document_writer
 
     documents = entities_found = 0
     with document_writer(output) as write:
@@ -252,7 +252,7 @@ def _write(results, output: Path) -> None:
 
 
 def _print_json(results) -> None:
-    from .formats_out import json_line
+    from .files.writers import json_line
 
     for document, entities in results:
         typer.echo(json_line(document, entities))
@@ -261,7 +261,7 @@ def _print_json(results) -> None:
 def _print_highlighted(results, schema, scores: bool, titles: bool) -> None:
     from rich.console import Console
 
-    from .highlight import Highlighter
+    from .files.highlight import Highlighter
 
     console = Console(highlight=False)
     highlighter, shown = None, None
@@ -339,8 +339,8 @@ def train(
         raise ValueError(f"recipe not found: {recipe}; give a file or one of: {known}")
     overrides = dict(_key_value(value) for value in values or [])
 
-    from .training import load_recipe
-    from .training import train as run
+    from .training.run import load_recipe
+    from .training.run import train as run
 
     typer.echo(f"the trained model is in {run(load_recipe(path, overrides))}")
 
@@ -349,7 +349,7 @@ def _key_value(argument: str) -> tuple[str, Any]:
     key, separator, value = argument.partition("=")
     if not (key and separator):
         raise ValueError(f"expected KEY=VALUE, got {argument!r}")
-    from .recipe import parse_value
+    from .training.recipe import parse_value
 
     try:
         return key, parse_value(value)
@@ -387,8 +387,8 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """Scores a model on labelled data: strict span F1, with an interval and where it is lost."""
-    from .evaluation import evaluate as score
-    from .evaluation import load_datasets, report_files, summary_table, write_report
+    from .evaluation.evaluate import evaluate as score
+    from .evaluation.evaluate import load_datasets, report_files, summary_table, write_report
 
     paths = [*(data or []), *(more_data or [])]
     if not paths:
@@ -442,10 +442,10 @@ def compare(
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """Measures JPT and generative systems side by side: F1, latency, generated tokens, failures."""
-    from .compare import build_readers, load_systems
-    from .compare import compare as run
-    from .compare_report import markdown, summarize, write_comparison
-    from .evaluation import load_datasets
+    from .benchmark.compare import build_readers, load_systems
+    from .benchmark.compare import compare as run
+    from .benchmark.compare_report import markdown, summarize, write_comparison
+    from .evaluation.evaluate import load_datasets
 
     ignored = ("misc",) if ignore is None else tuple(ignore)
     datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored)
@@ -473,7 +473,7 @@ def convert(
     from transformers.utils import logging
 
     from ..generative.loading import convert_generative, read_settings
-    from .convert import convert as run
+    from .checkpoints.convert import convert as run
 
     logging.disable_progress_bar()
     if read_settings(checkpoint) is not None:
@@ -490,7 +490,7 @@ def average(
     """Averages the weights of checkpoints of trained parts."""
     from transformers.utils import logging
 
-    from .averaging import average as run
+    from .checkpoints.averaging import average as run
 
     logging.disable_progress_bar()
     run(checkpoints, output)
@@ -529,7 +529,7 @@ def bench(
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best.")] = None,
 ) -> None:
     """Measures speed side by side: JPT, the same backbone generating, GLiNER, a plain encoder."""
-    from .bench import measure
+    from .benchmark.speed import measure
 
     files = measure(
         model or str(HOME),

@@ -1,0 +1,311 @@
+"""The Space without a browser: readings against the pipeline, table of types, files, comparison, explanation, assembly."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jpt_ner.schema_jpt import load_schema, resolve_schema
+from jpt_ner.space import batch, comparing, editor, endpoints, explaining, finding, presets, snippets, uploads
+from jpt_ner.space.assemble import assemble
+from jpt_ner.space.model import FAILED, READY, Model, ModelError
+from jpt_ner.tools.files.documents import Document
+from jpt_ner.words_jpt import split_words
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = "Angela Merkel visited Paris in May, said Bob Dylan."
+TYPES = {
+    "name": "mine",
+    "entity_types": [
+        {"name": "artist", "definition": "Who sings", "colour": "#ffcc00"},
+        {"name": "city", "definition": "Big town", "threshold": 0.55, "examples": ["Oslo", "Rome, Italy"]},
+        {"name": "dish", "definition": "Food or drink"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def model(pipe):
+    return Model(lambda: pipe)
+
+
+@pytest.fixture(scope="module")
+def reading(pipe):
+    return pipe.read(TEXT, TYPES)
+
+
+# ---- a reading is as good as the pipeline ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("threshold", [0, 0.3, 0.5, 0.62, 1])
+@pytest.mark.parametrize("text", [TEXT, TEXT * 60, "", " \n"], ids=["one window", "many windows", "empty", "blank"])
+def test_a_reading_gives_what_the_pipeline_gives(pipe, text, threshold, nested):
+    progress = []
+    reading = pipe.read(text, TYPES, on_progress=lambda done, total: progress.append((done, total)))
+    found = pipe.decode(reading, threshold=threshold, nested=nested, top_k=1)
+    assert found == pipe(text, entity_types=TYPES, threshold=threshold, nested=nested, top_k=1)
+    assert progress == sorted(progress) and all(done <= total for done, total in progress)
+    assert not text.strip() or progress[-1][0] == progress[-1][1] >= (2 if len(text) > 1000 else 1)
+
+
+def test_a_reading_takes_the_decoder_and_refuses_what_calls_refuse(pipe, reading):
+    assert pipe.decode(reading, decoder="token") == pipe(TEXT, entity_types=TYPES, decoder="token")
+    with pytest.raises(ValueError, match="decoder"):
+        pipe.decode(reading, decoder="token", nested=True)
+    with pytest.raises(ValueError, match="threshold"):
+        pipe.decode(reading, threshold=2)
+
+
+def test_thresholds_in_the_table_apply_at_once_and_other_definitions_do_not(pipe, model, reading):
+    changed = json.loads(json.dumps(TYPES))
+    changed["entity_types"][0] |= {"threshold": 0.9, "colour": "#112233"}
+    result = finding.look(model, finding.with_types(reading, changed), 0.1, False)
+    assert result.entities == pipe(TEXT, entity_types=changed, threshold=0.1)
+    assert result.colours["artist"] == "#112233"
+    changed["entity_types"][0]["definition"] = "Someone else"
+    assert finding.with_types(reading, changed) is reading
+    assert finding.is_stale(result, changed) and finding.is_stale(result, None)
+    assert not finding.is_stale(result, TYPES)
+
+
+@pytest.mark.parametrize("text", [None, "", "  \n", "a" * (finding.MOST_CHARACTERS + 1), "half \ud83d"])
+def test_texts_that_cannot_be_read_are_said_in_a_sentence(model, text):
+    with pytest.raises(finding.TextError, match=r"\.$"):
+        finding.find(model, text, TYPES, 0, False)
+
+
+def test_types_that_leave_no_room_are_said_beside_the_types(model):
+    endless = {"a": "word " * 4000}
+    with pytest.raises(editor.TypesError, match="too long"):
+        finding.find(model, TEXT, {"entity_types": endless}, 0, False)
+
+
+def test_a_model_that_does_not_load_is_a_sentence():
+    def load():
+        raise OSError("secret path")
+
+    broken = Model(load)
+    with pytest.raises(ModelError) as caught:
+        broken.pipeline()
+    assert broken.state == FAILED and "secret" not in str(caught.value)
+
+
+def test_model_is_ready_once_it_was_used(model, pipe):
+    assert model.pipeline() is pipe and model.state == READY
+
+
+# ---- why ------------------------------------------------------------------------------------------------------------
+
+
+def test_why_shows_the_numbers_of_both_heads(reading):
+    words = split_words(TEXT)
+    number = next(i for i, (start, end) in enumerate(words) if TEXT[start:end] == "Paris")
+    shown = explaining.why(reading, number, {})
+    views = re.findall(r'<div class="jpt-view".*?</div>', shown)
+    starts, ends = reading.offsets.T
+    tokens = np.flatnonzero((starts < words[number][1]) & (ends > words[number][0]))
+    groups = [tokens, *([token] for token in tokens)] if len(tokens) > 1 else [tokens]
+    assert len(views) == len(groups)
+    for view, group in zip(views, groups, strict=True):
+        rows = dict(re.findall(r'<tr data-type="(.*?)">(.*?)</tr>', view))
+        assert set(rows) == {explaining.OUTSIDE, "artist", "city", "dish"}
+        for index, name in enumerate(reading.schema.names):
+            values = [float(value) for value in re.findall(r">(\d\.\d\d)<", rows[name])]
+            softmax, sigmoid = reading.softmax[group].mean(0)[1 + index], reading.sigmoid[group].mean(0)[index]
+            assert values == pytest.approx([softmax, sigmoid, (softmax + sigmoid) / 2], abs=0.0051)
+
+
+@pytest.mark.parametrize("number", [None, -1, 10_000, "1", 1.5])
+def test_why_of_no_word_is_the_hint(reading, number):
+    assert explaining.why(reading, number, {}) == explaining.why(None, 0, {}) == explaining.HINT
+
+
+# ---- the table of types ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".json"])
+def test_exported_schema_is_the_command_lines_file_and_comes_back(tmp_path, suffix):
+    document = editor.document_of(resolve_schema(TYPES))
+    name, content = snippets.schema_file(editor.schema_of(document), suffix)
+    assert name == f"mine{suffix}"
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert editor.document_of(load_schema(path)) == document
+    assert yaml.safe_load(content) == document
+
+
+def test_every_type_has_a_colour_of_its_own():
+    document = editor.document_of(resolve_schema([{"name": str(i), "definition": "x"} for i in range(10)]))
+    assert len({record["colour"] for record in document["entity_types"]}) == 10
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"entity_types": []}, "There are no types yet; add one."),
+        ({"entity_types": [{"name": "", "definition": "x"}]}, "Type 1: name is empty."),
+        ({"entity_types": [{"name": "a", "definition": " "}]}, '"a" has an empty definition'),
+        (
+            {"entity_types": [{"name": "a", "definition": "x", "threshold": 7}]},
+            "threshold must be a number from 0 to 1",
+        ),
+        ({"entity_types": [{"name": str(i), "definition": "x"} for i in range(61)]}, "At most 60"),
+        (None, "."),
+    ],
+)
+def test_wrong_types_are_said_in_a_sentence(value, sentence):
+    with pytest.raises(editor.TypesError) as caught:
+        editor.schema_of(value)
+    assert sentence in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_notes_stand_beside_their_rows_even_in_a_table_half_filled_in():
+    from jpt_ner.tools.diagnostics import diagnose_schema
+
+    value = {
+        "entity_types": [
+            {"name": "city", "definition": "city"},
+            {"name": "", "definition": ""},
+            {"name": "dish", "definition": "Something to eat, such as pad thai or fresh oysters. Not drinks."},
+        ]
+    }
+    notes = editor.type_notes(value, diagnose_schema)
+    assert "name" in notes["error"]
+    assert len(notes["warnings"][0]) == 1 and notes["warnings"][2] == []
+    assert [trait["met"] for trait in notes["traits"][2]] == [True, True, True]
+    assert not any(trait["met"] for trait in notes["traits"][1])
+
+
+def test_presets_have_examples_and_meet_what_the_page_teaches():
+    for _, name in presets.preset_choices():
+        assert presets.example_texts()[name].strip()
+        for each in resolve_schema(presets.preset(name)).entity_types:
+            assert all(trait["met"] for trait in editor.traits(each)), (name, each.name)
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_bad_rows_are_named_and_good_ones_kept(model, pipe):
+    content = b'id,review\n1,"Bob Dylan, in Paris"\n2\n3,Angela Merkel \xff\n4,May\n'
+    assert uploads.likely_column(uploads.columns_of("a.csv", content)) == "review"
+    documents, skipped = uploads.read_batch("a.csv", content, "review")
+    assert [document.row["id"] for document in documents] == ["1", "4"]
+    assert [reason.split(":")[0] for reason in skipped] == ["Line 3", "Line 4"]
+    tagged = list(batch.tag_batch(model, documents, resolve_schema(TYPES), 0.2, False))
+    assert [found for _, found in tagged] == pipe(["Bob Dylan, in Paris", "May"], entity_types=TYPES, threshold=0.2)
+
+
+def test_rows_cannot_make_the_server_read_its_files(tmp_path):
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("entity_types: {hidden: Something hidden}")
+    row = json.dumps({"text": "May", "entity_types": str(secret)}).encode()
+    (document,), skipped = uploads.read_batch("a.jsonl", row, "text")
+    assert document.entity_types is None and skipped == []
+    with pytest.raises(gr.Error, match="file"):
+        endpoints.given_schema(str(secret))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", b"id,review\n1,x\n", "no column 'text'"),
+        ("a.jsonl", b"", "no texts"),
+        ("a.xyz", b"x", "not known"),
+        ("a.docx", b"not a document", "a.docx"),
+        ("a.jsonl", b'{"text": "x"}\n' * (uploads.MOST_TEXTS + 1), "more than this page takes"),
+    ],
+)
+def test_files_that_cannot_be_used_are_said_in_a_sentence(name, content, sentence):
+    with pytest.raises(uploads.FileError) as caught:
+        uploads.read_batch(name, content, "text")
+    assert sentence in str(caught.value) and "/tmp" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1, 2]\n3\nnull\n{", b'{"b": 1}\n{"Text": "x"}'])
+def test_columns_of_any_bytes(content):
+    assert uploads.columns_of("a.jsonl", content) in ([], ["b", "Text"])
+    assert isinstance(uploads.columns_of("a.csv", content), list)
+
+
+@pytest.mark.parametrize("format", [*snippets.FORMATS])
+def test_entities_of_a_text_in_every_format(pipe, format):
+    entities = pipe(TEXT, entity_types=TYPES)
+    name, content = snippets.entity_file(format, [(Document(1, {"id": "text", "text": TEXT}, TEXT), entities)])
+    assert entities and Path(name).suffix and content
+
+
+# ---- comparison -----------------------------------------------------------------------------------------------------
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(1, 5), st.sampled_from("xyz")),
+    max_size=6,
+    unique_by=lambda span: span[:2],
+)
+
+
+def entities_of(spans):
+    return [
+        {"entity_group": name, "score": 0.5, "word": "w", "start": start, "end": start + length}
+        for start, length, name in spans
+    ]
+
+
+@given(SPANS, SPANS)
+def test_differences_account_for_every_entity_once(a, b):
+    a, b = entities_of(a), entities_of(b)
+    pairs = comparing.differences(a, b)
+    for side, entities in (("a", a), ("b", b)):
+        assert sorted(id(pair[side]) for pair in pairs if pair[side]) == sorted(map(id, entities))
+    same = {(each["start"], each["end"], each["entity_group"]) for each in a}
+    same &= {(each["start"], each["end"], each["entity_group"]) for each in b}
+    assert sum(pair["kind"] == "same" for pair in pairs) == len(same)
+    for pair in pairs:
+        one, other = pair["a"], pair["b"]
+        if one is None or other is None:
+            assert pair["kind"] == ("only_a" if other is None else "only_b")
+            continue
+        assert min(one["end"], other["end"]) > max(one["start"], other["start"])
+        assert (pair["kind"] == "type") == (one["entity_group"] != other["entity_group"])
+
+
+# ---- the Space ------------------------------------------------------------------------------------------------------
+
+
+def test_assembled_space_starts_without_an_installation(tmp_path):
+    folder = tmp_path / "space"
+    assemble(folder)
+    header = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    pinned = dict(
+        line.split("==")
+        for line in (folder / "requirements.txt").read_text().splitlines()
+        if "==" in line and line[0] != "#"
+    )
+    assert header["sdk"] == "gradio" and header["sdk_version"] == pinned["gradio"]
+    assert (folder / header["app_file"]).read_bytes() == (ROOT / "app.py").read_bytes()
+    code = (
+        "import sys; sys.meta_path = [each for each in sys.meta_path if 'editable' not in repr(each)]\n"
+        "sys.path = [each for each in sys.path if 'editable' not in each]\n"
+        "sys.path.insert(0, ''); import app, jpt_ner\n"
+        "page = app.build_page(lambda: None)\n"
+        "print(list(jpt_ner.__path__)[0], len(page.fns))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    place, functions = run.stdout.split()[-2:]
+    assert Path(place).resolve() == folder.resolve() and int(functions) > 20
+
+
+def test_assembling_spares_other_folders(tmp_path):
+    (tmp_path / "thesis.txt").write_text("all of it")
+    with pytest.raises(ValueError, match="something else"):
+        assemble(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "all of it"

@@ -1,0 +1,215 @@
+"""The comparison: what it measures, how it goes on, and that its figures are those of the measurements."""
+
+import json
+
+import pytest
+from jpt_ner.generative.configuration_generative import GenerativeConfig
+from jpt_ner.generative.export import export
+from jpt_ner.generative.pipeline_generative import GenerativePipeline
+from jpt_ner.tools import cli
+from jpt_ner.tools.benchmark import compare
+from jpt_ner.tools.benchmark.compare import VARIANTS, Comparison, Measurement, Row, build_readers
+from jpt_ner.tools.benchmark.compare_report import PAPER, markdown, summarize, write_comparison
+from jpt_ner.tools.data.records import Entity, Record, write_records
+from tiny import tiny_causal_lm, tiny_tokenizer
+from typer.testing import CliRunner
+
+TYPES = {"artist": "Who sings", "city": "Big town", "dish": "Food or drink"}
+TEXTS = [
+    ("Angela Merkel visited Paris in May, said Bob Dylan.", {"Angela Merkel": "artist", "Paris": "city"}),
+    ("Paris released a new album.", {"Paris": "artist"}),
+    ("Nothing is in here.", {}),
+]
+RECORDS = [
+    Record(
+        str(i),
+        text,
+        [Entity(text.index(word), text.index(word) + len(word), label) for word, label in words.items()],
+        types=TYPES,
+    )
+    for i, (text, words) in enumerate(TEXTS)
+]
+
+
+@pytest.fixture(scope="module")
+def generative():
+    model, tokenizer = tiny_causal_lm(), tiny_tokenizer()
+    return {
+        system: GenerativePipeline(
+            model=model, tokenizer=tokenizer, device="cpu", settings=GenerativeConfig(system=system, max_new_tokens=64)
+        )
+        for system in ("padellm", "autoreg-augmented", "autoreg-structured")
+    }
+
+
+@pytest.fixture(scope="module")
+def gold(generative, make_pipeline):
+    """A comparison with gold outputs."""
+    readers = build_readers(make_pipeline(type_embedding="both"), generative, gold_output=True)
+    return compare.compare(readers, {"tiny": RECORDS}, repeats=2)
+
+
+def test_all_systems_read_all_texts(gold):
+    names = ["jpt", *VARIANTS, "autoreg-augmented", "autoreg-structured"]
+    assert [row.number for row in gold.rows] == [0, 1, 2]
+    for row in gold.rows + gold.by_types:
+        assert sorted(row.systems) == sorted(names)
+        assert all(len(each.seconds) == 2 and min(each.seconds) > 0 for each in row.systems.values())
+        assert not row.systems["jpt"].lengths and row.systems["autoreg-augmented"].lengths
+    # Texts with entities under 1, 2 and 3 types; their own come first.
+    assert [(row.number, row.types, len(row.gold)) for row in gold.by_types] == [
+        *((0, 1, 1), (0, 2, 2), (0, 3, 2)),
+        *((1, 1, 1), (1, 2, 1), (1, 3, 1)),
+    ]
+
+
+def test_gold_outputs_score_in_full(gold):
+    systems = summarize(gold)["datasets"]["tiny"]["systems"]
+    for name, figures in systems.items():
+        if name != "jpt":
+            assert (figures["f1"], figures["failures"]) == (1.0, {})
+    assert systems["padellm (batch)"]["tokens_per_sequence"] < systems["autoreg-structured"]["tokens_per_sequence"]
+
+
+def test_random_models_fail_by_kind(generative):
+    comparison = compare.compare(build_readers(None, generative), {"tiny": RECORDS}, by_types=False)
+    assert comparison.by_types == [] and "jpt" not in comparison.rows[0].systems
+    summary = summarize(comparison)
+    systems = summary["datasets"]["tiny"]["systems"]
+    assert all(sum(figures["failures"].values()) > 0 for figures in systems.values())
+    assert all(systems[name]["failures"] == systems["padellm (batch)"]["failures"] for name in VARIANTS)
+    assert "| failures |" in markdown(summary)
+
+
+def make_row(number, gold, dataset="one", **systems):
+    return Row(dataset, number, 3, [[0, 2, "a"]] * gold, systems)
+
+
+def test_figures():
+    """Against figures worked out by hand."""
+    span, other = [0, 2, "a"], [0, 2, "b"]
+    rows = []
+    for number, (gold, fast, slow, lengths) in enumerate(
+        [(1, 0.1, 0.4, [2, 3]), (5, 0.3, 1.2, [7]), (0, 0.2, 0.2, [1])]
+    ):
+        found = {"probability": [span] * (gold > 0), "none": [span, other], "reversed": [other]}
+        padellm = Measurement([fast, fast + 0.2], lengths, {"truncated": 1}, found)
+        rows.append(
+            make_row(
+                number,
+                min(gold, 1),
+                **{
+                    "padellm (batch)": padellm,
+                    "autoreg-structured": Measurement([slow, slow], [40], {}, {"none": []}),
+                },
+            )
+        )
+    rows[1].gold = [[start, start + 1, "a"] for start in range(4)] + [span]
+    summary = summarize(Comparison({"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 2}, rows, rows))
+    figures = summary["datasets"]["one"]
+    padellm = figures["systems"]["padellm (batch)"]
+    assert padellm["latency"]["mean"] == pytest.approx(300) and padellm["latency"]["p50"] == pytest.approx(300)
+    assert padellm["latency"]["p95"] == pytest.approx(390)
+    assert padellm["latency"]["mean_many_entities"] == pytest.approx(400)
+    assert padellm["tokens_per_sequence"] == pytest.approx(13 / 4)
+    assert padellm["sequences_per_text"] == pytest.approx(4 / 3)
+    assert padellm["failures"] == {"truncated": 3}
+    # Gold 1 + 5 entities; found one in each of two texts; without de-duplication also one wrong in each of three.
+    assert padellm["f1"] == pytest.approx(2 * 2 / (6 + 2))
+    assert padellm["scores"]["none"]["f1"] == pytest.approx(2 * 2 / (6 + 6))
+    assert padellm["scores"]["reversed"]["f1"] == 0
+    speedup = figures["speedup"]["padellm (batch)"]["autoreg-structured"]
+    assert speedup == {"all": pytest.approx(2.0), "many_entities": pytest.approx(3.0)}
+    assert summary["by_entities"]["autoreg-structured"] == {0: 200.0, 1: 400.0, 5: 1200.0}
+    assert summary["by_types"]["padellm (batch)"] == {3: pytest.approx(300)}
+
+    report = markdown(summary)
+    assert "3 texts, 6 entities, 1 texts with 5 or more" in report
+    assert all(title in report for title in PAPER)
+    line = next(line for line in report.split("Table 8")[1].splitlines() if line.startswith("| padellm (batch)"))
+    assert line == "| padellm (batch) | 6.54 | 8.29 | 10.05 | 4.86 | 3.25 |"
+    table = report.split("## Table 6")[1]
+    assert "| none | 92.44 | 84.80 | 77.54 | 84.92 | 33.33 |" in table
+    assert "| loss ignored | 92.01 | 85.18 | 73.47 | 83.55 |  |" in table
+
+
+def test_several_datasets_are_summed_up():
+    rows = [
+        make_row(0, 1, name, **{"autoreg-structured": Measurement([1.0], [3], {"x": 1}, {"none": []})})
+        for name in ("one", "two")
+    ]
+    summary = summarize(Comparison({"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 1}, rows))
+    assert list(summary["datasets"]) == ["one", "two", "all"]
+    assert summary["datasets"]["all"]["systems"]["autoreg-structured"]["failures"] == {"x": 2}
+
+
+def test_stopped_runs_go_on(generative, tmp_path, monkeypatch):
+    readers = build_readers(None, {"autoreg-structured": generative["autoreg-structured"]})
+    log = tmp_path / "log.jsonl"
+    read, left = compare.Reader.read, [4]  # one to warm up, and two texts
+
+    def stopping(self, record):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return read(self, record)
+
+    monkeypatch.setattr(compare.Reader, "read", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        compare.compare(readers, {"tiny": RECORDS}, log=log)
+    with log.open("a") as file:
+        file.write('{"key": "rows tiny 2 3", "da')  # killed while writing
+    left[0] = -1
+    whole = compare.compare(readers, {"tiny": RECORDS}, log=log)
+    assert -left[0] - 1 == 2 + len(whole.by_types)  # warmed up again, and only what was missing
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == 1 + len(whole.rows) + len(whole.by_types)
+    left[0] = 1  # nothing is read any more
+    assert compare.compare(readers, {"tiny": RECORDS}, log=log) == whole
+    with pytest.raises(ValueError, match="of another comparison"):
+        compare.compare(readers, {"tiny": RECORDS}, log=log, repeats=2)
+
+
+def test_files(gold, tmp_path):
+    written = write_comparison(gold, tmp_path / "v1.2" / "report")
+    assert [path.name for path in written] == ["report.json", "report.md", "report-entities.svg", "report-types.svg"]
+    assert json.loads(written[0].read_text()) == json.loads(json.dumps(summarize(gold)))
+    assert "forced to be the gold ones" not in written[1].read_text()
+    assert all("</svg>" in path.read_text() and "padellm" in path.read_text() for path in written[2:])
+    assert sorted(path.name for path in written[0].parent.iterdir()) == sorted(path.name for path in written)
+
+
+# ---- command line ---------------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(each) for each in arguments])
+
+
+def test_command(generative, tmp_path):
+    folder = export(generative["padellm"].model, tiny_tokenizer(), GenerativeConfig(max_new_tokens=8), tmp_path / "p")
+    write_records(tmp_path / "test.jsonl", RECORDS)
+    command = ["compare", tmp_path / "test.jsonl", "--no-jpt", "--device", "cpu", "-o", tmp_path / "out"]
+    systems = ["-s", f"mine={folder}", "-s", f"autoreg-structured={folder}", "--no-by-types", "--limit", "2"]
+    result = run(*command, *systems)
+    assert result.exit_code == 0, result.output
+    assert "2 texts" in result.stdout and (tmp_path / "out.log.jsonl").exists()
+    summary = json.loads((tmp_path / "out.json").read_text())
+    # The folder says that it is PaDeLLM, whatever it is called.
+    assert list(summary["datasets"].values())[0]["systems"].keys() == {*VARIANTS, "autoreg-structured"}
+
+
+@pytest.mark.parametrize(
+    "systems, message",
+    [
+        (["padellm"], "must be NAME=FOLDER"),
+        (["a=x", "a=x"], "does not say which system it is"),
+        (["padellm=/nowhere/at/all"], "not"),
+    ],
+)
+def test_refused_systems(tmp_path, systems, message):
+    with (tmp_path / "test.jsonl").open("w") as file:
+        file.write(json.dumps({"id": "1", "text": "Paris", "entities": [], "types": TYPES}) + "\n")
+    options = [each for system in systems for each in ("-s", system)]
+    result = run("compare", tmp_path / "test.jsonl", "--no-jpt", *options)
+    assert result.exit_code == 2 and message in result.stderr

@@ -1,0 +1,434 @@
+"""Recipes and what is checked before a run: wrong keys and files are named, and what cannot work does not start."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from jpt_ner.inputs_jpt import build_prompt, encode_texts
+from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, write_records
+from jpt_ner.tools.training import preflight
+from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
+from jpt_ner.tools.training.recipe import EvaluationSet, load_recipe, parse_value
+from jpt_ner.tools.training.resuming import last_whole_checkpoint
+from jpt_ner.tools.training.run import build_model, load_sources, make_arguments, make_optimizer
+from jpt_ner.tools.training.sampling import Sampling, Source, TrainingGroups
+from safetensors import SafetensorError
+from tiny import tiny_tokenizer
+
+ROOT = Path(__file__).resolve().parents[3]
+TOKENIZER = tiny_tokenizer()
+TYPES = {"PER": TypeInfo("person", "A named person."), "LOC": TypeInfo("place", "A named place.", "Any place at all.")}
+
+
+@pytest.fixture
+def write_recipe(tmp_path):
+    """Writes a small recipe beside its data, changed by the values given, nested keys joined by two underscores."""
+    data = tmp_path / "data"
+    data.mkdir()
+    write_records(data / "records.jsonl", [Record(f"r{i}", f"Bob left {i}", [Entity(0, 3, "PER")]) for i in range(24)])
+    (data / "types.json").write_text(json.dumps({"PER": {"name": "person", "definition": "A named person."}}))
+    values = {
+        "backbone": "some/backbone",
+        "output_dir": str(tmp_path / "run"),
+        "data_root": str(data),
+        "data": [{"path": "records.jsonl"}],
+        "model": {"lora_rank": 2},
+        "training": {"max_steps": 6, "per_device_train_batch_size": 2, "learning_rate": 0.005},
+    }
+
+    def write(**changes):
+        recipe = json.loads(json.dumps(values))
+        for key, value in changes.items():
+            *parents, last = key.split("__")
+            target = recipe
+            for parent in parents:
+                target = target.setdefault(parent, {})
+            target[last] = value
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        return path
+
+    return write
+
+
+# ---- the file -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bakcbone": "x"}, "unknown key 'bakcbone'"),
+        ({"sampling__sead": 1}, "sampling: unknown key 'sead'"),
+        ({"training__lerning_rate": 1}, "training: unknown key 'lerning_rate'"),
+        ({"model__lora_rnak": 1}, "model: unknown key 'lora_rnak'"),
+        ({"evaluation__evry": 1}, "evaluation: unknown key 'evry'"),
+        ({"data": [{"file": "x"}]}, "data: unknown key 'file'"),
+        ({"data": [{"weight": 1}]}, "data: .*path"),
+        ({"data": [3]}, "data: expected keys"),
+        ({"data": 3}, "data: expected a list"),
+        ({"sampling": [1]}, "sampling: expected keys"),
+        ({"training": None}, "training: expected a dict"),
+        ({"model": "x"}, "model: expected a dict"),
+        ({"evaluation": ["x"]}, "evaluation: expected a dict"),
+        ({"evaluation__every": 0}, "evaluation: every: expected a whole number"),
+        ({"evaluation__limit": 0.5}, "evaluation: limit: expected a whole number"),
+        (
+            {"evaluation__data": [{"path": "x", "watch_only": True}], "evaluation__best": True},
+            "evaluation: best: there is nothing to choose by",
+        ),
+        ({"training__max_steps": 0}, "`max_steps`"),
+        ({"checkpoint": "x"}, "exactly one of `backbone` and `checkpoint`"),
+        ({"backbone": None}, "exactly one of `backbone` and `checkpoint`"),
+        ({"backbone": None, "checkpoint": "x"}, "`model` is for a model made from a backbone"),
+        ({"output_dir": None}, "output_dir: expected a str"),
+        ({"training__max_steps": "abc"}, "training: max_steps: expected a whole number, got 'abc'"),
+        ({"training__max_steps": 2.5}, "training: max_steps: expected a whole number, got 2.5"),
+        ({"training__learning_rate": "high"}, "training: learning_rate: expected a number"),
+        ({"training__seed": True}, "training: seed: expected a whole number"),
+        ({"model__lora_rank": "2"}, "model: lora_rank: expected a whole number"),
+        ({"head_learning_rate": "high"}, "head_learning_rate: expected a number, got"),
+        ({"save_dtype": "bf16"}, "save_dtype: should be one of bfloat16, float16, float32"),
+        ({"sampling__max_types": "many"}, "sampling: max_types: expected a whole number"),
+        ({"sampling__max_types": 0}, "sampling: max_types: expected a whole number from 1"),
+        ({"sampling__name_only": 7}, "sampling: name_only: expected a probability"),
+        ({"sampling__name_only": 0.6, "sampling__generic": 0.6}, "1 at most together"),
+        ({"data": [{"path": "x", "weight": -1}]}, "data: weight: expected a number above 0"),
+        ({"evaluation__best": "yes"}, "evaluation: best: expected true or false"),
+        ({"skip_bad": "no"}, "skip_bad: expected a bool"),
+        ({"system": "gpt"}, "system: should be one of jpt, padellm"),
+        ({"base": "nowhere.yaml"}, "base: expected the name of another recipe file"),
+        ({"base": "recipe.yaml"}, "base: expected the name of another recipe file"),
+    ],
+)
+def test_recipes_that_are_wrong_are_refused(write_recipe, changes, message):
+    path = write_recipe(**changes)
+    with pytest.raises(ValueError, match=f"recipe.yaml.*{message}"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b", "just text", "a: [", "\tx: 1"])
+def test_files_that_are_no_recipes_are_refused(tmp_path, content):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="recipe.yaml"):
+        load_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.yaml"):
+        load_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_numbers_as_yaml_does_not_read_them(write_recipe):
+    """YAML takes 1e-3 for a text."""
+    path = write_recipe()
+    path.write_text(
+        path.read_text().replace("learning_rate: 0.005", "learning_rate: 5e-3") + "head_learning_rate: 1e-2\n"
+    )
+    recipe = load_recipe(path)
+    assert recipe.training["learning_rate"] == 0.005 and recipe.head_learning_rate == 0.01
+
+
+def test_words_of_yaml_that_are_values_of_the_trainer(write_recipe):
+    assert load_recipe(write_recipe(training__save_strategy=False)).training["save_strategy"] == "no"
+    assert load_recipe(write_recipe(training__bf16="auto")).training["bf16"] == "auto"
+    assert parse_value("5e-3") == 0.005 and parse_value("[a, b]") == ["a", "b"] and parse_value("a.jsonl") == "a.jsonl"
+    for text in ("[a.jsonl", "*.jsonl", "a: b: c"):
+        with pytest.raises(ValueError, match="cannot be read as YAML; put quotes"):
+            parse_value(text)
+
+
+def test_what_the_trainer_refuses_is_named(write_recipe, make_model):
+    with pytest.raises(ValueError, match="^training: "):
+        make_arguments(load_recipe(write_recipe(training__save_strategy="sometimes")))
+    recipe = load_recipe(write_recipe(training__lr_scheduler_kwargs={"bogus": 1}))
+    with pytest.raises(ValueError, match="^training: lr_scheduler_kwargs: .*bogus"):
+        make_optimizer(make_model(), recipe, make_arguments(recipe))
+
+
+def test_what_may_be_the_best_is_saved(write_recipe):
+    plan = {"data": ["records.jsonl"], "every": 30, "best": True}
+    for steps, expected in ((20, 30), (60, 60)):
+        recipe = load_recipe(write_recipe(evaluation=plan, training__save_steps=steps))
+        assert make_arguments(recipe).save_steps == expected
+
+
+def test_overrides_reach_nested_keys(write_recipe):
+    recipe = load_recipe(write_recipe(), {"training.max_steps": 9, "sampling.seed": 4, "output_dir": "elsewhere"})
+    assert (recipe.training["max_steps"], recipe.sampling.seed, recipe.output_dir) == (9, 4, "elsewhere")
+    assert recipe.training["per_device_train_batch_size"] == 2
+    with pytest.raises(ValueError, match="output_dir has no keys"):
+        load_recipe(write_recipe(), {"output_dir.x": 1})
+
+
+def test_a_path_by_itself_is_a_data_set(write_recipe):
+    recipe = load_recipe(write_recipe(), {"data": "mine.jsonl", "evaluation.data": "dev.jsonl"})
+    assert [(each.path, each.weight) for each in recipe.data] == [("mine.jsonl", None)]
+    assert recipe.evaluation.data == [EvaluationSet("dev.jsonl")]
+    recipe = load_recipe(write_recipe(data=["a.jsonl", {"path": "b.jsonl", "weight": 2}]))
+    assert [(each.path, each.weight) for each in recipe.data] == [("a.jsonl", None), ("b.jsonl", 2)]
+
+
+def test_a_recipe_goes_on_from_its_base_key_by_key(write_recipe, tmp_path):
+    write_recipe()
+    (tmp_path / "other.yaml").write_text("base: recipe.yaml\nmodel: {lora_rank: 9}\ntraining: {max_steps: 3}\n")
+    recipe = load_recipe(tmp_path / "other.yaml")
+    assert recipe.model == {"lora_rank": 9} and recipe.training == {"max_steps": 3}
+    assert recipe.backbone == "some/backbone"
+
+
+def test_paths_may_name_the_package_and_home(write_recipe, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipe = load_recipe(write_recipe(backbone=None, model={}, checkpoint="$PACKAGE", output_dir="~/runs"))
+    assert Path(recipe.checkpoint) == ROOT and recipe.output_dir == str(tmp_path / "runs")
+    assert recipe.find("$PACKAGE/data/dev.jsonl.gz") == ROOT / "data" / "dev.jsonl.gz"
+    assert recipe.find("x.jsonl") == tmp_path / "data" / "x.jsonl"
+    assert recipe.find("~/x.jsonl") == tmp_path / "x.jsonl"
+
+
+# ---- the recipes that ship ------------------------------------------------------------------------------------------
+
+SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_are_arguments_that_the_trainer_takes(path, tmp_path, monkeypatch):
+    recipe = load_recipe(path, {"output_dir": str(tmp_path / "run"), "training.use_cpu": True})
+    arguments = make_arguments(recipe)
+    assert arguments.max_steps > 0 and arguments.ddp_find_unused_parameters is False
+    assert recipe.data or path.stem == "finetune"
+    if recipe.checkpoint:
+        assert json.loads((Path(recipe.checkpoint) / "config.json").read_text())["model_type"] == "jpt"
+    for entry in [*recipe.data, *recipe.evaluation.data]:
+        if entry.path.startswith("$PACKAGE"):
+            assert recipe.find(entry.path).is_file()
+
+
+def test_the_papers_values():
+    """Tables 5 and 6, Section 4.1: batches of 8 on 8 processes."""
+    small, large = (load_recipe(ROOT / "recipes" / f"qwen3-{size}b.yaml") for size in (4, 8))
+    assert (small.model["lora_rank"], small.model["lora_alpha"]) == (32, 64)
+    assert (large.model["lora_rank"], large.model["lora_alpha"]) == (128, 256)
+    assert small.model["projection_hidden_sizes"] == [1024] and large.model["projection_hidden_sizes"] == [1024, 512]
+    for recipe in (small, large):
+        assert recipe.training["learning_rate"] == 5e-5 and recipe.training["lr_scheduler_type"] == "cosine"
+        assert recipe.training["per_device_train_batch_size"] * recipe.training["gradient_accumulation_steps"] == 1
+        assert recipe.head_learning_rate is None and recipe.training["activation_checkpointing"] is True
+
+
+def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
+    recipe = load_recipe(ROOT / "recipes" / "smollm2-135m.yaml", {"data": "$PACKAGE/data/train/*.jsonl.gz"})
+    sources = load_sources(recipe)
+    assert [source.name for source in sources] == [
+        f"train/{name}" for name in ("conversation", "culture", "documents", "science")
+    ]
+    assert sum(len(source.records) for source in sources) == 3403
+    dev = read_records(ROOT / "data" / "dev.jsonl.gz")
+    schemas = {json.dumps(record.types) for source in sources for record in source.records}
+    assert len(dev) == 304 and schemas.isdisjoint(json.dumps(record.types) for record in dev)
+    texts = {record.text for source in sources for record in source.records}
+    assert texts.isdisjoint(record.text for record in dev)
+    size = sum(path.stat().st_size for path in (ROOT / "data").rglob("*"))
+    assert size < 8 << 20
+
+
+# ---- data -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "names no data"),
+        ([{"path": "nothing_*.jsonl"}], "no file matches 'nothing_.*data_root=FOLDER"),
+        ([{"path": "empty.jsonl"}], "empty.jsonl has no usable records"),
+        ([{"path": "unknown.jsonl"}], "unknown.jsonl:1: record 'x'.*'ORG'.* not among the types"),
+        ([{"path": "bare/bare.jsonl"}], "record 'x' has no types"),
+    ],
+)
+def test_data_that_cannot_be_used_is_named(write_recipe, tmp_path, data, message):
+    (tmp_path / "data" / "empty.jsonl").write_text("\n")
+    record = Record("x", "Halden Robotics", [Entity(0, 15, "ORG")])
+    write_records(tmp_path / "data" / "unknown.jsonl", [record])
+    write_records(tmp_path / "data" / "bare" / "bare.jsonl", [record])
+    recipe = load_recipe(write_recipe(data=data))
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        load_sources(recipe)
+
+
+def test_bad_records_are_left_out_if_asked_and_named(write_recipe, tmp_path, capsys):
+    path = tmp_path / "data" / "mixed.jsonl"
+    write_records(path, [Record("a", "Bob", [Entity(0, 3, "PER")]), Record("b", "Bob", [Entity(0, 9, "PER")])])
+    with pytest.raises(ValueError, match="mixed.jsonl:2: record 'b'"):
+        load_sources(load_recipe(write_recipe(data="mixed.jsonl")))
+    (source,) = load_sources(load_recipe(write_recipe(data="mixed.jsonl", skip_bad=True)))
+    assert [record.id for record in source.records] == ["a"]
+    assert "mixed.jsonl:2: record 'b'" in capsys.readouterr().err
+
+
+def test_sources_are_files_of_a_pattern_or_of_any_place(write_recipe, tmp_path):
+    data = tmp_path / "data"
+    for number in (1, 2):
+        (data / f"set_{number}").mkdir()
+        shutil.copy(data / "types.json", data / f"set_{number}")
+        (data / f"set_{number}" / "part.jsonl").write_text((data / "records.jsonl").read_text())
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(data / "set_1", elsewhere)
+    entries = [{"path": "set_*/part.jsonl", "weight": 2}, {"path": str(elsewhere / "part.jsonl")}]
+    sources = load_sources(load_recipe(write_recipe(data=entries)))
+    assert [each.name for each in sources] == ["set_1/part", "set_2/part", "elsewhere/part"]
+    assert [each.weight for each in sources] == [2, 2, pytest.approx(24**0.5)]
+    assert sources[0].records == read_records(data / "records.jsonl")
+
+
+# ---- labels and lengths ---------------------------------------------------------------------------------------------
+
+
+def test_mentions_that_tokens_cannot_carry_are_counted():
+    """With tokens of white space words only, every kind of loss can be written down by hand."""
+    text = "Bob (Rome) Ann Lee x"
+    whole = [Entity(0, 3, "PER"), Entity(11, 14, "PER")]
+    measured = measure_representation([Record("a", text, whole)], TOKENIZER)
+    assert (measured.lost, measured.longest_text) == (0, len(encode_texts(TOKENIZER, [text])[0].input_ids))
+    touching = [Entity(11, 14, "PER"), Entity(15, 18, "PER")]
+    measured = measure_representation([Record("a", text, touching), Record("b", text, whole)], TOKENIZER)
+    assert (measured.mentions, measured.lost, measured.touching) == (4, 2, 2)
+    # The middle of a token: the byte-level tokenizer has "first" as one token.
+    word = next(word for word in ("first", "second", "time", "The") if len(TOKENIZER.tokenize(word)) == 1)
+    measured = measure_representation([Record("a", word, [Entity(0, len(word) - 1, "PER")])], TOKENIZER)
+    assert (measured.lost, measured.touching) == (1, 0)
+
+
+def test_what_is_lost_is_reported_by_source(make_model):
+    good = Source("good", [Record("a", "Bob", [Entity(0, 3, "PER")])], TYPES, 1.0)
+    bad = Source("bad", [Record("a", "Bob Ann", [Entity(0, 3, "PER"), Entity(4, 7, "PER")])], TYPES, 1.0)
+    assert check_data([good, bad], TOKENIZER, make_model(), Sampling()) == [
+        "bad: 2 of 2 mentions cannot be represented by the tokens (2 touch another of their type)",
+        "2 data set(s): 2 of 3 mentions cannot be represented by the tokens (2 touch another of their type)",
+    ]
+
+
+def longest_drawn(sources, sampling, model) -> int:
+    """Tokens of the longest sequence among 300 groups."""
+    groups = TrainingGroups(sources, 300, TOKENIZER, "compact", sampling)
+    return max(
+        len(group["prompt_input_ids"]) + 2 * len(ids) + len(model.config.separator_ids)
+        for group in map(groups.__getitem__, range(300))
+        for ids, _ in group["texts"]
+    )
+
+
+def test_a_prompt_that_may_become_too_long_is_refused_at_once(make_model):
+    """Whatever is drawn fits into what was checked: no group of a plan is longer."""
+    definitions = {f"t{i}": TypeInfo(f"type number {i}", "word " * i + "end.", "word " * 2 * i) for i in range(1, 9)}
+    texts = [Record(f"r{i}", "some words and more " * i, [Entity(0, 4, "t1")]) for i in range(1, 5)]
+    sources = [Source("short", [Record("a", "Bob", [])], TYPES, 1.0), Source("long", texts, definitions, 1.0)]
+    sampling = Sampling(max_types=5, max_text_tokens=40)
+    model = make_model()
+    names, descriptions = preflight._longest_types(sources[1], TOKENIZER, sampling)
+    assert len(names) == 5
+    separator = len(model.config.separator_ids)
+    exact = len(build_prompt(TOKENIZER, names, descriptions, "compact").input_ids) + 2 * 40 + separator
+    assert longest_drawn(sources, sampling, model) <= exact
+    model.config.max_length = exact
+    check_data(sources, TOKENIZER, model, sampling)
+    model.config.max_length = exact - 1
+    with pytest.raises(
+        ValueError, match=rf"^long: a prompt of 5 types .*: 1 over the limit of {exact - 1}.*TYPE_NUMBER_8"
+    ):
+        check_data(sources, TOKENIZER, model, sampling)
+
+
+@pytest.mark.parametrize("restyled", [{}, {"spaced": 0, "lowercase": 0}])
+def test_general_types_and_texts_written_otherwise_are_longer_than_the_data(make_model, restyled):
+    """The general type of a family may have a longer definition than any of its own, and marks set apart more tokens."""
+    types = {f"person_{name}": TypeInfo(f"a rather long name of some {name}", "Who.") for name in ("x", "y", "z", "w")}
+    record = Record("a", "a(b)c,d(e)f.g!h", [Entity(0, 1, "person_x")])
+    sources = [Source("family", [record], types, 1.0)]
+    sampling = Sampling(max_types=3, max_text_tokens=60, **restyled)
+    model = make_model()
+    drawn = longest_drawn(sources, sampling, model)
+    model.config.max_length = drawn - 1
+    with pytest.raises(ValueError, match="^family: a prompt of 3 types"):
+        check_data(sources, TOKENIZER, model, sampling)
+
+
+# ---- disk and checkpoints -------------------------------------------------------------------------------------------
+
+
+def test_a_disk_too_small_for_the_checkpoints_is_refused_at_once(write_recipe, make_model, monkeypatch):
+    model = make_model()
+    size = 12 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(int(3.5 * size)))
+
+    def check(**training):
+        check_disk(
+            model, make_arguments(load_recipe(write_recipe(), {f"training.{k}": v for k, v in training.items()}))
+        )
+
+    check(save_steps=1, save_total_limit=2)  # three at a time
+    check(save_steps=3)  # after 3 and 6 updates
+    check(save_strategy="no")
+    with pytest.raises(OSError, match=r"output_dir: .* lower `training.save_total_limit`"):
+        check(save_steps=1, save_total_limit=3)
+    with pytest.raises(OSError, match="output_dir"):
+        check(save_steps=1)
+    for step in (1, 2):  # A run that goes on has some of them already.
+        (Path(load_recipe(write_recipe()).output_dir) / f"checkpoint-{step}").mkdir(parents=True)
+    check(save_steps=1, save_total_limit=3)
+
+
+class Usage:
+    def __init__(self, free: int):
+        self.free = free
+
+
+def test_checkpoints_of_another_kind_of_model_are_refused(write_recipe, backbone, tmp_path):
+    for folder, message in ((backbone, "is a model of type 'llama', not a JPT model"), (tmp_path, "no config.json")):
+        recipe = load_recipe(write_recipe(backbone=None, model={}, checkpoint=str(folder)))
+        with pytest.raises(ValueError, match=f"^checkpoint: .*{message}"):
+            build_model(recipe)
+
+
+def test_errors_of_a_full_disk_say_so(write_recipe, make_model, monkeypatch, tmp_path):
+    """PyTorch and safetensors name neither the disk nor the folder."""
+    model, arguments = make_model(), make_arguments(load_recipe(write_recipe(output_dir=str(tmp_path))))
+    for error in (RuntimeError("unexpected pos 64 vs 0"), SafetensorError("I/O error")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100))
+        with (
+            pytest.raises(OSError, match="no space left for a checkpoint") as raised,
+            full_disk_named(model, arguments),
+        ):
+            raise error
+        assert raised.value.filename == str(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12))
+        with pytest.raises(type(error)), full_disk_named(model, arguments):
+            raise error
+
+
+@pytest.mark.parametrize("damaged", ["trainer_state.json", "model.safetensors", "optimizer.pt", "rng_state.pth"])
+@pytest.mark.parametrize("how", ["cut off", "emptied", "removed"])
+def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path, damaged, how):
+    from safetensors.torch import save_file
+
+    for step in (5, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        save_file({"x": torch.zeros(100)}, folder / "model.safetensors")
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+            torch.save({"x": torch.zeros(100)}, folder / name)
+        (folder / "trainer_state.json").write_text('{"global_step": 5}')
+    assert last_whole_checkpoint(tmp_path).name == "checkpoint-10"
+    file = tmp_path / "checkpoint-10" / damaged
+    if how == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2 if how == "cut off" else 0])
+    expected = "checkpoint-10" if (damaged, how) == ("rng_state.pth", "removed") else "checkpoint-5"
+    assert last_whole_checkpoint(tmp_path).name == expected
+    (tmp_path / "checkpoint-best").mkdir()
+    (tmp_path / "checkpoint-best" / "trainer_state.json").write_text("{}")
+    assert last_whole_checkpoint(tmp_path).name == expected
+    assert last_whole_checkpoint(tmp_path / "nowhere") is None

@@ -1,0 +1,79 @@
+"""GLiNER in a process of its own, run by `systems` in GLiNER's own virtual environment: JSON lines in and out.
+
+Imports nothing of this project: GLiNER needs an older transformers. The model is what GLiNER's library builds for the
+sizes of its published models, with random weights, and the tokenizer that of the benchmarked model: no checkpoint is
+needed, and time depends on sizes and not on weights.
+"""
+
+import contextlib
+import json
+import sys
+import tempfile
+import time
+
+# Encoders of gliner_small-v2.1, gliner_medium-v2.1 and gliner_large-v2.1 (DeBERTa-v3 small, base and large).
+SHAPES = {
+    "small": {"hidden_size": 768, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 3072},
+    "medium": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
+    "large": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
+}
+DEBERTA_V3 = {
+    "relative_attention": True,
+    "position_buckets": 256,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": "p2c|c2p",
+    "position_biased_input": False,
+    "max_relative_positions": -1,
+    "max_position_embeddings": 512,
+    "layer_norm_eps": 1e-7,
+    "type_vocab_size": 0,
+}
+# Random scores are all near one half: above this, nothing is decoded, so that only the model's own time counts.
+THRESHOLD = 0.999
+
+
+def build(tokenizer_file: str, shape: str, dtype: str, device: str):
+    import torch
+    from gliner import GLiNER, GLiNERConfig
+    from transformers import DebertaV2Config, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    torch.set_default_dtype(getattr(torch, dtype))  # or large models are made in twice their size first
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=tokenizer_file)
+    first = tokenizer.convert_ids_to_tokens(0)
+    tokenizer.add_special_tokens({"pad_token": first, "cls_token": first, "sep_token": first})
+    encoder = DebertaV2Config(vocab_size=len(tokenizer), **DEBERTA_V3, **SHAPES[shape])
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        encoder.save_pretrained(folder)
+        config = GLiNERConfig(model_name=folder, hidden_size=512, max_width=12, max_len=384, span_mode="markerV0")
+        model = GLiNER.from_config(config, backbone_from_pretrained=False)
+    torch.set_default_dtype(torch.float32)
+    return model.to(device=device, dtype=getattr(torch, dtype)).eval()
+
+
+def main() -> None:
+    answers = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        options = json.loads(sys.argv[1])
+        import torch
+
+        torch.set_num_threads(options.pop("threads"))
+        model = build(**options)
+        weights = [(name, weight.numel()) for name, weight in model.named_parameters()]
+        embeddings = sum(count for name, count in weights if "word_embeddings" in name)
+        parameters = sum(count for _, count in weights)
+        print(json.dumps({"parameters": parameters, "embeddings": embeddings}), file=answers, flush=True)
+        for line in sys.stdin:
+            call = json.loads(line)
+            began = time.perf_counter()
+            with torch.inference_mode():
+                model.inference(
+                    call["texts"], call["types"], threshold=THRESHOLD, batch_size=call["batch_size"], flat_ner=True
+                )
+            print(json.dumps({"seconds": time.perf_counter() - began}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Recipes of training runs: a YAML file in, a checked `Recipe` out. Loads no data and no model."""
+
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from transformers import TrainingArguments
+
+from ...configuration_jpt import JPTConfig
+from ...generative.examples import ExampleOptions
+from .sampling import Sampling
+
+SYSTEMS = ("jpt", "padellm", "autoreg-augmented", "autoreg-structured")
+SAVE_DTYPES = ("bfloat16", "float16", "float32")
+PACKAGE = "$PACKAGE"
+# In `training`, a value that the hardware decides.
+AUTO = "auto"
+HOME = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class DataSource:
+    """
+    One file of the mixture.
+
+    Args:
+        path (`str`): File of records, relative to the recipe's `data_root`; a pattern stands for many files.
+        weight (`float`, *optional*):
+            Share of the groups of every file. Defaults to the square root of its number of records, so that small
+            sets are seen more often per record.
+
+    Raises:
+        ValueError: If the weight is not above 0.
+    """
+
+    path: str
+    weight: float | None = None
+
+    def __post_init__(self):
+        if self.weight is not None and not 0 < self.weight < float("inf"):
+            raise ValueError(f"weight: expected a number above 0, got {self.weight!r}")
+
+
+@dataclass
+class EvaluationSet:
+    """
+    One file that the model is scored on while it is trained.
+
+    Args:
+        path (`str`): File of records, relative to `data_root`.
+        watch_only (`bool`):
+            Leave the set out of the mean by which a checkpoint is chosen: for sets that show what is forgotten.
+    """
+
+    path: str
+    watch_only: bool = False
+
+
+@dataclass
+class EvaluationPlan:
+    """
+    How the model is scored while it is trained.
+
+    Args:
+        data (`list[EvaluationSet]`): What it is scored on, by the zero-shot protocol.
+        every (`int`): Updates between evaluations.
+        limit (`int`, *optional*): Score a fixed sample of so many records of each set.
+        ignore_labels (`list[str]`): Labels that are not asked for, as those of `jpt-ner evaluate --ignore`.
+        at_start (`bool`): Score the model before its first update, too.
+        best (`bool`): Where there is data, the model of the best mean F1 is the final one, instead of the last.
+    """
+
+    data: list[EvaluationSet] = field(default_factory=list)
+    every: int = 100
+    limit: int | None = None
+    ignore_labels: list[str] = field(default_factory=lambda: ["misc"])
+    at_start: bool = False
+    best: bool = False
+
+
+@dataclass
+class Recipe:
+    """
+    Everything a run depends on. In paths `$PACKAGE` stands for the folder of this package, and `~` for one's home. A
+    file may name another one as its `base` and gives then only the keys that differ, each as a whole.
+
+    Args:
+        output_dir (`str`): Folder of checkpoints, logs, curves and the final model.
+        data (`list[DataSource]`): The mixture.
+        backbone (`str`): Where the backbone comes from.
+        checkpoint (`str`): A trained JPT model to start from, instead of a backbone; `$PACKAGE` is the one that ships.
+        data_root (`str`): Folder that data paths are relative to.
+        model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
+        load_options (`dict`):
+            Options of `AutoModel.from_pretrained` for the backbone, such as `dtype` or `quantization_config`.
+        sampling (`Sampling`): How groups are made.
+        training (`dict`):
+            Values of `transformers.TrainingArguments`. `max_steps` is required. `bf16` may be `"auto"`: where the
+            hardware has it.
+        evaluation (`EvaluationPlan`): What the model is scored on while it is trained.
+        head_learning_rate (`float`): Learning rate of projections and classifiers; `training.learning_rate` is that
+            of the adapters. Defaults to the same.
+        compile_blocks (`bool`): Compile the backbone's norms and MLPs with `torch.compile`; pays in runs of hours.
+        skip_bad (`bool`): Leave records out that cannot be used, and say which, instead of stopping.
+        entity_types: Default types of the pipeline, saved with the model: anything `resolve_schema` takes, or `"data"`
+            for all types of the training data.
+        save_dtype (`str`):
+            Precision of the final checkpoint, one of `SAVE_DTYPES`; adapters and head are trained in float32.
+        system (`str`):
+            What is trained: `"jpt"`, or for comparison one of the generating systems of `generative`.
+        generative (`ExampleOptions`): How examples of a generating system are written.
+    """
+
+    output_dir: str
+    data: list[DataSource]
+    backbone: str | None = None
+    checkpoint: str | None = None
+    data_root: str = "."
+    model: dict[str, Any] = field(default_factory=dict)
+    load_options: dict[str, Any] = field(default_factory=dict)
+    sampling: Sampling = field(default_factory=Sampling)
+    training: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
+    head_learning_rate: float | None = None
+    compile_blocks: bool = False
+    skip_bad: bool = False
+    entity_types: Any = None
+    save_dtype: str = "bfloat16"
+    system: str = "jpt"
+    generative: ExampleOptions = field(default_factory=ExampleOptions)
+
+    def find(self, path: str) -> Path:
+        """Where a data path or pattern of the recipe points to."""
+        return Path(self.data_root) / expand(path)
+
+
+class _RecipeLoader(yaml.SafeLoader):
+    """Takes 1e-4 for a number, which YAML 1.1 does not."""
+
+
+_RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def parse_value(text: str) -> Any:
+    """
+    A value as recipes are read, from a text.
+
+    Raises:
+        ValueError: If it is no YAML.
+    """
+    try:
+        return yaml.load(text, _RecipeLoader)
+    except yaml.YAMLError:
+        raise ValueError(
+            f"{text!r} cannot be read as YAML; put quotes around what holds marks such as * or ["
+        ) from None
+
+
+def expand(path: str) -> str:
+    """A path with `$PACKAGE` and `~` filled in."""
+    if path == PACKAGE or path.startswith(f"{PACKAGE}/"):
+        path = str(HOME) + path.removeprefix(PACKAGE)
+    return str(Path(path).expanduser())
+
+
+def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """
+    Reads a recipe.
+
+    Args:
+        path (`str` or `Path`): YAML file.
+        overrides (`dict`, *optional*): Values that replace the file's, nested keys joined by dots.
+
+    Raises:
+        ValueError: For unknown, missing or wrong keys, naming them and the file.
+        FileNotFoundError: If there is no such file.
+    """
+    values = _read(Path(path))
+    for key, value in (overrides or {}).items():
+        _override(values, key, value, path)
+    _check_kinds(values, path)
+    if bool(values.get("backbone")) == bool(values.get("checkpoint")):
+        raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
+    if values.get("checkpoint") and values.get("model"):
+        raise ValueError(f"{path}: `model` is for a model made from a backbone; a `checkpoint` brings its own values")
+    for key, value in values.get("training", {}).items():
+        if value is False and key.endswith("_strategy"):
+            values["training"][key] = "no"  # YAML takes it for a switch.
+    values["data"] = _build_paths(DataSource, values.get("data", []), f"{path}: data")
+    values["sampling"] = _build(Sampling, values.get("sampling", {}), f"{path}: sampling")
+    values["generative"] = _build(ExampleOptions, values.get("generative", {}), f"{path}: generative")
+    values["evaluation"] = _build_evaluation(values.get("evaluation", {}), f"{path}: evaluation")
+    for key in ("output_dir", "data_root", "checkpoint"):
+        if values.get(key):
+            values[key] = expand(values[key])
+    recipe = _build(Recipe, values, str(path))
+    for section, cls in (("training", TrainingArguments), ("model", JPTConfig)):
+        given = getattr(recipe, section)
+        unknown = sorted(given.keys() - {each.name for each in fields(cls)})
+        if unknown:
+            raise ValueError(f"{path}: {section}: unknown key {unknown[0]!r}; it takes values of {cls.__name__}")
+        _check_values(cls, {key: value for key, value in given.items() if value != AUTO}, f"{path}: {section}")
+    for key, known in (("system", SYSTEMS), ("save_dtype", SAVE_DTYPES)):
+        if getattr(recipe, key) not in known:
+            raise ValueError(f"{path}: {key}: should be one of {', '.join(known)}, got {getattr(recipe, key)!r}")
+    if recipe.training.get("max_steps", 0) < 1:
+        raise ValueError(f"{path}: training: `max_steps` must be given, a whole number from 1")
+    return recipe
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _RecipeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: broken YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a recipe of keys and values, got {values!r:.100}")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or not (path.parent / base).is_file() or (path.parent / base).samefile(path):
+        raise ValueError(f"{path}: base: expected the name of another recipe file beside this one, got {base!r}")
+    return {**_read(path.parent / base), **values}
+
+
+def _override(values: dict, key: str, value: Any, path: str | Path) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: {key}: {parent} has no keys to set")
+    values[last] = value
+
+
+def _check_kinds(values: dict, path: str | Path) -> None:
+    kinds = {
+        **dict.fromkeys(("data",), (list, str)),
+        **dict.fromkeys(("model", "load_options", "training", "evaluation"), dict),
+        **dict.fromkeys(("output_dir", "data_root"), str),
+        **dict.fromkeys(("backbone", "checkpoint"), (str, type(None))),
+        **dict.fromkeys(("skip_bad", "compile_blocks"), bool),
+    }
+    for key, kind in kinds.items():
+        if key in values and not isinstance(values[key], kind):
+            expected = (kind if isinstance(kind, type) else kind[0]).__name__
+            raise ValueError(f"{path}: {key}: expected a {expected}, got {values[key]!r:.100}")
+
+
+def _build_paths(cls, values: Any, where: str) -> list:
+    """A path by itself stands for an entry, and an entry for a list of one."""
+    entries = values if isinstance(values, list) else [values]
+    return [_build(cls, {"path": entry} if isinstance(entry, str) else entry, where) for entry in entries]
+
+
+def _build_evaluation(values: dict, where: str) -> EvaluationPlan:
+    plan = _build(
+        EvaluationPlan, {**values, "data": _build_paths(EvaluationSet, values.get("data", []), where)}, where
+    )
+    if not isinstance(plan.ignore_labels, list):
+        raise ValueError(f"{where}: ignore_labels: expected a list of labels, got {plan.ignore_labels!r}")
+    for key in ("every", "limit"):
+        number = getattr(plan, key)
+        if not (type(number) is int and number > 0) and (key, number) != ("limit", None):
+            raise ValueError(f"{where}: {key}: expected a whole number from 1, got {number!r}")
+    if plan.best and plan.data and all(each.watch_only for each in plan.data):
+        raise ValueError(f"{where}: best: there is nothing to choose by; give `data` that is not `watch_only`")
+    return plan
+
+
+def _build(cls, values: Any, where: str):
+    names = {each.name for each in fields(cls)}
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: expected keys {sorted(names)}, got {values!r}")
+    if unknown := sorted(values.keys() - names):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(names))}")
+    _check_values(cls, values, where)
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _check_values(cls, values: dict[str, Any], where: str) -> None:
+    """Whether numbers, texts and switches are such, where that is all that a field of the class takes."""
+    hints = {each.name: each.type for each in fields(cls)}
+    for key, value in values.items():
+        hint = hints.get(key, Any)
+        kinds = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
+        if not kinds <= _KINDS.keys():
+            continue
+        # A whole number is a number, but a switch is none.
+        allowed = kinds | ({int} if float in kinds else set())
+        if type(value) not in allowed:
+            expected = " or ".join(_KINDS[kind] for kind in _KINDS if kind in kinds and kind is not NoneType)
+            raise ValueError(f"{where}: {key}: expected {expected}, got {value!r:.100}")
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "nothing"}

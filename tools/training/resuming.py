@@ -1,0 +1,150 @@
+"""Runs that were stopped: what a run was started with, its last whole checkpoint, and whether it may go on.
+
+A recipe, its data and the run's folder in; a checkpoint or an error out.
+"""
+
+import hashlib
+import json
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainingArguments
+
+from ...atomic_jpt import atomic_file
+from ...modeling_jpt import JPTForTokenClassification
+from .recipe import Recipe
+from .sampling import Source
+
+STARTED_WITH = "run.json"
+# Of a recipe, what may be another when a run goes on: where things are, and what does not change the trained weights.
+FREE = {"output_dir", "data_root", "data", "evaluation", "compile_blocks", "skip_bad", "entity_types", "save_dtype"}
+# Of `training`, by the beginning of the key. How long a run is and how its learning rate ends may be decided late.
+FREE_TRAINING = tuple(
+    "max_steps lr_scheduler_kwargs save_ logging_ eval_ report_to run_name push_to_hub hub_ disable_tqdm log_level "
+    "dataloader_ per_device_ gradient_accumulation_steps gradient_checkpointing activation_ use_cpu bf16 fp16 tf32 ddp_ "
+    "fsdp deepspeed torch_compile".split()
+)
+
+
+def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[Source]) -> Path | None:
+    """
+    The checkpoint that a run goes on from, or None for a new run, whose folder then says what it was started with.
+
+    Raises:
+        ValueError: If the folder is that of a run with other data or another recipe, or of a longer one.
+    """
+    folder = Path(recipe.output_dir)
+    given = _started_with(recipe, arguments, sources)
+    checkpoint = last_whole_checkpoint(folder)
+    file = folder / STARTED_WITH
+    if checkpoint is not None and file.is_file():
+        _check_same(json.loads(file.read_bytes()), given, folder)
+    elif arguments.process_index == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(file) as path:
+            path.write_text(json.dumps(given, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if checkpoint is not None:
+        done = _number(checkpoint)
+        if done > arguments.max_steps:
+            raise ValueError(
+                f"training: max_steps: the run in {folder} has made {done} updates already, got {arguments.max_steps}; "
+                "give as many or more, or choose another `output_dir`"
+            )
+        if arguments.process_index == 0:
+            whole = "is finished; more `training.max_steps` would go on" if done == arguments.max_steps else "goes on"
+            tqdm.write(f"the run in {folder} {whole} from update {done}", file=sys.stderr)
+    return checkpoint
+
+
+def _started_with(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[Source]) -> dict[str, Any]:
+    values = {key: value for key, value in asdict(recipe).items() if key not in FREE}
+    values["training"] = {key: value for key, value in recipe.training.items() if not key.startswith(FREE_TRAINING)}
+    values["groups_per_update"] = (
+        arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    )
+    # By what is in the files and the name of their folder; that may lie elsewhere.
+    values["data"] = {
+        f"{number}: {source.name}": [source.weight, _digest(source)] for number, source in enumerate(sources)
+    }
+    return json.loads(json.dumps(values, default=str))
+
+
+def _digest(source: Source) -> str:
+    return hashlib.sha256(repr((source.records, source.types)).encode("utf-8", "replace")).hexdigest()
+
+
+def _check_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    for key in sorted(before.keys() | now.keys()):
+        was, given = before.get(key), now.get(key)
+        if was == given:
+            continue
+        if isinstance(was, dict) and isinstance(given, dict):
+            part = min(each for each in was.keys() | given.keys() if was.get(each) != given.get(each))
+            key, was, given = f"{key}: {part}", was.get(part), given.get(part)
+        change = "has changed" if key.startswith("data: ") else f"was {was!r}, and is {given!r} now"
+        raise ValueError(
+            f"output_dir: {folder} holds a run that was started otherwise: {key} {change}. Choose another "
+            "`output_dir` for a new run"
+        )
+
+
+def last_whole_checkpoint(folder: str | Path) -> Path | None:
+    """
+    The newest checkpoint of a run that was written to its end. The Trainer writes its state last; where that is there
+    but something else was cut off, as by a full disk or a power cut, the checkpoint before it is taken.
+    """
+    found = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
+    found = sorted((path for path in found if path.name.removeprefix("checkpoint-").isdigit()), key=_number)
+    return next(filter(_is_whole, reversed(found)), None)
+
+
+def _number(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_bytes())
+        weights = next(checkpoint.glob("adapter_model.safetensors"), checkpoint / "model.safetensors")
+        with safe_open(weights, "pt"):
+            pass  # It compares the file's size with what its header says.
+        for path in [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *checkpoint.glob("rng_state*.pth")]:
+            with zipfile.ZipFile(path) as file:
+                if file.testzip() is not None:
+                    return False
+    except (OSError, ValueError, SafetensorError, zipfile.BadZipFile):
+        return False
+    return True
+
+
+def check_resumable(model: JPTForTokenClassification, checkpoint: Path) -> None:
+    """
+    Raises:
+        ValueError: If the checkpoint is of a model with other trained parts, which the Trainer might not notice.
+    """
+    left_out = set(model._keys_to_ignore_on_save or ())
+    own = {name: list(tensor.shape) for name, tensor in model.state_dict().items() if name not in left_out}
+    with safe_open(checkpoint / "model.safetensors", "pt") as file:
+        saved = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    wrong = sorted(own.keys() ^ saved.keys()) or sorted(name for name in own if own[name] != saved[name])
+    if wrong:
+        raise ValueError(
+            f"output_dir: {checkpoint} is of a model with another architecture: it differs in {wrong[0]!r}. Go on with "
+            "the recipe it was made with, or choose another `output_dir`"
+        )
+
+
+class FollowFolder(TrainerCallback):
+    """Finds the best checkpoint of a run whose folder has been moved or is named otherwise."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.best_model_checkpoint:
+            here = Path(args.output_dir) / Path(state.best_model_checkpoint).name
+            if here.is_dir():
+                state.best_model_checkpoint = str(here)

@@ -1,0 +1,297 @@
+"""Training from a recipe: a recipe in, a trained-parts checkpoint out, through `transformers.Trainer`.
+
+The Trainer is used as it is, without a subclass: the model computes its loss, the collator builds batches, and the
+dataset is a plan fixed by the seed, so a run that was stopped resumes exactly where it was.
+"""
+
+import glob
+import json
+import sys
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
+from transformers.utils import is_torch_bf16_gpu_available
+
+from ...atomic_jpt import atomic_folder
+from ...backbone_jpt import resolve_backbone
+from ...definitions_jpt import build_definition_encoder
+from ...inputs_jpt import separator_ids
+from ...modeling_jpt import JPTForTokenClassification
+from ...schema_jpt import resolve_schema
+from ..data.readers import data_name
+from ..data.records import Problems, Record, find_types, read_records
+from .development import CurvesCallback, DevelopmentScorer, discard_logits, load_development_sets
+from .preflight import check_data, check_disk, full_disk_named
+from .recipe import AUTO, DataSource, Recipe, load_recipe
+from .resuming import FollowFolder, check_resumable, find_start
+from .sampling import GroupCollator, Sampling, Source, TrainingGroups
+
+# Texts of the development sets that the evaluation loss is read from.
+LOSS_TEXTS = 24
+# As a recipe's `entity_types`: those of its data.
+DATA_TYPES = "data"
+
+
+def load_sources(recipe: Recipe) -> list[Source]:
+    """
+    The recipe's data sets.
+
+    Raises:
+        ValueError: If a path matches no file or a file has no usable records.
+    """
+    sources = []
+    for entry in recipe.data:
+        paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
+        if not paths:
+            raise ValueError(
+                f"data: no file matches {entry.path!r} in data_root {recipe.data_root!r}; name the folder of your copies "
+                "with `data_root=FOLDER`, or other files with `data=FILE`"
+            )
+        for path in paths:
+            problems = Problems()
+            records = read_records(path, on_error="skip" if recipe.skip_bad else "raise", report=problems)
+            if problems:
+                _tell(f"{path}: left out: {problems.summary()}")
+            if not records:
+                raise ValueError(f"data: {path} has no usable records")
+            weight = len(records) ** 0.5 if entry.weight is None else entry.weight
+            sources.append(Source(f"{path.parent.name}/{data_name(path)}", records, find_types(path), weight))
+    if not sources:
+        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
+    return sources
+
+
+def build_model(recipe: Recipe):
+    """
+    The recipe's model and tokenizer, ready to be trained.
+
+    Raises:
+        ValueError: If `checkpoint` is no JPT model with adapters to train on.
+    """
+    whole = recipe.training.get("bf16") == AUTO and not _has_bfloat16()
+    options = {"dtype": torch.float32 if whole else torch.bfloat16, **recipe.load_options}
+    if recipe.checkpoint:
+        _check_model_type(recipe.checkpoint)
+        tokenizer = AutoTokenizer.from_pretrained(recipe.checkpoint, trust_remote_code=True)
+        model = JPTForTokenClassification.from_pretrained(recipe.checkpoint, is_trainable=True, **options)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(recipe.backbone))
+        model = JPTForTokenClassification.from_backbone(
+            recipe.backbone, separator_ids=separator_ids(tokenizer), load_options=options, **recipe.model
+        )
+    if recipe.entity_types not in (None, DATA_TYPES):
+        schema = resolve_schema(recipe.entity_types)
+        model.config.entity_types = dict(zip(schema.names, schema.descriptions, strict=True))
+    return model, tokenizer
+
+
+def _check_model_type(checkpoint: str) -> None:
+    config = Path(checkpoint) / "config.json"
+    if Path(checkpoint).is_dir() and not config.is_file():
+        raise ValueError(f"checkpoint: {checkpoint} holds no config.json")
+    if config.is_file():
+        kind = json.loads(config.read_bytes()).get("model_type")
+        if kind != "jpt":
+            raise ValueError(
+                f"checkpoint: {checkpoint} is a model of type {kind!r}, not a JPT model; to train one around it, name it "
+                "as `backbone`"
+            )
+
+
+def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: TrainingArguments):
+    """AdamW with one learning rate for the adapters and one for the head, and the scheduler of the arguments."""
+    head = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
+    lora = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
+    groups = [{"params": head, "lr": recipe.head_learning_rate or arguments.learning_rate}]
+    if lora:
+        groups.append({"params": lora, "lr": arguments.learning_rate})
+    optimizer = torch.optim.AdamW(
+        groups, betas=(arguments.adam_beta1, arguments.adam_beta2), weight_decay=arguments.weight_decay
+    )
+    try:
+        scheduler = get_scheduler(
+            arguments.lr_scheduler_type,
+            optimizer,
+            num_warmup_steps=arguments.get_warmup_steps(arguments.max_steps),
+            num_training_steps=arguments.max_steps,
+            scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+        )
+    except TypeError as error:
+        raise ValueError(f"training: lr_scheduler_kwargs: {error}") from None
+    return optimizer, scheduler
+
+
+def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Path:
+    """
+    Runs a recipe, from its last whole checkpoint if there is one. What can be known to fail fails before training.
+
+    Returns:
+        `Path`: Folder of the trained model.
+
+    Raises:
+        ValueError: If data, model and recipe do not fit together; the message names what is wrong.
+        OSError: If a file is missing, or the disk has no room for the run's checkpoints.
+    """
+    if recipe.system != "jpt":
+        from .generative import train_generative
+
+        return train_generative(recipe, callbacks)
+    arguments = make_arguments(recipe)
+    set_seed(arguments.seed)
+    sources = load_sources(recipe)
+    development = load_development_sets(recipe)
+    checkpoint = find_start(recipe, arguments, sources)
+    if checkpoint is not None:
+        arguments.eval_on_start = False  # The log that goes on has it.
+    model, tokenizer = build_model(recipe)
+    if recipe.entity_types == DATA_TYPES:
+        model.config.entity_types = _types_of(sources)
+    if arguments.process_index == 0:
+        check_disk(model, arguments)
+        for line in check_data(sources, tokenizer, model, recipe.sampling):
+            _tell(line)
+    if checkpoint is not None:
+        check_resumable(model, checkpoint)
+    prepare_backbone(model.model, recipe, arguments)
+    groups = TrainingGroups(sources, rows_of(arguments), tokenizer, model.config.prompt_template, recipe.sampling)
+    encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=groups,
+        data_collator=GroupCollator(encoder),
+        processing_class=tokenizer,
+        optimizers=make_optimizer(model, recipe, arguments),
+        callbacks=[FollowFolder(), CurvesCallback(), *(callbacks or [])],
+        **_scoring(recipe, development, model, tokenizer, encoder, arguments),
+    )
+    final = Path(recipe.output_dir) / "final"
+    with full_disk_named(model, arguments):
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if trainer.is_world_process_zero():
+            save_trained_parts(model, tokenizer, final, recipe.save_dtype)
+    return final
+
+
+def _types_of(sources: list[Source]) -> dict[str, str]:
+    asked = (info for source in sources for types in source.asked.values() for info in types.values())
+    return {info.name: info.definition for info in asked}
+
+
+def make_arguments(recipe: Recipe) -> TrainingArguments:
+    """The Trainer's arguments: those of the recipe, and what its evaluation plan stands for."""
+    values = {
+        "train_sampling_strategy": "sequential",
+        "remove_unused_columns": False,
+        "use_cpu": not torch.accelerator.is_available(),
+    }
+    # Every trained weight takes part in every loss, so no process has to search for unused ones.
+    values["ddp_find_unused_parameters"] = False
+    plan = recipe.evaluation
+    if plan.data:
+        values |= {
+            "eval_strategy": "steps",
+            "eval_steps": plan.every,
+            "eval_on_start": plan.at_start,
+            "per_device_eval_batch_size": 1,  # The Trainer weighs batches alike, and processes take turns.
+        }
+        if plan.best:
+            values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1", "save_steps": plan.every}
+    values = {**values, **recipe.training}
+    if plan.data and plan.best and values["save_steps"] % plan.every:
+        values["save_steps"] = plan.every  # What may be the best has to be saved.
+    if values.get("bf16") == AUTO:
+        values["bf16"] = _has_bfloat16()
+    try:
+        return TrainingArguments(output_dir=recipe.output_dir, **values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"training: {error}") from None
+
+
+def _has_bfloat16() -> bool:
+    if torch.accelerator.is_available():
+        return is_torch_bf16_gpu_available()
+    return torch.cpu._is_avx512_bf16_supported()
+
+
+def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokenizer, encoder, arguments) -> dict:
+    """What the Trainer is told to score the model on the development sets, if there are any."""
+    if not development:
+        return {}
+
+    def make_pipeline():
+        if encoder.name == "backbone":
+            encoder.clear()  # The adapters have changed since the last evaluation.
+        return model.as_pipeline(tokenizer, definition_encoder=encoder, device=model.device)
+
+    watched = [name for name, entry in zip(development, recipe.evaluation.data, strict=True) if entry.watch_only]
+    return {
+        "eval_dataset": _development_groups(development, tokenizer, model.config.prompt_template),
+        "compute_metrics": DevelopmentScorer(development, watched, make_pipeline, arguments),
+        "preprocess_logits_for_metrics": discard_logits,
+    }
+
+
+def _development_groups(development: dict[str, list[Record]], tokenizer, template: str) -> TrainingGroups:
+    """Single texts of the development sets, asked for all types as they are worded: the same at every evaluation."""
+    sources = [Source(name, records, None, 1.0) for name, records in development.items()]
+    length = min(LOSS_TEXTS, sum(map(len, development.values())))
+    return TrainingGroups(sources, length, tokenizer, template, PLAIN_SAMPLING)
+
+
+PLAIN_SAMPLING = Sampling(
+    max_group_texts=1,
+    min_types=100,
+    max_types=100,
+    **dict.fromkeys(
+        ("name_only", "shortened", "generic", "renamed", "anonymous", "coarsened", "lowercase", "spaced"), 0.0
+    ),
+)
+
+
+def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path, dtype: str) -> None:
+    """
+    Saves a checkpoint to be used or shipped: adapters and head in `dtype`, without the Trainer's own files. The folder
+    appears, or replaces one of that name, once everything is written.
+    """
+    left_out = set(model._keys_to_ignore_on_save or ())
+    weights = {
+        name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items() if name not in left_out
+    }
+    with atomic_folder(folder) as whole:
+        model.save_pretrained(whole, state_dict=weights)
+        tokenizer.save_pretrained(whole)
+
+
+def _tell(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
+
+
+def prepare_backbone(backbone: torch.nn.Module, recipe: Recipe, arguments: TrainingArguments) -> None:
+    """Lets autocast choose number formats where it is on, and compiles blocks if the recipe says so."""
+    for module in backbone.modules():
+        # Adapters cast their input to their own float32 unless told not to; autocast would cast it back.
+        if (arguments.bf16 or arguments.fp16) and hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
+        if recipe.compile_blocks and type(module).__name__.endswith(("RMSNorm", "MLP")):
+            module.compile(dynamic=True)
+
+
+def rows_of(arguments: TrainingArguments) -> int:
+    """How many rows all processes read in all updates."""
+    per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    return arguments.max_steps * per_step
+
+
+__all__ = [
+    "DataSource",
+    "Recipe",
+    "build_model",
+    "load_recipe",
+    "load_sources",
+    "make_arguments",
+    "make_optimizer",
+    "train",
+]

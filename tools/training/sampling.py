@@ -1,0 +1,421 @@
+"""Training groups: records of several datasets in, groups of texts that share one prompt out.
+
+A group is what the model reads behind one prompt: a sample of types, in random order, worded one way or another, and
+as many texts as a token budget holds. The wording changes from group to group so that the model has to read the
+definitions instead of memorising names. A plan made from the seed fixes everything, so that a resumed run sees the
+same groups. Knows nothing of models; tokenizing is left to `inputs_jpt`.
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from ...inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
+from ...spans_jpt import label_tokens
+from ...words_jpt import split_words
+from ..data.records import Entity, Record, TypeInfo, types_for
+
+
+@dataclass
+class Sampling:
+    """
+    How groups are made.
+
+    Args:
+        seed (`int`): Fixes the plan.
+        group_tokens (`int`): Texts are added to a group until their doubled length reaches this many tokens.
+        max_group_texts (`int`): Most texts in a group.
+        min_types (`int`), max_types (`int`): Types asked in a group, as far as there are so many.
+        max_text_tokens (`int`): Of longer texts one piece is read, drawn anew each time; edges not within a mention.
+        name_only (`float`), shortened (`float`), generic (`float`):
+            Probabilities that all types of a group have their name as definition, the first clause of the
+            definition, or the dataset's generic one.
+        renamed (`float`): Probability that names are written in another style (upper case, snake_case ...).
+        anonymous (`float`): Probability that names are replaced by numbers, which leaves the definitions alone to
+            tell types apart.
+        coarsened (`float`):
+            Probability that, in a set whose labels come in families (`person_politician`, `person_actor` ...), most of a
+            family is asked as one general type beside a few of its special ones. A special type goes before the
+            general one, as users expect who ask for both.
+        lowercase (`float`): Probability that a text is lower-cased.
+        spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
+
+    Raises:
+        ValueError: For a number that is out of range.
+    """
+
+    seed: int = 0
+    group_tokens: int = 700
+    max_group_texts: int = 12
+    min_types: int = 2
+    max_types: int = 16
+    max_text_tokens: int = 160
+    name_only: float = 0.08
+    shortened: float = 0.1
+    generic: float = 0.15
+    renamed: float = 0.3
+    anonymous: float = 0.06
+    coarsened: float = 0.6
+    lowercase: float = 0.1
+    spaced: float = 0.25
+
+    def __post_init__(self):
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is float:
+                if not 0 <= value <= 1:
+                    raise ValueError(f"{each.name}: expected a probability from 0 to 1, got {value!r}")
+            elif each.name != "seed" and value < 1:
+                raise ValueError(f"{each.name}: expected a whole number from 1, got {value!r}")
+        if (total := self.name_only + self.shortened + self.generic) > 1:
+            raise ValueError(f"name_only, shortened, generic: expected to be 1 at most together, got {total:g}")
+
+
+@dataclass
+class Source:
+    """
+    One dataset of the mixture: its records, its types, and its share of the groups. Records of which nothing may be
+    asked are left out.
+    """
+
+    name: str
+    records: list[Record]
+    types: dict[str, TypeInfo] | None
+    weight: float
+    asked: dict[int, dict[str, TypeInfo]] = field(init=False)
+
+    def __post_init__(self):
+        self.asked = {}
+        for i, record in enumerate(self.records):
+            try:
+                allowed = types_for(record, self.types)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {error}") from None
+            if not allowed:
+                continue
+            if record.types is not None:
+                self.asked[i] = {name: TypeInfo(name, definition) for name, definition in allowed.items()}
+            else:
+                self.asked[i] = {label: info for label, info in self.types.items() if info.name in allowed}
+        if not self.asked:
+            raise ValueError(f"{self.name}: no record has types to ask for")
+
+    def pools(self) -> list[list[int]]:
+        """Indices of records that may share a prompt: those annotated for the same types."""
+        pools = defaultdict(list)
+        for i, asked in self.asked.items():
+            pools[tuple(sorted((label, info.definition) for label, info in asked.items()))].append(i)
+        return list(pools.values())
+
+
+@dataclass
+class DrawnGroup:
+    """
+    Texts with their mentions, and the types asked of them.
+
+    Args:
+        labels (`list[str]`): Labels of the mentions.
+        names (`list[str]`), descriptions (`list[str]`): How the prompt words each of them.
+        encoder_names (`list[str]`): Their names for the definition encoder.
+        texts (`list[tuple[str, list[Entity]]]`): Texts, and their mentions of these labels.
+    """
+
+    labels: list[str]
+    names: list[str]
+    descriptions: list[str]
+    encoder_names: list[str]
+    texts: list[tuple[str, list[Entity]]]
+
+
+class TrainingGroups(Dataset):
+    """
+    A map-style dataset of `length` groups. Every item is a dict of `prompt_input_ids`, `type_positions`,
+    `definitions` (texts, O first) and `texts`: pairs of token ids and labels.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        length: int,
+        tokenizer: PreTrainedTokenizerBase,
+        template: str,
+        sampling: Sampling,
+    ):
+        self.sources = list(sources)
+        self.tokenizer = tokenizer
+        self.template = template
+        self.sampling = sampling
+        self.plan = self._make_plan(length)
+
+    def _make_plan(self, length: int) -> list[tuple[int, list[int]]]:
+        rng = random.Random(self.sampling.seed)
+        weights = [source.weight for source in self.sources]
+        queues: list[list[list[int]]] = [[] for _ in self.sources]
+        plan = []
+        for _ in range(length):
+            chosen = rng.choices(range(len(self.sources)), weights)[0]
+            if not queues[chosen]:
+                queues[chosen] = self._epoch(self.sources[chosen], rng)
+            plan.append((chosen, queues[chosen].pop()))
+        return plan
+
+    def _epoch(self, source: Source, rng: random.Random) -> list[list[int]]:
+        """All records of a source once, in groups."""
+        groups = []
+        for pool in source.pools():
+            rng.shuffle(pool)
+            group: list[int] = []
+            tokens = 0
+            for i in pool:
+                # About four characters make a token, and a token is read twice.
+                size = min(len(source.records[i].text) // 4 + 1, self.sampling.max_text_tokens) * 2 + 6
+                if group and (
+                    tokens + size > self.sampling.group_tokens or len(group) == self.sampling.max_group_texts
+                ):
+                    groups.append(group)
+                    group, tokens = [], 0
+                group.append(i)
+                tokens += size
+            groups.append(group)
+        rng.shuffle(groups)
+        return groups
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def draw(self, index: int) -> "DrawnGroup":
+        """What a group asks of which texts, before anything is tokenized."""
+        chosen, members = self.plan[index]
+        source = self.sources[chosen]
+        rng = random.Random(f"{self.sampling.seed}-{index}")
+        records = [source.records[i] for i in members]
+        types = source.asked[members[0]]
+        if rng.random() < self.sampling.coarsened:
+            types, records = _coarsen(types, records, rng)
+        labels = self._choose_types(types, records, rng)
+        names, descriptions, encoder_names = self._word([types[label] for label in labels], rng)
+        texts = []
+        for record in records:
+            text, entities = self._restyle(record, rng)
+            texts.append((text, [each for each in entities if each.label in labels]))
+        return DrawnGroup(labels, names, descriptions, encoder_names, texts)
+
+    def __getitem__(self, index: int) -> dict:
+        group = self.draw(index)
+        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, self.template)
+        definitions = [definition_text(*pair) for pair in zip(group.encoder_names, group.descriptions, strict=True)]
+        return {
+            "prompt_input_ids": prompt.input_ids,
+            "type_positions": prompt.type_positions,
+            "definitions": [OUTSIDE_DEFINITION, *definitions],
+            "texts": [
+                self._label(*text, group.labels, random.Random(f"{self.sampling.seed}-{index}-{number}"))
+                for number, text in enumerate(group.texts)
+            ],
+        }
+
+    def _choose_types(self, asked: dict[str, TypeInfo], records: list[Record], rng: random.Random) -> list[str]:
+        """A random number of types, in random order, those that occur in the texts preferred."""
+        most = min(self.sampling.max_types, len(asked))
+        least = min(self.sampling.min_types, most)
+        number = rng.randint(least, most)
+        present = sorted({each.label for record in records for each in record.entities} & asked.keys())
+        absent = sorted(asked.keys() - set(present))
+        rng.shuffle(present)
+        rng.shuffle(absent)
+        # At least a quarter of the types asked do not occur, where there are such.
+        positives = present[: max(1, number - min(len(absent), number // 4))]
+        chosen = positives + absent[: number - len(positives)]
+        rng.shuffle(chosen)
+        return chosen
+
+    def _word(self, asked: list[TypeInfo], rng: random.Random) -> tuple[list[str], list[str], list[str]]:
+        """Names and descriptions for the prompt, and names for the definition encoder."""
+        sampling = self.sampling
+        names = [info.name for info in asked]
+        descriptions = [info.definition for info in asked]
+        draw = rng.random()
+        if draw < sampling.name_only:
+            descriptions = names
+        elif draw < sampling.name_only + sampling.shortened:
+            descriptions = [_first_clause(text) for text in descriptions]
+        elif draw < sampling.name_only + sampling.shortened + sampling.generic:
+            descriptions = [info.generic or info.definition for info in asked]
+        elif rng.random() < sampling.anonymous:
+            numbered = [f"type {number}" for number in rng.sample(range(1, 100), len(asked))]
+            return numbered, descriptions, numbered
+        if rng.random() < sampling.renamed:
+            style = rng.choice(_NAME_STYLES)
+            return [style(name) for name in names], descriptions, names
+        return names, descriptions, names
+
+    def _restyle(self, record: Record, rng: random.Random) -> tuple[str, list[Entity]]:
+        text, entities = record.text, record.entities
+        if rng.random() < self.sampling.spaced:
+            text, entities = _space_words(text, entities)
+        if rng.random() < self.sampling.lowercase and len(text.lower()) == len(text):
+            text = text.lower()
+        return text, entities
+
+    def _label(
+        self, text: str, entities: list[Entity], labels: list[str], rng: random.Random
+    ) -> tuple[np.ndarray, np.ndarray]:
+        encoded = encode_texts(self.tokenizer, [text])[0]
+        spans = [(each.start, each.end, labels.index(each.label)) for each in entities]
+        tagged = label_tokens(text, encoded.offsets, spans).labels
+        start, end = _choose_piece(text, encoded.offsets, tagged, self.sampling.max_text_tokens, rng)
+        return encoded.input_ids[start:end], tagged[start:end]
+
+
+def _choose_piece(
+    text: str, offsets: np.ndarray, labels: np.ndarray, most: int, rng: random.Random
+) -> tuple[int, int]:
+    """First token and one past the last of a piece of a text; not within a mention, which would teach a wrong edge."""
+    if len(labels) <= most:
+        return 0, len(labels)
+    window = rng.choice(split_windows(text, offsets, most, most // 4))
+    start, end = window.start, window.end
+
+    def within_mention(token: int) -> bool:
+        return 0 < token < len(labels) and labels[token] != 0 and labels[token] == labels[token - 1]
+
+    while start < end - 1 and within_mention(start):
+        start += 1
+    while end > start + 1 and within_mention(end):
+        end -= 1
+    return start, end
+
+
+def families(types: Mapping[str, TypeInfo]) -> dict[str, list[str]]:
+    """Labels by family (`person` of `person_politician`), for families that a general type may stand for."""
+    found = defaultdict(list)
+    for label in types:
+        family, _, kind = label.partition("_")
+        if kind and family != "other":
+            found[family].append(label)
+    return {family: members for family, members in found.items() if len(members) >= 3}
+
+
+def longest_general_type(family: str, names: Sequence[str]) -> TypeInfo:
+    """The type with the longest definition that may stand for a family, of whose types these are the names."""
+    names = sorted(names, key=len, reverse=True)
+    definition = max(_GENERAL_DEFINITIONS, key=len).format(name=family)
+    return TypeInfo(family, _set_apart(definition, names[: _most_kept(names)]))
+
+
+def _most_kept(members: Sequence[str]) -> int:
+    """How many of a family may be asked beside its general type."""
+    return min(3, len(members) - 2)
+
+
+def _set_apart(definition: str, others: Sequence[str]) -> str:
+    return f"{definition}; not: {', '.join(others)}"
+
+
+def _coarsen(
+    types: dict[str, TypeInfo], records: list[Record], rng: random.Random
+) -> tuple[dict[str, TypeInfo], list[Record]]:
+    """Replaces most types of each family by one general type; up to three special ones stay."""
+    present = {each.label for record in records for each in record.entities}
+    renamed, coarse = {}, dict(types)
+    for family, members in families(types).items():
+        rng.shuffle(members)
+        members.sort(key=lambda label: label not in present)
+        kept = members[: rng.randint(0, _most_kept(members))]
+        definition = rng.choice(_GENERAL_DEFINITIONS).format(name=family)
+        if kept and rng.random() < 0.5:
+            definition = _set_apart(definition, [types[label].name for label in kept])
+        for label in members:
+            if label not in kept:
+                renamed[label] = family
+                del coarse[label]
+        coarse[family] = TypeInfo(family, definition)
+    relabelled = [
+        replace(
+            record, entities=[replace(each, label=renamed.get(each.label, each.label)) for each in record.entities]
+        )
+        for record in records
+    ]
+    return coarse, relabelled
+
+
+_GENERAL_DEFINITIONS = (
+    "A named {name}, in full or in part",
+    "Any {name} that has a name and fits none of the other types",
+    "A {name} of a kind that is not asked for separately",
+    "{name}",
+)
+
+
+def _first_clause(text: str) -> str:
+    return re.split(r"[.;:,(]\s?", text, maxsplit=1)[0] or text
+
+
+def _title(name: str) -> str:
+    return " ".join(word[:1].upper() + word[1:] for word in name.split())
+
+
+_NAME_STYLES = (
+    str.upper,
+    _title,
+    lambda name: name.replace(" ", "_"),
+    lambda name: name.replace(" ", "_").upper(),
+    lambda name: _title(name).replace(" ", ""),
+)
+
+
+def _space_words(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
+    """Joins words and punctuation marks by single spaces, as many corpora are distributed."""
+    words = split_words(text)
+    starts, ends, position = {}, {}, 0
+    for start, end in words:
+        starts[start] = position
+        ends[end] = position + end - start
+        position += end - start + 1
+    if any(each.start not in starts or each.end not in ends for each in entities):
+        return text, entities
+    spaced = " ".join(text[start:end] for start, end in words)
+    return spaced, [Entity(starts[each.start], ends[each.end], each.label) for each in entities]
+
+
+class GroupCollator:
+    """
+    Puts groups into one batch for `JPTForTokenClassification.forward`.
+
+    Args:
+        encoder: An encoder of `definitions_jpt`, for the definitions of the types.
+    """
+
+    def __init__(self, encoder):
+        self.encoder = encoder
+
+    def __call__(self, groups: Sequence[dict]) -> dict[str, torch.Tensor]:
+        prompts = [torch.tensor(group["prompt_input_ids"]) for group in groups]
+        positions = [torch.tensor(group["type_positions"]) for group in groups]
+        texts = [(i, *text) for i, group in enumerate(groups) for text in group["texts"] if len(text[0])]
+        ids = [torch.from_numpy(ids) for _, ids, _ in texts]
+        if self.encoder.name == "backbone":
+            self.encoder.clear()  # The adapters have changed since the last batch.
+        embeddings = self.encoder.encode([text for group in groups for text in group["definitions"]])
+        per_group = torch.from_numpy(embeddings).split([len(group["definitions"]) for group in groups])
+        return {
+            "input_ids": _pad(ids, 0),
+            "attention_mask": _pad([torch.ones_like(each) for each in ids], 0),
+            "labels": _pad([torch.from_numpy(labels) for _, _, labels in texts], -100),
+            "prompt_input_ids": _pad(prompts, 0),
+            "prompt_attention_mask": _pad([torch.ones_like(prompt) for prompt in prompts], 0),
+            "prompt_index": torch.tensor([i for i, _, _ in texts]),
+            "type_positions": _pad(positions, -1),
+            "definition_embeddings": _pad(list(per_group), 0.0),
+        }
+
+
+def _pad(rows: list[torch.Tensor], value: float) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
