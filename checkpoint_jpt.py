@@ -30,8 +30,8 @@ _BACKBONE_OPTIONS = (
 )
 
 
-class CheckpointMixin:
-    """What a JPT model can do with checkpoints."""
+class JPTCheckpointModel(PreTrainedModel):
+    """A model that is built around a backbone, grows, and loads and saves both forms of checkpoints."""
 
     config: JPTConfig
     model: PreTrainedModel  # the backbone

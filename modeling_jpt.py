@@ -14,7 +14,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment, dense_mask
-from .checkpoint_jpt import CheckpointMixin
+from .checkpoint_jpt import JPTCheckpointModel
 from .configuration_jpt import JPTConfig
 from .fused_jpt import fused_backbone
 from .heads_jpt import JPTClassifier, JPTHead, classification_loss
@@ -72,7 +72,7 @@ class JPTTokenClassifierOutput(ModelOutput):
         return (softmax + torch.cat([outside, sigmoid], dim=-1)) / 2
 
 
-class JPTPreTrainedModel(PreTrainedModel):
+class JPTPreTrainedModel(JPTCheckpointModel):
     config: JPTConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
@@ -114,7 +114,7 @@ class _Batch:
     mask: torch.Tensor
 
 
-class JPTForTokenClassification(CheckpointMixin, JPTPreTrainedModel):
+class JPTForTokenClassification(JPTPreTrainedModel):
     """
     Just Pass Twice: token classification with a causal language model and definitions of types.
 

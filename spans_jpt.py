@@ -51,13 +51,16 @@ class TokenLabels:
 
     Args:
         labels (`np.ndarray`): int64 [n]; 0 for O, type index + 1 otherwise.
+        begins (`np.ndarray`): bool [n]; the first token of each span.
         uncovered (`list[int]`): Spans that share no visible character with any token.
         straddling (`list[int]`): Spans with an edge inside a token; their tokens are labelled nevertheless.
         colliding (`list[int]`): Spans that lost at least one token to an earlier span (nested or crossing spans).
-        merged (`list[int]`): Spans next to one of the same type with no visible O token between: read back as one.
+        merged (`list[int]`): Spans next to one of the same type with no visible O token between: `labels` alone read
+            back as one, `begins` tell them apart.
     """
 
     labels: np.ndarray
+    begins: np.ndarray
     uncovered: list[int]
     straddling: list[int]
     colliding: list[int]
@@ -325,7 +328,7 @@ def label_tokens(
         ValueError: If offsets or a span lie outside the text, or a type index is negative.
     """
     offsets = _check_offsets(text, offsets)
-    result = TokenLabels(np.zeros(len(offsets), dtype=np.int64), [], [], [], [])
+    result = TokenLabels(np.zeros(len(offsets), dtype=np.int64), np.zeros(len(offsets), dtype=bool), [], [], [], [])
     for index, (start, end, type_index) in enumerate(spans):
         if not (0 <= start < end <= len(text) and type_index >= 0):
             raise ValueError(
@@ -353,6 +356,7 @@ def label_tokens(
         run = run[owner[run] < 0]
         owner[run] = index
         result.labels[run] = spans[index][2] + 1
+        result.begins[run[:1]] = True
 
     faulty = {*result.straddling, *result.colliding}
     owners = owner[order][shown[order]].tolist()
@@ -363,6 +367,29 @@ def label_tokens(
     for indices in (result.uncovered, result.straddling, result.colliding, result.merged):
         indices.sort()
     return result
+
+
+def tag_types(
+    text: str,
+    offsets: np.ndarray | Sequence[tuple[int, int]],
+    spans: Sequence[tuple[int, int, int]],
+    types: int,
+) -> np.ndarray:
+    """
+    Tags for each type by itself, so that spans of different types may overlap: what the sigmoid and begin heads learn.
+
+    Args:
+        text, offsets, spans: As for [`label_tokens`].
+        types (`int`): Number of types.
+
+    Returns:
+        `np.ndarray`: int8 [n, types]; 0 outside of the spans of the type, 1 inside, 2 where one begins.
+    """
+    tags = np.zeros((len(offsets), types), dtype=np.int8)
+    for type_index in {type_index for _, _, type_index in spans}:
+        own = label_tokens(text, offsets, [span for span in spans if span[2] == type_index])
+        tags[:, type_index] = (own.labels > 0).astype(np.int8) + own.begins
+    return tags
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ Says of every record that cannot be used what is wrong with it, with file and li
 laid out (readers.py), of tokenizers, models or scores.
 """
 
+import hashlib
 import json
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +29,9 @@ from .readers import (
     json_rows,
     row_from_tags,
 )
+
+# As many documents as it takes for a sample of them to say something.
+MIN_DOCUMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +315,38 @@ def types_for(record: Record, dataset_types: Mapping[str, TypeInfo] | None = Non
             f"record {record.id!r} has no types: give them in the record or in types.json beside its file"
         )
     return dict(pair for label, pair in types.items() if record.labels is None or label in record.labels)
+
+
+def hold_out(records: Sequence[Record], number: int) -> tuple[list[Record], list[Record]]:
+    """
+    Splits off records to evaluate on: always the same ones, whatever the order and the other records are.
+
+    Records whose ids are those of a document with a number behind it (`doc7-3`) stay together, where the ids name at
+    least `MIN_DOCUMENTS` such documents.
+
+    Args:
+        records (`Sequence[Record]`): The records of one file.
+        number (`int`): How many to hold out, at least; 0 for none. At most half of them are.
+
+    Returns:
+        `tuple[list[Record], list[Record]]`: Those held out and the rest, both in their order.
+    """
+    documents = [re.sub(r"[-_.:]\d+$", "", record.id) for record in records]
+    if len(set(documents)) < MIN_DOCUMENTS:
+        documents = [record.id for record in records]
+    sizes = Counter(documents)
+    chosen: set[str] = set()
+    held = 0
+    for document in sorted(sizes, key=lambda name: hashlib.sha256(name.encode("utf-8", "replace")).digest()):
+        if held >= number:
+            break
+        if held + sizes[document] <= len(records) // 2:
+            chosen.add(document)
+            held += sizes[document]
+    split: tuple[list[Record], list[Record]] = ([], [])
+    for record, document in zip(records, documents, strict=True):
+        split[document not in chosen].append(record)
+    return split
 
 
 def self_contained(record: Record, dataset_types: Mapping[str, TypeInfo] | None = None) -> Record:

@@ -19,7 +19,7 @@ from ...modeling_jpt import JPTForTokenClassification
 from ...spans_jpt import label_tokens
 from ...words_jpt import trim_blanks
 from ..data.records import Record, TypeInfo
-from .sampling import Sampling, Source, families, longest_general_type
+from .sampling import Sampling, Source, families, longest_united_type
 
 # float32 weights, and the two moments that Adam keeps of each.
 BYTES_PER_TRAINED = 3 * 4
@@ -102,8 +102,7 @@ def _check_longest(source, longest_text: int, tokenizer, model, sampling: Sampli
     names, descriptions = _longest_types(source, tokenizer, sampling)
     prompt = len(build_prompt(tokenizer, names, descriptions, model.config.prompt_template).input_ids)
     text = min(longest_text, sampling.max_text_tokens)
-    taken = prompt + (text if model.config.single_pass else 2 * text + len(model.config.separator_ids))
-    limit = min(model.config.max_length, getattr(model.model.config, "max_position_embeddings", taken))
+    taken, limit = prompt + model.text_cost(text), model.context_length
     if taken > limit:
         raise ValueError(
             f"{source.name}: a prompt of {len(names)} types may take {prompt} tokens and with a text of {text}, read "
@@ -118,8 +117,8 @@ def _longest_types(source: Source, tokenizer, sampling: Sampling) -> tuple[list[
     sets = {}
     for asked in source.asked.values():
         types = dict(asked)
-        for family, members in families(asked).items() if sampling.coarsened else ():
-            types[family] = longest_general_type(family, [asked[label].name for label in members])
+        for family, members in families(asked).items() if source.families and sampling.coarsened else ():
+            types[family] = longest_united_type(family, [asked[label].name for label in members])
         sets[tuple((info.name, info.definition) for info in types.values())] = types
     worded = {
         key: _longest_wording(info)

@@ -31,15 +31,23 @@ class DataSource:
         weight (`float`, *optional*):
             Share of the groups of every file. Defaults to the square root of its number of records, so that small
             sets are seen more often per record.
+        families (`bool`): Whether the part of a label before its first underscore is a family of types, of which one
+            united type may be made (`Sampling.coarsened`).
+        held_out (`int`): Number of records of every file that are left out of training, to be scored on
+            (`jpt-ner evaluate --held-out`). They are whole documents where the ids name such, always the same.
 
     Raises:
-        ValueError: If the weight is not above 0.
+        ValueError: If the weight is not above 0, or fewer than 0 records are to be held out.
     """
 
     path: str
     weight: float | None = None
+    families: bool = False
+    held_out: int = 0
 
     def __post_init__(self):
+        if self.held_out < 0:
+            raise ValueError(f"held_out: expected a whole number from 0, got {self.held_out!r}")
         if self.weight is not None and not 0 < self.weight < float("inf"):
             raise ValueError(f"weight: expected a number above 0, got {self.weight!r}")
 
@@ -94,6 +102,8 @@ class Recipe:
         checkpoint (`str`): A trained JPT model to start from, instead of a backbone; `$PACKAGE` is the one that ships.
         data_root (`str`): Folder that data paths are relative to.
         model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
+        grow (`dict`): What a `checkpoint` gets in addition, without a change of what it says before it is trained:
+            `begin_head` and `lora_rank` as for `JPTForTokenClassification.grow`, and `readings`.
         load_options (`dict`):
             Options of `AutoModel.from_pretrained` for the backbone, such as `dtype` or `quantization_config`.
         sampling (`Sampling`): How groups are made.
@@ -120,6 +130,7 @@ class Recipe:
     checkpoint: str | None = None
     data_root: str = "."
     model: dict[str, Any] = field(default_factory=dict)
+    grow: dict[str, Any] = field(default_factory=dict)
     load_options: dict[str, Any] = field(default_factory=dict)
     sampling: Sampling = field(default_factory=Sampling)
     training: dict[str, Any] = field(default_factory=dict)
@@ -188,6 +199,10 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
     if values.get("checkpoint") and values.get("model"):
         raise ValueError(f"{path}: `model` is for a model made from a backbone; a `checkpoint` brings its own values")
+    if unknown := sorted(values.get("grow", {}).keys() - {"begin_head", "lora_rank", "readings"}):
+        raise ValueError(f"{path}: grow: unknown key {unknown[0]!r}; known are begin_head, lora_rank, readings")
+    if values.get("grow") and not values.get("checkpoint"):
+        raise ValueError(f"{path}: `grow` is for a `checkpoint`; a model made from a backbone gets all by `model`")
     for key, value in values.get("training", {}).items():
         if value is False and key.endswith("_strategy"):
             values["training"][key] = "no"  # YAML takes it for a switch.
@@ -199,7 +214,7 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         if values.get(key):
             values[key] = expand(values[key])
     recipe = _build(Recipe, values, str(path))
-    for section, cls in (("training", TrainingArguments), ("model", JPTConfig)):
+    for section, cls in (("training", TrainingArguments), ("model", JPTConfig), ("grow", JPTConfig)):
         given = getattr(recipe, section)
         unknown = sorted(given.keys() - {each.name for each in fields(cls)})
         if unknown:
@@ -240,7 +255,7 @@ def _override(values: dict, key: str, value: Any, path: str | Path) -> None:
 def _check_kinds(values: dict, path: str | Path) -> None:
     kinds = {
         **dict.fromkeys(("data",), (list, str)),
-        **dict.fromkeys(("model", "load_options", "training", "evaluation"), dict),
+        **dict.fromkeys(("model", "grow", "load_options", "training", "evaluation"), dict),
         **dict.fromkeys(("output_dir", "data_root"), str),
         **dict.fromkeys(("backbone", "checkpoint"), (str, type(None))),
         **dict.fromkeys(("skip_bad", "compile_blocks"), bool),

@@ -21,7 +21,7 @@ from ...inputs_jpt import separator_ids
 from ...modeling_jpt import JPTForTokenClassification
 from ...schema_jpt import resolve_schema
 from ..data.readers import data_name
-from ..data.records import Problems, Record, find_types, read_records
+from ..data.records import Problems, Record, find_types, hold_out, read_records
 from .development import CurvesCallback, DevelopmentScorer, discard_logits, load_development_sets
 from .preflight import check_data, check_disk, full_disk_named
 from .recipe import AUTO, DataSource, Recipe, load_recipe
@@ -57,7 +57,9 @@ def load_sources(recipe: Recipe) -> list[Source]:
             if not records:
                 raise ValueError(f"data: {path} has no usable records")
             weight = len(records) ** 0.5 if entry.weight is None else entry.weight
-            sources.append(Source(f"{path.parent.name}/{data_name(path)}", records, find_types(path), weight))
+            _, records = hold_out(records, entry.held_out)
+            name = f"{path.parent.name}/{data_name(path)}"
+            sources.append(Source(name, records, find_types(path), weight, entry.families))
     if not sources:
         raise ValueError("data: the recipe names no data; give files with `data=FILE`")
     return sources
@@ -76,6 +78,9 @@ def build_model(recipe: Recipe):
         _check_model_type(recipe.checkpoint)
         tokenizer = AutoTokenizer.from_pretrained(recipe.checkpoint, trust_remote_code=True)
         model = JPTForTokenClassification.from_pretrained(recipe.checkpoint, is_trainable=True, **options)
+        grown = dict(recipe.grow)
+        model.config.readings = grown.pop("readings", model.config.readings)
+        model.grow(**grown)
     else:
         tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(recipe.backbone))
         model = JPTForTokenClassification.from_backbone(
@@ -155,7 +160,9 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     if checkpoint is not None:
         check_resumable(model, checkpoint)
     prepare_backbone(model.model, recipe, arguments)
-    groups = TrainingGroups(sources, rows_of(arguments), tokenizer, model.config.prompt_template, recipe.sampling)
+    groups = TrainingGroups(
+        sources, rows_of(arguments), tokenizer, model.config.prompt_template, recipe.sampling, model.config.readings
+    )
     encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
     trainer = Trainer(
         model=model,

@@ -14,13 +14,19 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
-from ...spans_jpt import label_tokens
+from ...reading_jpt import laid_out_length
+from ...spans_jpt import label_tokens, tag_types
 from ...words_jpt import split_words
 from ..data.records import Entity, Record, TypeInfo, types_for
+
+# About as many as every tokenizer makes of it; the size of groups is an estimate.
+SEPARATOR_TOKENS = 6
+CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass
@@ -30,7 +36,7 @@ class Sampling:
 
     Args:
         seed (`int`): Fixes the plan.
-        group_tokens (`int`): Texts are added to a group until their doubled length reaches this many tokens.
+        group_tokens (`int`): Texts are added to a group until the backbone reads this many tokens of them.
         max_group_texts (`int`): Most texts in a group.
         min_types (`int`), max_types (`int`): Types asked in a group, as far as there are so many.
         max_text_tokens (`int`): Of longer texts one piece is read, drawn anew each time; edges not within a mention.
@@ -41,9 +47,10 @@ class Sampling:
         anonymous (`float`): Probability that names are replaced by numbers, which leaves the definitions alone to
             tell types apart.
         coarsened (`float`):
-            Probability that, in a set whose labels come in families (`person_politician`, `person_actor` ...), most of a
-            family is asked as one general type beside a few of its special ones. A special type goes before the
-            general one, as users expect who ask for both.
+            Probability that, in a source with `families` (`person_politician`, `person_director` ...), most of a family
+            is one type beside a few of its special ones. Its definition lists the members, as a general type ("person")
+            would make negatives of all mentions of members that the source does not annotate.
+        open_reading (`float`): Probability that the texts of a group are read once with an open mask, not twice.
         lowercase (`float`): Probability that a text is lower-cased.
         spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
 
@@ -62,7 +69,8 @@ class Sampling:
     generic: float = 0.15
     renamed: float = 0.3
     anonymous: float = 0.06
-    coarsened: float = 0.6
+    coarsened: float = 0.3
+    open_reading: float = 0.0
     lowercase: float = 0.1
     spaced: float = 0.25
 
@@ -82,13 +90,14 @@ class Sampling:
 class Source:
     """
     One dataset of the mixture: its records, its types, and its share of the groups. Records of which nothing may be
-    asked are left out.
+    asked are left out. `families` says that a prefix of its labels (`person_`) is the family they belong to.
     """
 
     name: str
     records: list[Record]
     types: dict[str, TypeInfo] | None
     weight: float
+    families: bool = False
     asked: dict[int, dict[str, TypeInfo]] = field(init=False)
 
     def __post_init__(self):
@@ -125,6 +134,7 @@ class DrawnGroup:
         names (`list[str]`), descriptions (`list[str]`): How the prompt words each of them.
         encoder_names (`list[str]`): Their names for the definition encoder.
         texts (`list[tuple[str, list[Entity]]]`): Texts, and their mentions of these labels.
+        reading (`str`): How the texts are read.
     """
 
     labels: list[str]
@@ -132,12 +142,20 @@ class DrawnGroup:
     descriptions: list[str]
     encoder_names: list[str]
     texts: list[tuple[str, list[Entity]]]
+    reading: str
 
 
 class TrainingGroups(Dataset):
     """
     A map-style dataset of `length` groups. Every item is a dict of `prompt_input_ids`, `type_positions`,
-    `definitions` (texts, O first) and `texts`: pairs of token ids and labels.
+    `definitions` (texts, O first), `reading` and `texts`: token ids, labels and tags per type of each.
+
+    Args:
+        readings (`Sequence[str]`): Those of the model. Groups are read in the first of them, or openly, as the
+            sampling says.
+
+    Raises:
+        ValueError: If the sampling wants groups to be read openly by a model that is not to learn it.
     """
 
     def __init__(
@@ -147,26 +165,36 @@ class TrainingGroups(Dataset):
         tokenizer: PreTrainedTokenizerBase,
         template: str,
         sampling: Sampling,
+        readings: Sequence[str] = ("twice",),
     ):
+        if sampling.open_reading and "open" not in readings:
+            raise ValueError(
+                f"sampling: open_reading: the model's `readings` have no 'open', got {', '.join(map(repr, readings))}"
+            )
+        self.readings = list(readings)
         self.sources = list(sources)
         self.tokenizer = tokenizer
         self.template = template
         self.sampling = sampling
         self.plan = self._make_plan(length)
 
-    def _make_plan(self, length: int) -> list[tuple[int, list[int]]]:
+    def _make_plan(self, length: int) -> list[tuple[int, list[int], str]]:
+        """Source, records and reading of every group."""
         rng = random.Random(self.sampling.seed)
         weights = [source.weight for source in self.sources]
-        queues: list[list[list[int]]] = [[] for _ in self.sources]
+        queues: dict[tuple[int, str], list[list[int]]] = defaultdict(list)
         plan = []
         for _ in range(length):
             chosen = rng.choices(range(len(self.sources)), weights)[0]
-            if not queues[chosen]:
-                queues[chosen] = self._epoch(self.sources[chosen], rng)
-            plan.append((chosen, queues[chosen].pop()))
+            is_open = self.sampling.open_reading and rng.random() < self.sampling.open_reading
+            reading = "open" if is_open else self.readings[0]
+            queue = queues[chosen, reading]
+            if not queue:
+                queue += self._epoch(self.sources[chosen], reading, rng)
+            plan.append((chosen, queue.pop(), reading))
         return plan
 
-    def _epoch(self, source: Source, rng: random.Random) -> list[list[int]]:
+    def _epoch(self, source: Source, reading: str, rng: random.Random) -> list[list[int]]:
         """All records of a source once, in groups."""
         groups = []
         for pool in source.pools():
@@ -174,8 +202,10 @@ class TrainingGroups(Dataset):
             group: list[int] = []
             tokens = 0
             for i in pool:
-                # About four characters make a token, and a token is read twice.
-                size = min(len(source.records[i].text) // 4 + 1, self.sampling.max_text_tokens) * 2 + 6
+                tokens_of_text = min(
+                    len(source.records[i].text) // CHARACTERS_PER_TOKEN + 1, self.sampling.max_text_tokens
+                )
+                size = laid_out_length(tokens_of_text, SEPARATOR_TOKENS, reading)
                 if group and (
                     tokens + size > self.sampling.group_tokens or len(group) == self.sampling.max_group_texts
                 ):
@@ -192,20 +222,23 @@ class TrainingGroups(Dataset):
 
     def draw(self, index: int) -> "DrawnGroup":
         """What a group asks of which texts, before anything is tokenized."""
-        chosen, members = self.plan[index]
+        chosen, members, reading = self.plan[index]
         source = self.sources[chosen]
         rng = random.Random(f"{self.sampling.seed}-{index}")
         records = [source.records[i] for i in members]
         types = source.asked[members[0]]
-        if rng.random() < self.sampling.coarsened:
+        united = rng.random() < self.sampling.coarsened and source.families
+        if united:
             types, records = _coarsen(types, records, rng)
         labels = self._choose_types(types, records, rng)
-        names, descriptions, encoder_names = self._word([types[label] for label in labels], rng)
+        candidates = [types[label] for label in labels]
+        # Without the list of its members a united type would say something else, so it is worded as it is.
+        names, descriptions, encoder_names = _as_written(candidates) if united else self._word(candidates, rng)
         texts = []
         for record in records:
             text, entities = self._restyle(record, rng)
             texts.append((text, [each for each in entities if each.label in labels]))
-        return DrawnGroup(labels, names, descriptions, encoder_names, texts)
+        return DrawnGroup(labels, names, descriptions, encoder_names, texts, reading)
 
     def __getitem__(self, index: int) -> dict:
         group = self.draw(index)
@@ -215,6 +248,7 @@ class TrainingGroups(Dataset):
             "prompt_input_ids": prompt.input_ids,
             "type_positions": prompt.type_positions,
             "definitions": [OUTSIDE_DEFINITION, *definitions],
+            "reading": group.reading,
             "texts": [
                 self._label(*text, group.labels, random.Random(f"{self.sampling.seed}-{index}-{number}"))
                 for number, text in enumerate(group.texts)
@@ -239,8 +273,7 @@ class TrainingGroups(Dataset):
     def _word(self, asked: list[TypeInfo], rng: random.Random) -> tuple[list[str], list[str], list[str]]:
         """Names and descriptions for the prompt, and names for the definition encoder."""
         sampling = self.sampling
-        names = [info.name for info in asked]
-        descriptions = [info.definition for info in asked]
+        names, descriptions, _ = _as_written(asked)
         draw = rng.random()
         if draw < sampling.name_only:
             descriptions = names
@@ -266,25 +299,25 @@ class TrainingGroups(Dataset):
 
     def _label(
         self, text: str, entities: list[Entity], labels: list[str], rng: random.Random
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Token ids, labels and tags per type of a text, or of a piece of it if it is long."""
         encoded = encode_texts(self.tokenizer, [text])[0]
         spans = [(each.start, each.end, labels.index(each.label)) for each in entities]
         tagged = label_tokens(text, encoded.offsets, spans).labels
-        start, end = _choose_piece(text, encoded.offsets, tagged, self.sampling.max_text_tokens, rng)
-        return encoded.input_ids[start:end], tagged[start:end]
+        tags = tag_types(text, encoded.offsets, spans, len(labels))
+        start, end = _choose_piece(text, encoded.offsets, tags, self.sampling.max_text_tokens, rng)
+        return encoded.input_ids[start:end], tagged[start:end], tags[start:end]
 
 
-def _choose_piece(
-    text: str, offsets: np.ndarray, labels: np.ndarray, most: int, rng: random.Random
-) -> tuple[int, int]:
-    """First token and one past the last of a piece of a text; not within a mention, which would teach a wrong edge."""
-    if len(labels) <= most:
-        return 0, len(labels)
-    window = rng.choice(split_windows(text, offsets, most, most // 4))
+def _choose_piece(text: str, offsets: np.ndarray, tags: np.ndarray, limit: int, rng: random.Random) -> tuple[int, int]:
+    """First token and one past the last of a piece of a text; not within a mention, which would teach a wrong boundary."""
+    if len(tags) <= limit:
+        return 0, len(tags)
+    window = rng.choice(split_windows(text, offsets, limit, limit // 4))
     start, end = window.start, window.end
 
     def within_mention(token: int) -> bool:
-        return 0 < token < len(labels) and labels[token] != 0 and labels[token] == labels[token - 1]
+        return 0 < token < len(tags) and bool((tags[token] == 1).any())
 
     while start < end - 1 and within_mention(start):
         start += 1
@@ -294,7 +327,7 @@ def _choose_piece(
 
 
 def families(types: Mapping[str, TypeInfo]) -> dict[str, list[str]]:
-    """Labels by family (`person` of `person_politician`), for families that a general type may stand for."""
+    """Labels by family (`person` of `person_politician`), for families of three members and more."""
     found = defaultdict(list)
     for label in types:
         family, _, kind = label.partition("_")
@@ -303,40 +336,38 @@ def families(types: Mapping[str, TypeInfo]) -> dict[str, list[str]]:
     return {family: members for family, members in found.items() if len(members) >= 3}
 
 
-def longest_general_type(family: str, names: Sequence[str]) -> TypeInfo:
+def longest_united_type(family: str, names: Sequence[str]) -> TypeInfo:
     """The type with the longest definition that may stand for a family, of whose types these are the names."""
-    names = sorted(names, key=len, reverse=True)
-    definition = max(_GENERAL_DEFINITIONS, key=len).format(name=family)
-    return TypeInfo(family, _set_apart(definition, names[: _most_kept(names)]))
+    return max(_united_types(family, names), key=lambda info: len(info.definition))
 
 
-def _most_kept(members: Sequence[str]) -> int:
-    """How many of a family may be asked beside its general type."""
-    return min(3, len(members) - 2)
-
-
-def _set_apart(definition: str, others: Sequence[str]) -> str:
-    return f"{definition}; not: {', '.join(others)}"
+def _united_types(family: str, names: Sequence[str]) -> list[TypeInfo]:
+    """Ways to say that a type is any of several."""
+    listed = f"{', '.join(names[:-1])} or {names[-1]}"
+    return [
+        TypeInfo(f"{family} ({listed})", f"A named {family} of one of these kinds: {listed}; no other {family}"),
+        TypeInfo(f"{family} of some kinds", f"The name of one of these: {listed}. Another {family} is none"),
+        TypeInfo(f"{names[0]} and the like", f"Any of these by name: {listed}"),
+        TypeInfo(" / ".join(names), f"{listed}, in full or in part; not a {family} of another kind"),
+    ]
 
 
 def _coarsen(
     types: dict[str, TypeInfo], records: list[Record], rng: random.Random
 ) -> tuple[dict[str, TypeInfo], list[Record]]:
-    """Replaces most types of each family by one general type; up to three special ones stay."""
+    """Unites most types of each family; up to three, in as far as two are left to unite, stay special."""
     present = {each.label for record in records for each in record.entities}
     renamed, coarse = {}, dict(types)
     for family, members in families(types).items():
         rng.shuffle(members)
         members.sort(key=lambda label: label not in present)
-        kept = members[: rng.randint(0, _most_kept(members))]
-        definition = rng.choice(_GENERAL_DEFINITIONS).format(name=family)
-        if kept and rng.random() < 0.5:
-            definition = _set_apart(definition, [types[label].name for label in kept])
-        for label in members:
-            if label not in kept:
-                renamed[label] = family
-                del coarse[label]
-        coarse[family] = TypeInfo(family, definition)
+        special = members[: rng.randint(0, min(3, len(members) - 2))]
+        united = [label for label in members if label not in special]
+        rng.shuffle(united)
+        for label in united:
+            renamed[label] = family
+            del coarse[label]
+        coarse[family] = rng.choice(_united_types(family, [types[label].name for label in united]))
     relabelled = [
         replace(
             record, entities=[replace(each, label=renamed.get(each.label, each.label)) for each in record.entities]
@@ -346,12 +377,9 @@ def _coarsen(
     return coarse, relabelled
 
 
-_GENERAL_DEFINITIONS = (
-    "A named {name}, in full or in part",
-    "Any {name} that has a name and fits none of the other types",
-    "A {name} of a kind that is not asked for separately",
-    "{name}",
-)
+def _as_written(types: list[TypeInfo]) -> tuple[list[str], list[str], list[str]]:
+    names = [info.name for info in types]
+    return names, [info.definition for info in types], names
 
 
 def _first_clause(text: str) -> str:
@@ -399,8 +427,14 @@ class GroupCollator:
     def __call__(self, groups: Sequence[dict]) -> dict[str, torch.Tensor]:
         prompts = [torch.tensor(group["prompt_input_ids"]) for group in groups]
         positions = [torch.tensor(group["type_positions"]) for group in groups]
-        texts = [(i, *text) for i, group in enumerate(groups) for text in group["texts"] if len(text[0])]
-        ids = [torch.from_numpy(ids) for _, ids, _ in texts]
+        texts = [
+            (i, group["reading"], *map(torch.from_numpy, text))
+            for i, group in enumerate(groups)
+            for text in group["texts"]
+            if len(text[0])
+        ]
+        index, readings, ids, labels, tags = map(list, zip(*texts, strict=True))
+        types = max(map(len, positions))
         if self.encoder.name == "backbone":
             self.encoder.clear()  # The adapters have changed since the last batch.
         embeddings = self.encoder.encode([text for group in groups for text in group["definitions"]])
@@ -408,10 +442,12 @@ class GroupCollator:
         return {
             "input_ids": _pad(ids, 0),
             "attention_mask": _pad([torch.ones_like(each) for each in ids], 0),
-            "labels": _pad([torch.from_numpy(labels) for _, _, labels in texts], -100),
+            "labels": _pad(labels, -100),
+            "type_tags": _pad([nn.functional.pad(each, (0, types - each.shape[1])) for each in tags], 0),
             "prompt_input_ids": _pad(prompts, 0),
             "prompt_attention_mask": _pad([torch.ones_like(prompt) for prompt in prompts], 0),
-            "prompt_index": torch.tensor([i for i, _, _ in texts]),
+            "prompt_index": torch.tensor(index),
+            "reading": readings,
             "type_positions": _pad(positions, -1),
             "definition_embeddings": _pad(list(per_group), 0.0),
         }

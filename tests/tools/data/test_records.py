@@ -14,6 +14,7 @@ from jpt_ner.tools.data.records import (
     Record,
     TypeInfo,
     find_types,
+    hold_out,
     iter_records,
     read_records,
     read_types,
@@ -387,6 +388,21 @@ def test_datasets_with_class_labels():
     assert "tag number 3 has no name" in str(report[0])
     with pytest.raises(ValueError, match="no column 'labels'"):
         records_from_dataset(good, tags_column="labels")
+
+
+def test_held_out_records_are_whole_documents_and_always_the_same():
+    records = [Record(f"doc{i}-{j}", "x") for i in range(40) for j in range(3)]
+    held, rest = hold_out(records, 10)
+    assert [len(held), len(rest)] == [12, 108]
+    documents = {record.id.split("-")[0] for record in held}
+    assert len(documents) == 4 and not documents & {record.id.split("-")[0] for record in rest}
+    again, _ = hold_out(records[::-1] + [Record("doc99-0", "x")], 10)
+    assert {record.id for record in held} <= {record.id for record in again} | {"doc99-0"}
+    # Numbers behind one common name are no documents.
+    numbered = [Record(f"news-{i}", "x") for i in range(30)]
+    assert len(hold_out(numbered, 10)[0]) == 10
+    assert len(hold_out(numbered, 100)[0]) == 15  # at most half
+    assert hold_out(numbered, 0) == ([], numbered)
 
 
 def test_all_shared_data_is_valid():

@@ -316,7 +316,7 @@ def longest_drawn(sources, sampling, model) -> int:
     return max(
         len(group["prompt_input_ids"]) + 2 * len(ids) + len(model.config.separator_ids)
         for group in map(groups.__getitem__, range(300))
-        for ids, _ in group["texts"]
+        for ids, *_ in group["texts"]
     )
 
 
@@ -346,8 +346,8 @@ def test_general_types_and_texts_written_otherwise_are_longer_than_the_data(make
     """The general type of a family may have a longer definition than any of its own, and marks set apart more tokens."""
     types = {f"person_{name}": TypeInfo(f"a rather long name of some {name}", "Who.") for name in ("x", "y", "z", "w")}
     record = Record("a", "a(b)c,d(e)f.g!h", [Entity(0, 1, "person_x")])
-    sources = [Source("family", [record], types, 1.0)]
-    sampling = Sampling(max_types=3, max_text_tokens=60, **restyled)
+    sources = [Source("family", [record], types, 1.0, families=True)]
+    sampling = Sampling(max_types=3, max_text_tokens=60, coarsened=1, **restyled)
     model = make_model()
     drawn = longest_drawn(sources, sampling, model)
     model.config.max_length = drawn - 1

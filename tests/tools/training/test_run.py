@@ -103,7 +103,7 @@ def test_seeds_fix_the_groups():
 def test_every_record_is_seen_once_an_epoch():
     groups = make_groups([source()], 200)
     seen = []
-    for _, members in groups.plan:
+    for _, members, _ in groups.plan:
         seen += members
         if len(seen) >= 30:
             break
@@ -112,12 +112,24 @@ def test_every_record_is_seen_once_an_epoch():
 
 def test_weights_are_shares_of_groups():
     groups = make_groups([source(weight=3.0), source(name="b")], 600)
-    assert sum(chosen == 0 for chosen, _ in groups.plan) / 600 == pytest.approx(0.75, abs=0.07)
+    assert sum(chosen == 0 for chosen, _, _ in groups.plan) / 600 == pytest.approx(0.75, abs=0.07)
 
 
 def test_groups_hold_no_more_than_asked():
     for limits, most in (({"max_group_texts": 4}, 4), ({"group_tokens": 65}, 4), ({"group_tokens": 1}, 1)):
-        assert max(len(members) for _, members in make_groups([source()], 40, **limits).plan) == most
+        assert max(len(members) for _, members, _ in make_groups([source()], 40, **limits).plan) == most
+
+
+def test_a_share_of_the_groups_is_read_openly_and_holds_more_texts():
+    sampling = Sampling(seed=1, **PLAIN, open_reading=0.5, group_tokens=100)
+    groups = TrainingGroups([source(make_records(60))], 200, TOKENIZER, "compact", sampling, ["twice", "open"])
+    texts = {
+        reading: [len(members) for _, members, each in groups.plan if each == reading] for reading in groups.readings
+    }
+    assert len(texts["open"]) == pytest.approx(100, abs=25) and np.mean(texts["open"]) > 1.4 * np.mean(texts["twice"])
+    assert {groups[i]["reading"] for i in range(20)} == {"twice", "open"}
+    with pytest.raises(ValueError, match="^sampling: open_reading: the model's `readings` have no 'open'"):
+        TrainingGroups([source()], 1, TOKENIZER, "compact", sampling)
 
 
 # ---- what is asked --------------------------------------------------------------------------------------------------
@@ -126,7 +138,7 @@ def test_groups_hold_no_more_than_asked():
 def read_back(group: dict, texts: dict[tuple, str]) -> list[tuple[str, str]]:
     """Surface and asked name of every span that the labels of a group stand for."""
     names, found = asked_names(group), []
-    for ids, labels in group["texts"]:
+    for ids, labels, _ in group["texts"]:
         text = texts[tuple(ids)]
         offsets = encode_texts(TOKENIZER, [text])[0].offsets
         for span in decode_spans(text, offsets, np.eye(1 + len(names))[labels], rule="token"):
@@ -139,7 +151,7 @@ def test_labels_read_back_as_the_entities_of_the_types_asked():
     texts = {tuple(encode_texts(TOKENIZER, [record.text])[0].input_ids): record.text for record in records}
     groups = make_groups([source(records)], 30, min_types=1, max_types=3)
     sizes = set()
-    for (_, members), group in zip(groups.plan, groups, strict=True):
+    for (_, members, _), group in zip(groups.plan, groups, strict=True):
         names = asked_names(group)
         sizes.add(len(names))
         assert len(names) == len(set(names)) == len(group["type_positions"])
@@ -177,7 +189,7 @@ def test_only_types_that_a_record_was_annotated_for_are_asked_of_it():
     records[20].entities = []
     groups = make_groups([source(records)], 60, min_types=1)
     kinds = set()
-    for (_, members), group in zip(groups.plan, groups, strict=True):
+    for (_, members, _), group in zip(groups.plan, groups, strict=True):
         allowed = {
             frozenset(
                 {"verb"}
@@ -200,7 +212,7 @@ def test_records_of_which_nothing_may_be_asked_are_left_out():
     records = make_records(6)
     records[2] = replace(records[2], labels=[], entities=[])
     groups = make_groups([source(records)], 20)
-    assert {i for _, members in groups.plan for i in members} == {0, 1, 3, 4, 5}
+    assert {i for _, members, _ in groups.plan for i in members} == {0, 1, 3, 4, 5}
     with pytest.raises(ValueError, match="a: no record"):
         source([records[2]])
 
@@ -268,8 +280,8 @@ def test_restyled_texts_label_the_same_words():
     records = [*make_records(10), Record("x", "İzmir and Rome", [Entity(0, 5, "LOC"), Entity(10, 14, "LOC")])]
     for restyle in ({"spaced": 1}, {"lowercase": 1}, {"spaced": 1, "lowercase": 1}):
         groups = make_groups([source(records)], 12, min_types=4, **restyle)
-        for (_, members), group in zip(groups.plan, groups, strict=True):
-            for i, (ids, labels) in zip(members, group["texts"], strict=True):
+        for (_, members, _), group in zip(groups.plan, groups, strict=True):
+            for i, (ids, labels, _) in zip(members, group["texts"], strict=True):
                 words, before = [], 0
                 for index, label in zip(ids, labels, strict=True):
                     if label and label != before:
@@ -289,12 +301,12 @@ def test_of_long_texts_a_piece_is_read_that_cuts_no_mention():
     text = "".join(f"word{i} and Angela Merkel. " for i in range(12))
     starts = [i for i in range(len(text)) if text.startswith("Angela", i)]
     record = Record("x", text, [Entity(start, start + 13, "PER") for start in starts])
-    whole_ids, whole_labels = make_groups([source([record])], 1, min_types=4, max_text_tokens=5000)[0]["texts"][0]
+    whole_ids, whole_labels, _ = make_groups([source([record])], 1, min_types=4, max_text_tokens=5000)[0]["texts"][0]
     mention = int((np.diff(np.flatnonzero(np.diff(whole_labels, prepend=0, append=0)))[::2]).max())
     seen = np.zeros(len(whole_ids), int)
     for index in range(40):
         groups = make_groups([source([record])], 40, min_types=4, max_text_tokens=60)
-        ids, labels = groups[index]["texts"][0]
+        ids, labels, _ = groups[index]["texts"][0]
         assert 60 - 15 - 2 * mention <= len(ids) <= 60 or ids[-1] == whole_ids[-1]
         place = next(i for i in range(len(whole_ids)) if np.array_equal(whole_ids[i : i + len(ids)], ids))
         assert np.array_equal(labels > 0, whole_labels[place : place + len(ids)] > 0)
@@ -307,7 +319,13 @@ def test_of_long_texts_a_piece_is_read_that_cuts_no_mention():
 
 def test_collator_keeps_everything_apart(encoder):
     groups = make_groups([source()], 4, min_types=1, max_group_texts=3)
-    items = [groups[0], {**groups[1], "texts": [groups[1]["texts"][0], (np.zeros(0, int), np.zeros(0, int))]}]
+    items = [
+        groups[0],
+        {
+            **groups[1],
+            "texts": [groups[1]["texts"][0], (np.zeros(0, int), np.zeros(0, int), np.zeros((0, 4), np.int8))],
+        },
+    ]
     batch = GroupCollator(encoder)(items)
     row = 0
     for prompt, item in enumerate(items):
@@ -318,12 +336,14 @@ def test_collator_keeps_everything_apart(encoder):
         assert (batch["type_positions"][prompt][count:] == -1).all()
         vectors = torch.from_numpy(encoder.encode(item["definitions"]))
         assert torch.equal(batch["definition_embeddings"][prompt][: 1 + count], vectors)
-        for ids, labels in item["texts"]:
+        for ids, labels, tags in item["texts"]:
             if len(ids):
                 kept = batch["attention_mask"][row].bool()
                 assert batch["input_ids"][row][kept].tolist() == ids.tolist()
                 assert batch["labels"][row][kept].tolist() == labels.tolist()
                 assert (batch["labels"][row][~kept] == -100).all()
+                assert batch["type_tags"][row][kept][:, :count].tolist() == tags.tolist()
+                assert ((tags > 0).any(1) == (labels > 0)).all()
                 assert batch["prompt_index"][row] == prompt
                 row += 1
     assert row == len(batch["input_ids"])
@@ -867,7 +887,7 @@ def test_a_folder_with_the_run_of_another_model_is_refused(write_recipe):
 @pytest.mark.parametrize("seed", range(40))
 def test_a_general_type_takes_over_what_is_not_asked_for_by_itself(seed):
     kinds = ("person_actor", "person_politician", "person_athlete", "person_author", "person_other")
-    types = {label: TypeInfo(label.partition("_")[2], f"A {label}.") for label in (*kinds, "place_city", "date")}
+    types = {label: TypeInfo(label.replace("_", " "), f"A {label}.") for label in (*kinds, "place_city", "date")}
     record = Record("a", "abcdef", [Entity(i, i + 1, label) for i, label in enumerate((*kinds, "date"))])
     coarse, (changed,) = _coarsen(types, [record], random.Random(seed))
     special = [label for label in kinds if label in coarse]
@@ -877,3 +897,7 @@ def test_a_general_type_takes_over_what_is_not_asked_for_by_itself(seed):
         assert (before.start, before.end) == (after.start, after.end)
         assert after.label == (before.label if before.label in coarse else "person")
     assert record.entities[0].label == "person_actor"  # the record itself stays as it was
+    united = coarse["person"]
+    for label in kinds:  # It says whom it stands for: "person" would make negatives of people nobody has marked.
+        assert (types[label].name in united.definition) == (label not in special)
+    assert united.name != "person"
