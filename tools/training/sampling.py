@@ -53,6 +53,9 @@ class Sampling:
         open_reading (`float`): Probability that the texts of a group are read once with an open mask, not twice.
         lowercase (`float`): Probability that a text is lower-cased.
         spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
+        joined (`float`): Probability that a text and the next of its group become one, with a line break between.
+        listed (`float`): Probability that a text is replaced by a list of the group's mentions: in lines, cells of a
+            table, or joined by commas.
 
     Raises:
         ValueError: For a number that is out of range.
@@ -73,6 +76,8 @@ class Sampling:
     open_reading: float = 0.0
     lowercase: float = 0.1
     spaced: float = 0.25
+    joined: float = 0.0
+    listed: float = 0.0
 
     def __post_init__(self):
         for each in fields(self):
@@ -84,6 +89,9 @@ class Sampling:
                 raise ValueError(f"{each.name}: expected a whole number from 1, got {value!r}")
         if (total := self.name_only + self.shortened + self.generic) > 1:
             raise ValueError(f"name_only, shortened, generic: expected to be 1 at most together, got {total:g}")
+
+
+_Marked = tuple[str, list[Entity]]  # a text and its mentions
 
 
 @dataclass
@@ -133,7 +141,8 @@ class DrawnGroup:
         labels (`list[str]`): Labels of the mentions.
         names (`list[str]`), descriptions (`list[str]`): How the prompt words each of them.
         encoder_names (`list[str]`): Their names for the definition encoder.
-        texts (`list[tuple[str, list[Entity]]]`): Texts, and their mentions of these labels.
+        texts (`list[tuple[str, list[Entity]]]`): Texts, and their mentions of these labels. Not always as many as
+            records, as some may be joined.
         reading (`str`): How the texts are read.
     """
 
@@ -234,10 +243,11 @@ class TrainingGroups(Dataset):
         candidates = [types[label] for label in labels]
         # Without the list of its members a united type would say something else, so it is worded as it is.
         names, descriptions, encoder_names = _as_written(candidates) if united else self._word(candidates, rng)
-        texts = []
-        for record in records:
-            text, entities = self._restyle(record, rng)
-            texts.append((text, [each for each in entities if each.label in labels]))
+        texts = self._list_mentions([self._restyle(record, rng) for record in records], rng)
+        texts = [
+            (text, [each for each in entities if each.label in labels])
+            for text, entities in self._join_lines(texts, rng)
+        ]
         return DrawnGroup(labels, names, descriptions, encoder_names, texts, reading)
 
     def __getitem__(self, index: int) -> dict:
@@ -296,6 +306,31 @@ class TrainingGroups(Dataset):
         if rng.random() < self.sampling.lowercase and len(text.lower()) == len(text):
             text = text.lower()
         return text, entities
+
+    def _list_mentions(self, texts: list[_Marked], rng: random.Random) -> list[_Marked]:
+        mentions = [(text[each.start : each.end], each.label) for text, marked in texts for each in marked]
+        mentions = [(surface, label) for surface, label in mentions if "\n" not in surface and "\t" not in surface]
+        if not self.sampling.listed or len(mentions) < 3:
+            return texts
+        return [
+            _listed(rng.sample(mentions, rng.randint(3, min(8, len(mentions)))), rng)
+            if rng.random() < self.sampling.listed
+            else each
+            for each in texts
+        ]
+
+    def _join_lines(self, texts: list[_Marked], rng: random.Random) -> list[_Marked]:
+        if not self.sampling.joined:
+            return texts
+        joined: list[_Marked] = []
+        for text, entities in texts:
+            # What is joined must still be read whole.
+            limit = self.sampling.max_text_tokens * CHARACTERS_PER_TOKEN // 2
+            if joined and len(joined[-1][0]) + len(text) < limit and rng.random() < self.sampling.joined:
+                joined[-1] = _concatenated([joined[-1], (text, entities)], [rng.choice(["\n", "\n", "\n\n", "\t"])])
+            else:
+                joined.append((text, entities))
+        return joined
 
     def _label(
         self, text: str, entities: list[Entity], labels: list[str], rng: random.Random
@@ -411,6 +446,34 @@ def _space_words(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
         return text, entities
     spaced = " ".join(text[start:end] for start, end in words)
     return spaced, [Entity(starts[each.start], ends[each.end], each.label) for each in entities]
+
+
+def _concatenated(parts: Sequence[_Marked], separators: Sequence[str]) -> _Marked:
+    """Texts in one, with a separator after each but the last."""
+    whole, moved = "", []
+    for (text, entities), separator in zip(parts, [*separators, ""], strict=True):
+        moved += [Entity(each.start + len(whole), each.end + len(whole), each.label) for each in entities]
+        whole += text + separator
+    return whole, moved
+
+
+def _listed(mentions: Sequence[tuple[str, str]], rng: random.Random) -> _Marked:
+    """A list of mentions, surface and label of each."""
+    separator, last = rng.choice(_LISTS)
+    parts = [(surface, [Entity(0, len(surface), label)]) for surface, label in mentions]
+    return _concatenated(parts, [*[separator] * (len(parts) - 2), last])
+
+
+_LISTS = (
+    ("\n", "\n"),
+    ("\n", "\n"),
+    ("\t", "\t"),
+    (" | ", " | "),
+    (", ", " and "),
+    (", ", ", "),
+    ("; ", "; "),
+    (" , ", " and "),
+)
 
 
 class GroupCollator:

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -901,3 +901,28 @@ def test_a_general_type_takes_over_what_is_not_asked_for_by_itself(seed):
     for label in kinds:  # It says whom it stands for: "person" would make negatives of people nobody has marked.
         assert (types[label].name in united.definition) == (label not in special)
     assert united.name != "person"
+
+
+# ---- joined and listed texts ----------------------------------------------------------------------------------------
+
+
+def test_joined_and_listed_texts_mark_the_same_surfaces():
+    records = make_records(40)
+    surfaces = {(record.text[each.start : each.end], each.label) for record in records for each in record.entities}
+    separators = set()
+    for options in ({"joined": 0.5}, {"listed": 0.5}, {"joined": 0.3, "listed": 0.3, "lowercase": 0.3}):
+        groups = make_groups([source(records)], 30, min_types=4, **options)
+        for index in range(30):
+            for text, entities in groups.draw(index).texts:
+                for each in entities:
+                    surface = text[each.start : each.end]
+                    assert any(surface in (name, name.lower()) and each.label == label for name, label in surfaces)
+                for one, other in pairwise(sorted(entities, key=lambda each: each.start)):
+                    assert one.end < other.start
+                    separators.add(text[one.end : other.start])
+    assert {"\n", "\t", ", ", " and "} <= separators
+    # A joined text keeps all mentions of its parts.
+    whole = make_groups([source(records)], 30, min_types=4, joined=1.0).draw(0)
+    plain = make_groups([source(records)], 30, min_types=4).draw(0)
+    assert sum(len(entities) for _, entities in whole.texts) == sum(len(entities) for _, entities in plain.texts)
+    assert len(whole.texts) < len(plain.texts)
