@@ -89,6 +89,8 @@ class JPTConfig(PreTrainedConfig):
             Decoder: cost in nats of going from one type to another without an O between.
         outside_bias (`float`, *optional*, defaults to 0.0):
             Decoder: nats added to the log-probability of O; negative finds more, positive is stricter.
+        softmax_temperature (`float`, *optional*, defaults to 1.0), sigmoid_temperature (`float`, *optional*):
+            What the pipeline divides the scores of these heads by, so that probabilities are what they say.
         entity_types (`dict[str, str]`, *optional*):
             Types, name to definition, that the pipeline looks for when a call names none.
         custom_pipelines (`dict`, *optional*):
@@ -127,6 +129,8 @@ class JPTConfig(PreTrainedConfig):
     begin_weight: float = 1.0
     switch_cost: float = 2.0
     outside_bias: float = 0.0
+    softmax_temperature: float = 1.0
+    sigmoid_temperature: float = 1.0
     entity_types: dict[str, str] | None = None
     custom_pipelines: dict | None = None
 

@@ -117,6 +117,18 @@ class JPTHead(nn.Module):
         )
 
 
+def mean_probabilities(softmax: torch.Tensor, sigmoid: torch.Tensor) -> torch.Tensor:
+    """
+    Mean of both heads' probabilities (A.2). The sigmoid head's probability of O is one minus its largest of a type.
+
+    Args:
+        softmax (`Tensor` of shape `(..., 1 + types)`): Probabilities of the softmax head, O first.
+        sigmoid (`Tensor` of shape `(..., types)`): Probabilities of the sigmoid head.
+    """
+    outside = 1 - sigmoid.amax(-1, keepdim=True)
+    return (softmax + torch.cat([outside, sigmoid], dim=-1)) / 2
+
+
 def classification_loss(
     softmax_scores: torch.Tensor,
     sigmoid_scores: torch.Tensor,

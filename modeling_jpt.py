@@ -17,7 +17,7 @@ from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment, dense_mask
 from .checkpoint_jpt import JPTCheckpointModel
 from .configuration_jpt import JPTConfig
 from .fused_jpt import fused_backbone
-from .heads_jpt import JPTClassifier, JPTHead, classification_loss
+from .heads_jpt import JPTClassifier, JPTHead, classification_loss, mean_probabilities
 from .reading_jpt import READING_MODES, laid_out_length, lay_out, longest_text
 
 
@@ -62,14 +62,8 @@ class JPTTokenClassifierOutput(ModelOutput):
     begin_logits: torch.Tensor | None = None
 
     def probabilities(self) -> torch.Tensor:
-        """
-        Mean of both heads (A.2), shape `(batch, n, 1 + types)`. The sigmoid head's probability of O is taken as one
-        minus its largest type probability.
-        """
-        softmax = self.logits.float().softmax(-1)
-        sigmoid = self.sigmoid_logits.float().sigmoid()
-        outside = 1 - sigmoid.amax(-1, keepdim=True)
-        return (softmax + torch.cat([outside, sigmoid], dim=-1)) / 2
+        """Mean of the softmax and sigmoid heads (A.2), shape `(batch, n, 1 + types)`."""
+        return mean_probabilities(self.logits.float().softmax(-1), self.sigmoid_logits.float().sigmoid())
 
 
 class JPTPreTrainedModel(JPTCheckpointModel):

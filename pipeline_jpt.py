@@ -7,7 +7,7 @@ and read as a prompt once per set of types; texts are tokenized and cut into win
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .definitions_jpt import build_definition_encoder, check_definition_encoder
 from .entity_pipeline_jpt import Document, EntityPipeline, given_options
+from .heads_jpt import mean_probabilities
 from .inputs_jpt import (
     OUTSIDE_DEFINITION,
     Prompt,
@@ -64,19 +65,19 @@ class _ReadPrompt:
 
 @dataclass
 class _Document(Document):
-    """A text on its way through. `probabilities (tokens, scores)` is filled in window by window."""
+    """A text on its way through. The heads' probabilities (see [`Reading`]) are filled in window by window."""
 
     plan: _Plan | None = None
     input_ids: np.ndarray | None = None
     offsets: np.ndarray | None = None
     windows: Sequence[Window] = ()
-    probabilities: np.ndarray | None = None
+    heads: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Reading:
     """
-    What both heads say of a text: its entities at any threshold, nested or not, without another forward pass.
+    What the heads say of a text: its entities at any threshold, nested or not, without another forward pass.
 
     Args:
         text (`str`): The text.
@@ -84,6 +85,10 @@ class Reading:
         offsets (`np.ndarray` of shape `(tokens, 2)`): Characters of each token, from first to one past the last.
         softmax (`np.ndarray` of shape `(tokens, 1 + types)`): Probabilities of the softmax head, O first.
         sigmoid (`np.ndarray` of shape `(tokens, types)`): Probabilities of the sigmoid head.
+        begin (`np.ndarray` of shape `(tokens, types)`, *optional*):
+            Probabilities of the begin head, if the model has one.
+        words (`list[tuple[int, int, int]]`, *optional*):
+            Start, end and number of each word that was given, where words were.
     """
 
     text: str
@@ -91,12 +96,13 @@ class Reading:
     offsets: np.ndarray
     softmax: np.ndarray
     sigmoid: np.ndarray
+    begin: np.ndarray | None = None
+    words: list[tuple[int, int, int]] | None = None
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Mean of both heads `(tokens, 1 + types)`, as `JPTTokenClassifierOutput.probabilities` has it."""
-        outside = 1 - self.sigmoid.max(-1, keepdims=True)
-        return (self.softmax + np.concatenate([outside, self.sigmoid], axis=-1)) / 2
+        """Mean of the softmax and sigmoid heads `(tokens, 1 + types)`."""
+        return mean_probabilities(torch.from_numpy(self.softmax), torch.from_numpy(self.sigmoid)).numpy()
 
 
 class JPTPipeline(EntityPipeline):
@@ -185,19 +191,14 @@ class JPTPipeline(EntityPipeline):
         """
         options, _, _ = self._with_defaults(entity_types=entity_types)
         document = self.preprocess(text, self._with_types(options).get("schema"))
-        types = len(document.schema)
         self._tokenize([document])
         done = 0
         for batch in self._batches([document], self._batch_size or self.default_batch_size):
-            for (_, window, _), rows in zip(batch, self.forward(batch, both_heads=True).numpy(), strict=True):
-                _fill(document, window, rows, 1 + 2 * types)
+            self._read_batch(batch)
             done += len(batch)
             if on_progress is not None:
                 on_progress(done, len(document.windows))
-        scores, offsets = document.probabilities, document.offsets
-        if scores is None:
-            scores, offsets = np.zeros((0, 1 + 2 * types), np.float32), np.zeros((0, 2), np.int64)
-        return Reading(document.text, document.schema, offsets, scores[:, : 1 + types], scores[:, 1 + types :])
+        return _reading(document)
 
     def decode(self, reading: Reading, **options) -> list[dict[str, Any]]:
         """
@@ -208,11 +209,7 @@ class JPTPipeline(EntityPipeline):
             options: `threshold`, `nested`, `top_k` and `decoder`, as for calls.
         """
         _, _, options = self._with_defaults(**options)
-        document = _Document(reading.text, reading.schema, None)
-        if len(reading.offsets):
-            document.offsets = reading.offsets
-            document.probabilities = reading.sigmoid if options.get("nested") else reading.probabilities
-        return self.postprocess(document, **options)
+        return self.postprocess(reading, **options)
 
     def clear_cache(self) -> None:
         """Forgets the prompts that were read. Call it whenever the model's weights or adapters have changed."""
@@ -226,12 +223,11 @@ class JPTPipeline(EntityPipeline):
             self._tokenize(ahead)
             progress.update(sum(not document.windows for document in ahead))
             for batch in self._batches(ahead, batch_size):
-                scores = self.forward(batch, **forward_params).numpy()
-                for (document, window, _), rows in zip(batch, scores, strict=True):
-                    _fill(document, window, rows, len(document.schema) + (not forward_params.get("nested", False)))
+                self._read_batch(batch, **forward_params)
+                for document, _, _ in batch:
                     progress.update(1 / len(document.windows))
             for document in ahead:
-                yield self.postprocess(document, **postprocess_params)
+                yield self.postprocess(_reading(document), **postprocess_params)
 
     # Options
 
@@ -241,7 +237,6 @@ class JPTPipeline(EntityPipeline):
             raise ValueError(f"`top_k` must be a whole number from 0, got {top_k!r}")
         if decoder not in (None, "word", "token"):
             raise ValueError(f'`decoder` must be "word" or "token", got {decoder!r}')
-        forward |= given_options(nested=shared.get("nested"))
         return preprocess, forward, postprocess | given_options(top_k=top_k, decoder=decoder)
 
     def _with_defaults(self, **options) -> tuple[dict, dict, dict]:
@@ -268,19 +263,18 @@ class JPTPipeline(EntityPipeline):
         """
         config = self.model.config
         prompt = build_prompt(self.tokenizer, names, descriptions, config.prompt_template)
-        copies, separator = (1, 0) if config.single_pass else (2, len(config.separator_ids))
-        limit = min(config.max_length, self.model.model.config.max_position_embeddings)
-        taken = len(prompt.input_ids) + separator
-        window = min(config.window_length, (limit - taken) // copies)
+        window = min(config.window_length, self.model.text_room(len(prompt.input_ids)))
         smallest = min(config.window_length, SMALLEST_WINDOW)
         if window < smallest:
             lengths = [len(tokens.input_ids) for tokens in encode_texts(self.tokenizer, descriptions)]
             longest = sorted(zip(lengths, names, strict=True), reverse=True)[:5]
+            cost, limit = self.model.text_cost(smallest), self.model.context_length
             raise ValueError(
                 f"`entity_types`: the definitions are too long. The prompt of {len(names)} types takes "
-                f"{len(prompt.input_ids)} tokens and {copies} x {smallest} tokens of text {copies * smallest + separator}, "
-                f"{taken + copies * smallest - limit} over the limit of {limit}. Shorten definitions or look for fewer "
-                "types at once. The longest: " + ", ".join(f"{name!r} ({length} tokens)" for length, name in longest)
+                f"{len(prompt.input_ids)} tokens and {smallest} tokens of text, as they are read, {cost}, "
+                f"{len(prompt.input_ids) + cost - limit} over the limit of {limit}. Shorten definitions or look for "
+                "fewer types at once. The longest: "
+                + ", ".join(f"{name!r} ({length} tokens)" for length, name in longest)
             )
         return _Plan(names, descriptions, prompt, window, config.window_overlap * window // config.window_length)
 
@@ -332,13 +326,12 @@ class JPTPipeline(EntityPipeline):
         order = {id(document.plan): i for i, document in enumerate(documents)}
         windows = [(document, window) for document in documents for window in document.windows]
         windows.sort(key=lambda each: (order[id(each[0].plan)], each[1].end - each[1].start))
-        copies, separator = (1, 0) if self.model.config.single_pass else (2, len(self.model.config.separator_ids))
         batch: list[tuple[_Document, Window, _ReadPrompt]] = []
         prompts: dict[int, _ReadPrompt] = {}
         longest = 0
         for document, window in windows:
             read = self._read_prompt(document.plan)
-            size = copies * (window.end - window.start) + separator
+            size = self.model.text_cost(window.end - window.start)
             if not read.encoded.states:
                 size += len(read.encoded.input_ids)
             if batch and (
@@ -356,16 +349,20 @@ class JPTPipeline(EntityPipeline):
 
     # The model and what it says
 
-    def _forward(
-        self,
-        model_inputs: list[tuple[_Document, Window, _ReadPrompt]],
-        nested: bool = False,
-        both_heads: bool = False,
-    ) -> torch.Tensor:
-        """
-        Probabilities `(windows, tokens, 1 + types)`, or `(windows, tokens, types)` of the sigmoid head if `nested`, or
-        with `both_heads` those of the softmax head and then those of the sigmoid head.
-        """
+    def _read_batch(self, batch: list[tuple[_Document, Window, _ReadPrompt]], **forward_params) -> None:
+        """Has windows read, and keeps for each document what is said of its tokens."""
+        heads = {name: scores.numpy() for name, scores in self.forward(batch, **forward_params).items()}
+        for row, (document, window, _) in enumerate(batch):
+            kept = slice(window.keep_start - window.start, window.keep_end - window.start)
+            for name, scores in heads.items():
+                # Other texts of the batch may have more types.
+                columns = len(document.schema) + (name == "softmax")
+                if name not in document.heads:
+                    document.heads[name] = np.full((len(document.input_ids), columns), np.nan, dtype=np.float32)
+                document.heads[name][window.keep_start : window.keep_end] = scores[row, kept, :columns]
+
+    def _forward(self, model_inputs: list[tuple[_Document, Window, _ReadPrompt]]) -> dict[str, torch.Tensor]:
+        """Probabilities of each head: `softmax (windows, tokens, 1 + types)`, `sigmoid` and, if any, `begin`."""
         texts = [torch.from_numpy(document.input_ids[w.start : w.end]) for document, w, _ in model_inputs]
         prompts = {id(read): read for _, _, read in model_inputs}
         number = {key: i for i, key in enumerate(prompts)}
@@ -377,45 +374,49 @@ class JPTPipeline(EntityPipeline):
             encoded_prompts=[read.encoded for read in prompts.values()],
             definition_embeddings=pad_sequence(definitions, batch_first=True) if definitions else None,
         )
-        if both_heads:
-            return torch.cat([output.logits.float().softmax(-1), output.sigmoid_logits.float().sigmoid()], dim=-1)
-        return output.sigmoid_logits.float().sigmoid() if nested else output.probabilities()
+        config = self.model.config
+        heads = {
+            "softmax": (output.logits.float() / config.softmax_temperature).softmax(-1),
+            "sigmoid": (output.sigmoid_logits.float() / config.sigmoid_temperature).sigmoid(),
+        }
+        if output.begin_logits is not None:
+            heads["begin"] = output.begin_logits.float().sigmoid()
+        return heads
 
     def postprocess(
         self,
-        model_outputs: _Document,
+        model_outputs: Reading,
         nested: bool = False,
         threshold: float | None = None,
         top_k: int = 0,
         decoder: str = "word",
     ) -> list[dict[str, Any]]:
-        """Entities of a text whose probabilities are complete."""
-        document = model_outputs
-        if document.probabilities is None:
-            return []
-        types = document.schema.entity_types
+        """Entities of a text that was read."""
+        reading = model_outputs
+        types = reading.schema.entity_types
         options: dict[str, Any] = {
             "thresholds": [threshold if each.threshold is None else each.threshold for each in types],
             "top_k": top_k,
-            "words": None if document.words is None else [(start, end) for start, end, _ in document.words],
+            "words": None if reading.words is None else [(start, end) for start, end, _ in reading.words],
+            "begins": reading.begin,
         }
         if nested:
-            spans = decode_nested_spans(document.text, document.offsets, document.probabilities, **options)
+            spans = decode_nested_spans(reading.text, reading.offsets, reading.sigmoid, **options)
         else:
             options |= {"switch_cost": self.model.config.switch_cost, "outside_bias": self.model.config.outside_bias}
-            spans = decode_spans(document.text, document.offsets, document.probabilities, rule=decoder, **options)
-        first = {start: number for start, _, number in document.words or ()}
-        last = {end: number for _, end, number in document.words or ()}
+            spans = decode_spans(reading.text, reading.offsets, reading.probabilities, rule=decoder, **options)
+        first = {start: number for start, _, number in reading.words or ()}
+        last = {end: number for _, end, number in reading.words or ()}
         entities = []
         for span in spans:
             entity: dict[str, Any] = {
                 "entity_group": types[span.type_index].name,
                 "score": span.score,
-                "word": document.text[span.start : span.end],
+                "word": reading.text[span.start : span.end],
                 "start": span.start,
                 "end": span.end,
             }
-            if document.words is not None:
+            if reading.words is not None:
                 entity |= {"first_word": first[span.start], "last_word": last[span.end]}
             if top_k:
                 entity["alternatives"] = [
@@ -439,12 +440,12 @@ def _read_ahead(documents: Iterable[_Document], most: int) -> Iterator[list[_Doc
         yield ahead
 
 
-def _fill(document: _Document, window: Window, rows: np.ndarray, columns: int) -> None:
-    """Takes over the scores of the tokens that are kept from a window, less the columns of other texts' types."""
-    if document.probabilities is None:
-        document.probabilities = np.full((len(document.input_ids), columns), np.nan, dtype=np.float32)
-    kept = rows[window.keep_start - window.start : window.keep_end - window.start, :columns]
-    document.probabilities[window.keep_start : window.keep_end] = kept
+def _reading(document: _Document) -> Reading:
+    """What was said of a document; of a blank one, nothing."""
+    types = len(document.schema)
+    empty = {"softmax": np.zeros((0, 1 + types), np.float32), "sigmoid": np.zeros((0, types), np.float32)}
+    offsets = document.offsets if document.heads else np.zeros((0, 2), np.int64)
+    return Reading(document.text, document.schema, offsets, **(document.heads or empty), words=document.words)
 
 
 def _memory(prompts: Iterable[_ReadPrompt]) -> int:

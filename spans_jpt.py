@@ -16,6 +16,7 @@ from .words_jpt import split_words, trim_blanks, trim_span
 DEFAULT_SWITCH_COST = 2.0
 DEFAULT_NESTED_THRESHOLD = 0.5
 
+_LINE_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 # Below this a probability counts as zero: keeps the logarithms of a best path finite.
 _SMALLEST_PROBABILITY = 1e-12
 
@@ -86,6 +87,7 @@ def decode_spans(
     thresholds: float | Sequence[float | None] | None = None,
     top_k: int = 0,
     words: Sequence[tuple[int, int]] | None = None,
+    begins: np.ndarray | None = None,
 ) -> list[Span]:
     """
     Reads flat spans (none overlaps another) from token probabilities.
@@ -113,6 +115,9 @@ def decode_spans(
         words (`Sequence[tuple[int, int]]`, *optional*):
             Ascending character ranges to use instead of [`split_words`]; spans then consist of whole such words,
             untrimmed, and `rule="token"` takes the best type of each word.
+        begins (`np.ndarray`, *optional*):
+            float [n, N], probabilities that a span of the type begins at the token, if it is in one. With them
+            neighbouring spans of one type come apart; `rule="token"` does not look at them.
 
     Returns:
         `list[Span]`: In the order of the text.
@@ -134,7 +139,7 @@ def decode_spans(
         units, pooled = _pool_into_ranges(text, offsets, probabilities)
         covered = np.ones(len(units), dtype=bool)
     else:
-        units = _check_words(text, words)
+        units = _units(text, offsets, words)
         pooled, covered = _pool_into_words(offsets, probabilities, units)
     if not len(units):
         return []
@@ -142,14 +147,18 @@ def decode_spans(
     emissions = np.log(np.maximum(pooled, _SMALLEST_PROBABILITY))
     emissions[~covered, 1:] = -np.inf
     emissions[:, 0] += outside_bias
-    path = emissions.argmax(axis=1) if rule == "token" else _best_path(emissions, float(switch_cost))
+    if rule == "token":
+        path = emissions.argmax(axis=1)
+        starts = np.diff(path, prepend=0) != 0
+    else:
+        boundaries = None
+        if begins is not None:
+            begins = _check_probabilities("begins", begins, len(offsets), least_columns=1)
+            boundaries = _boundary_scores(_first_of_words(offsets, begins, units))
+        path, starts = _best_path(emissions, float(switch_cost), boundaries)
 
-    edges = np.flatnonzero(np.diff(path)) + 1
-    runs = [
-        (first, last, path[first] - 1)
-        for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(path)])
-        if path[first] > 0
-    ]
+    cuts = [*np.flatnonzero(starts | (path == 0)).tolist(), len(path)]
+    runs = [(first, last, path[first] - 1) for first, last in pairwise(cuts) if path[first] > 0]
     trimmed = rule == "word" and words is None
     return _make_spans(text, units, pooled[:, 1:], runs, trimmed, limits, top_k)
 
@@ -162,6 +171,7 @@ def decode_nested_spans(
     thresholds: float | Sequence[float | None] | None = DEFAULT_NESTED_THRESHOLD,
     top_k: int = 0,
     words: Sequence[tuple[int, int]] | None = None,
+    begins: np.ndarray | None = None,
 ) -> list[Span]:
     """
     Reads spans of each type on its own, so that spans of different types may overlap or nest.
@@ -176,6 +186,7 @@ def decode_nested_spans(
             One value for all types or one for each; `None` stands for 0.5.
         top_k (`int`, *optional*, defaults to 0): How many other types to list as alternatives of each span.
         words (`Sequence[tuple[int, int]]`, *optional*): As for [`decode_spans`].
+        begins (`np.ndarray`, *optional*): float [n, N], as for [`decode_spans`].
 
     Returns:
         `list[Span]`: Ordered by start, then the longer first, then type.
@@ -186,15 +197,19 @@ def decode_nested_spans(
     offsets = _check_offsets(text, offsets)
     probabilities = _check_probabilities("type_probabilities", type_probabilities, len(offsets), least_columns=1)
     limits = _check_thresholds(thresholds, probabilities.shape[1], DEFAULT_NESTED_THRESHOLD)
-    units = _check_words(text, words)
+    units = _units(text, offsets, words)
     pooled, covered = _pool_into_words(offsets, probabilities, units)
-
-    inside = np.zeros((len(limits), len(units) + 2), dtype=np.int8)
-    inside[:, 1:-1] = ((pooled >= limits) & covered[:, None]).T
-    changes = np.diff(inside, axis=1)
-    types, firsts = np.nonzero(changes == 1)
-    lasts = np.nonzero(changes == -1)[1]
-    runs = list(zip(firsts.tolist(), lasts.tolist(), types.tolist()))
+    inside = (pooled >= limits) & covered[:, None]
+    starts = inside.copy()
+    starts[1:] &= ~inside[:-1]
+    if begins is not None:
+        begins = _check_probabilities("begins", begins, len(offsets), least_columns=1)
+        starts |= inside & (_first_of_words(offsets, begins, units) > 0.5)
+    runs = []
+    for type_index in np.flatnonzero(inside.any(axis=0)).tolist():
+        own = inside[:, type_index]
+        cuts = [*np.flatnonzero(starts[:, type_index] | ~own).tolist(), len(own)]
+        runs += [(first, last, type_index) for first, last in pairwise(cuts) if own[first]]
     spans = _make_spans(text, units, pooled, runs, words is None, limits, top_k)
     return sorted(spans, key=lambda span: (span.start, -span.end, span.type_index))
 
@@ -232,30 +247,80 @@ def _make_spans(
     return spans
 
 
-def _best_path(emissions: np.ndarray, switch_cost: float) -> np.ndarray:
+def _boundary_scores(begins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nats for beginning a span at a word, and for going on with one, [w, N] each, from the probability of the former."""
+    begins = np.clip(begins, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+    return np.log(begins), np.log1p(-begins)
+
+
+def _best_path(
+    emissions: np.ndarray, switch_cost: float, boundaries: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """
-    The path over rows of [w, 1 + N] with the highest sum, less `switch_cost` for each change between two types.
+    The path over rows of [w, 1 + N] with the highest sum, less `switch_cost` for each change between two types, plus the
+    boundary scores; and at which rows it begins a span, of the same type as the span before it or another.
 
     Because the cost is one constant, a type is entered best from O or from the best type of the row before, so a
     step needs a maximum over the row and not all pairs of types.
     """
+    none = np.zeros_like(emissions[:, 1:])
+    enter, stay = (none, none) if boundaries is None else boundaries
     totals = np.empty_like(emissions)
+    entered = np.zeros(emissions.shape, dtype=bool)
     totals[0] = emissions[0]
+    totals[0, 1:] += enter[0]
+    entered[0, 1:] = True
     for row in range(1, len(emissions)):
-        before, best = totals[row - 1], totals[row - 1, 1:].max()
-        np.maximum(before, max(before[0], best - switch_cost), out=totals[row])
-        totals[row, 0] = max(before[0], best)
-        totals[row] += emissions[row]
+        before, inside = totals[row - 1], totals[row - 1, 1:]
+        best = inside.max()
+        fresh = np.maximum(inside, max(before[0], best - switch_cost)) + enter[row]
+        going_on = inside + stay[row]
+        entered[row, 1:] = fresh > going_on
+        totals[row, 1:] = np.maximum(fresh, going_on) + emissions[row, 1:]
+        totals[row, 0] = max(before[0], best) + emissions[row, 0]
 
     path = np.empty(len(emissions), dtype=np.int64)
     path[-1] = totals[-1].argmax()
     for row in range(len(emissions) - 2, -1, -1):
         gains, after = totals[row], path[row + 1]
+        if after > 0 and not entered[row + 1, after]:
+            path[row] = after
+            continue
         if after > 0:
             gains = gains - switch_cost
             gains[[0, after]] = totals[row, [0, after]]
         path[row] = gains.argmax()
-    return path
+    starts = entered[np.arange(len(path)), path]
+    return path, starts
+
+
+def _units(text: str, offsets: np.ndarray, words: Sequence[tuple[int, int]] | None) -> np.ndarray:
+    """
+    Ranges [w, 2] that are in a span or not: words, and the tokens between them that are nothing but line breaks and tabs.
+    A mention may go on after a line break, but only if the token of the break says so.
+    """
+    units = _check_words(text, words)
+    if words is not None:
+        return units
+    breaks = [
+        (start, end)
+        for start, end in np.unique(offsets, axis=0).tolist()
+        if text[start:end].isspace() and not _LINE_BREAKS.isdisjoint(text[start:end])
+    ]
+    if not breaks:
+        return units
+    both = np.concatenate([units, np.array(breaks, dtype=np.int64)])
+    return both[np.argsort(both[:, 0], kind="stable")]
+
+
+def _first_of_words(offsets: np.ndarray, values: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """The row of the first token that overlaps each word, [w, N]; one half where there is none."""
+    first = np.searchsorted(np.maximum.accumulate(offsets[:, 1]), words[:, 0], side="right")
+    found = np.full((len(words), values.shape[1]), 0.5)
+    covered = first < len(offsets)
+    covered[covered] = offsets[first[covered], 0] < words[covered, 1]
+    found[covered] = values[first[covered]]
+    return found
 
 
 def _pool_into_words(
