@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from jpt_ner import words_jpt
 from jpt_ner.spans_jpt import DEFAULT_SWITCH_COST, decode_nested_spans, decode_spans, label_tokens, tag_types
 from jpt_ner.words_jpt import split_words, trim_blanks, trim_span
 
@@ -165,6 +166,31 @@ def test_words_cover_every_visible_character_once(text):
         ("[القاهرة،] مصر", "القاهرة"),
         ("[...]", ""),
         ("[ ]", ""),
+        ("moved to [The Hague]", "The Hague"),
+        ("near [the Danube]", "Danube"),
+        ("Rain. [The Danube] rose", "Danube"),
+        ("He said: [The Danube] rose", "Danube"),
+        ("on a line\n[The Danube] rose", "Danube"),
+        ('read "[The Woman in White]" twice', "The Woman in White"),
+        ("[A Coruña]", "Coruña"),
+        ("in [A Coruña]", "A Coruña"),
+        ("is [HER2-] and", "HER2-"),
+        ("is [HER2+] and", "HER2+"),
+        ("type [AB-], or", "AB-"),
+        ("type [O−]", "O−"),
+        ("a [Paris-]based firm", "Paris"),
+        ("[Paris -]", "Paris"),
+        ("in [/etc/nginx/]", "/etc/nginx/"),
+        ("[Paris/]London", "Paris"),
+        ("met ['t Hooft] there", "'t Hooft"),
+        ("met ['Ndrangheta]", "'Ndrangheta"),
+        ("said ['Paris]' and", "Paris"),
+        ("at [10 a.m.]", "10 a.m."),
+        ("at [10 A.M.] sharp", "10 A.M."),
+        ("<a href='x.html'>[Siemens</a>] grew", "Siemens"),
+        ("[<b>Siemens</b>] grew", "Siemens"),
+        ("[Sie<b>mens</b> AG] grew", "Sie<b>mens</b> AG"),
+        ("if [a<b] then", "a<b"),
     ],
 )
 def test_trimming(marked, kept):
@@ -175,6 +201,48 @@ def test_trimming(marked, kept):
     left, right = trim_span(text, start, end)
     assert text[left:right] == kept
     assert start <= left <= right <= end
+
+
+def test_an_article_that_begins_a_sentence_stays_where_the_model_is_sure():
+    text = "The Hague lies west . The Rhine flows ."
+    offsets, _ = whole_words(text)
+    inside = [0.9, 0.9, 0, 0, 0, 0.55, 0.9, 0, 0]
+    probabilities = np.array([[1 - value, value] for value in inside])
+    for found in (
+        decode_spans(text, offsets, probabilities),
+        decode_nested_spans(text, offsets, probabilities[:, 1:]),
+    ):
+        assert [text[span.start : span.end] for span in found] == ["The Hague", "Rhine"]
+
+
+def test_every_trimming_rule_keeps_something():
+    """A rule that changes nothing is none."""
+    marked = {
+        "closing": "Heroes (album)",
+        "unit": "50 %",
+        "abbreviation": "Apple Inc.",
+        "exclamation": "Yahoo! said",
+        "plus": "C++",
+        "minus": "AB-",
+        "star": "A*",
+        "ending": "C#",
+        "folder": "/etc/nginx/",
+        "opening": "(555) 123",
+        "sign": "-5",
+        "handle": "@user",
+        "leading": ".NET",
+        "elision": "'t Hooft",
+    }
+    for name in ("RULES_AT_RIGHT", "RULES_AT_LEFT"):
+        rules = getattr(words_jpt, name)
+        for rule in rules:
+            text = marked.pop(rule.__name__.strip("_"))
+            end = len("Yahoo!") if "Yahoo" in text else len(text)
+            assert trim_span(text, 0, end) == (0, end)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(words_jpt, name, tuple(each for each in rules if each is not rule))
+                assert trim_span(text, 0, end) != (0, end), rule
+    assert not marked
 
 
 @given(TEXTS, st.data())
