@@ -249,6 +249,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         ]
         return text_states, prompt_states
 
+    # `torch.compile(model)` leaves it alone: rows of ever other lengths and parts would be compiled again and again.
+    @torch.compiler.disable
     @can_return_tuple
     def forward(
         self,
