@@ -4,9 +4,7 @@
 the whole model. What the model computes is in `modeling_jpt`.
 """
 
-import shutil
 from copy import deepcopy
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -19,7 +17,6 @@ from .attention_jpt import PACKED_ATTENTION
 from .backbone_jpt import damaged_files_named, load_backbone
 from .configuration_jpt import JPTConfig
 from .heads_jpt import JPTHead
-from .schema_jpt import preset_folders
 
 LORA_ADAPTER = "default"
 
@@ -289,11 +286,6 @@ class JPTCheckpointModel(PreTrainedModel):
         if not self.config.self_contained:
             kwargs["max_shard_size"] = "1TB"  # trained parts are small, and always in one file
         super().save_pretrained(save_directory, **kwargs)
-        target = Path(save_directory) / "schemas"
-        for source in preset_folders(self.config.name_or_path or None):
-            if source.is_dir() and source.resolve() != target.resolve():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-                break
 
 
 def _check_fit(expected: dict[str, torch.Size], weights: dict[str, torch.Tensor]) -> None:

@@ -213,7 +213,7 @@ class EntityPipeline(TokenClassificationPipeline):
         return getattr(self.model.config, "entity_types", None)
 
     def _resolve(self, entity_types) -> Schema:
-        return resolve_schema(entity_types, repository=self.model.config.name_or_path or None)
+        return resolve_schema(entity_types)
 
     def _check_types(self, schema: Schema) -> None:
         """Raises a `ValueError` for types that cannot be looked for."""
