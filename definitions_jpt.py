@@ -21,8 +21,8 @@ from transformers.utils import logging
 
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
 from .backbone_jpt import cache_folder
-from .endpoint_jpt import DIMENSIONS_MARK, OPENAI_PREFIX, OpenAIEncoder
-from .optional_jpt import check_installed, import_optional
+from .endpoint_jpt import DIMENSIONS_MARK, OpenAIEncoder
+from .optional_jpt import OPENAI_PREFIX, check_encoder_package, import_optional
 from .wheels_jpt import find_in_wheel, not_found
 
 logger = logging.get_logger(__name__)
@@ -354,21 +354,6 @@ def build_definition_encoder(
         return CachedEncoder(OpenAIEncoder(model, name=name, **kwargs), path)
     encoder = SentenceTransformerEncoder(name_or_path, device=device, name=name, **kwargs)
     return CachedEncoder(encoder, None if Path(encoder.name).is_dir() else path)
-
-
-def check_encoder_package(name_or_path: str) -> None:
-    """
-    Looks whether the package is there that an encoder needs, without importing it.
-
-    Args:
-        name_or_path (`str`): As for [`build_definition_encoder`].
-
-    Raises:
-        ImportError: If it is not.
-    """
-    if name_or_path != "backbone":
-        package = "openai" if name_or_path.startswith(OPENAI_PREFIX) else "sentence_transformers"
-        check_installed(package, f"the definition encoder {name_or_path!r}")
 
 
 def check_definition_encoder(encoder_name: str, expected_name: str, size: int, expected_size: int) -> None:

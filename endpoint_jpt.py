@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from .optional_jpt import import_optional
+from .optional_jpt import OPENAI_PREFIX, import_optional
 
-OPENAI_PREFIX = "openai:"
 DIMENSIONS_MARK = "?dimensions="
 REQUEST_ATTEMPTS = 5
 

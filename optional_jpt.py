@@ -8,6 +8,8 @@ import importlib
 import importlib.util
 from types import ModuleType
 
+OPENAI_PREFIX = "openai:"  # of the names of definition encoders behind an OpenAI-compatible endpoint
+
 
 def import_optional(package: str, use: str) -> ModuleType:
     """
@@ -34,3 +36,18 @@ def check_installed(package: str, use: str) -> None:
     """
     if importlib.util.find_spec(package) is None:
         raise ImportError(f"{use} needs {package}: `pip install {package.replace('_', '-')}`")
+
+
+def check_encoder_package(encoder: str) -> None:
+    """
+    Looks whether the package is there that a definition encoder needs, without importing it.
+
+    Args:
+        encoder (`str`): Its name, as model configurations have it.
+
+    Raises:
+        ImportError: If it is not.
+    """
+    if encoder != "backbone":
+        package = "openai" if encoder.startswith(OPENAI_PREFIX) else "sentence_transformers"
+        check_installed(package, f"the definition encoder {encoder!r}")
