@@ -163,6 +163,8 @@ def convert_gguf(gguf: Path, target: Path) -> None:
         with FileLock(target.with_name(f".{target.name}.lock")):
             if _is_whole(target):
                 return  # Another process was faster.
+            if target.exists():
+                logger.warning(f"The converted backbone in {target} is damaged")
             for leftover in target.parent.glob(f".{target.name}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             _convert(gguf, target)
@@ -194,12 +196,9 @@ def _is_whole(folder: Path) -> bool:
     """Whether a converted copy is there as it was written. Costs a twentieth of a second."""
     try:
         checksums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-        whole = all(_checksum(folder / name) == expected for name, expected in checksums.items())
+        return all(_checksum(folder / name) == expected for name, expected in checksums.items())
     except (OSError, ValueError, AttributeError):
-        whole = False
-    if not whole and folder.exists():
-        logger.warning(f"The converted backbone in {folder} is damaged")
-    return whole
+        return False
 
 
 def _checksum(file: Path) -> int:

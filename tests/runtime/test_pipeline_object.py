@@ -173,7 +173,7 @@ def test_thresholds_by_type(own):
     assert found == [each for each in every if each["entity_group"] != name]
     # What a call says of a type goes before the type's own threshold.
     strict = {each: {"definition": words, "threshold": 1.0} for each, words in TYPES.items()}
-    assert own(TEXT, strict, nested=True) == []
+    assert own(TEXT, entity_types=strict, nested=True) == []
     found = own(TEXT, entity_types=strict, nested=True, threshold={name: 0.0})
     assert found == [each for each in every if each["entity_group"] == name]
     reading = own.read(TEXT)
