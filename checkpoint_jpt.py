@@ -4,9 +4,7 @@
 the whole model. What the model computes is in `modeling_jpt`.
 """
 
-import shutil
 from copy import deepcopy
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -19,7 +17,7 @@ from .attention_jpt import PACKED_ATTENTION
 from .backbone_jpt import damaged_files_named, load_backbone
 from .configuration_jpt import JPTConfig
 from .heads_jpt import JPTHead
-from .schema_jpt import preset_folders
+from .optional_jpt import import_optional
 
 LORA_ADAPTER = "default"
 
@@ -190,15 +188,14 @@ class JPTCheckpointModel(PreTrainedModel):
         """
         self.model.requires_grad_(False)
         if self.config.lora_rank:
-            from peft import LoraConfig, inject_adapter_in_model
-
-            lora = LoraConfig(
+            peft = import_optional("peft", "training adapters (`is_trainable=True`, or a quantized backbone)")
+            lora = peft.LoraConfig(
                 r=self.config.lora_rank,
                 lora_alpha=self.config.lora_alpha,
                 lora_dropout=self.config.lora_dropout,
                 target_modules=list(self.config.lora_target_modules),
             )
-            inject_adapter_in_model(lora, self.model, adapter_name=LORA_ADAPTER)
+            peft.inject_adapter_in_model(lora, self.model, adapter_name=LORA_ADAPTER)
             for name, parameter in self.model.named_parameters():
                 if ".lora_" in name:
                     parameter.data = parameter.data.float()
@@ -285,15 +282,10 @@ class JPTCheckpointModel(PreTrainedModel):
         self._keys_to_ignore_on_save = None
 
     def save_pretrained(self, save_directory, **kwargs):
-        """Saves the model with its code and schema presets, in the form it is in: with adapters, the trained parts."""
+        """Saves the model with its code, in the form it is in: with adapters, the trained parts."""
         if not self.config.self_contained:
             kwargs["max_shard_size"] = "1TB"  # trained parts are small, and always in one file
         super().save_pretrained(save_directory, **kwargs)
-        target = Path(save_directory) / "schemas"
-        for source in preset_folders(self.config.name_or_path or None):
-            if source.is_dir() and source.resolve() != target.resolve():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-                break
 
 
 def _check_fit(expected: dict[str, torch.Size], weights: dict[str, torch.Tensor]) -> None:

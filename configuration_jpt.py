@@ -7,6 +7,8 @@ Plain values only. What the values do is documented where they are used: `inputs
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from .optional_jpt import check_encoder_package
+
 # Ways to read a text; `attention_jpt` says who sees whom.
 READINGS = ("twice", "open", "once")
 
@@ -98,6 +100,10 @@ class JPTConfig(PreTrainedConfig):
     """
 
     model_type = "jpt"
+    keys_to_ignore_at_inference = [
+        "sigmoid_logits",
+        "begin_logits",
+    ]  # what a Trainer takes for predictions is `logits`
     sub_configs_defaults = {"text_config": SubConfigSpec(AutoConfig, model_type="qwen3")}
 
     text_config: dict | PreTrainedConfig | None = None
@@ -135,6 +141,7 @@ class JPTConfig(PreTrainedConfig):
     custom_pipelines: dict | None = None
 
     def __post_init__(self, **kwargs):
+        _refuse_labels({"id2label": self.id2label, "label2id": self.label2id, **kwargs})
         if self.projection_hidden_sizes is None:
             self.projection_hidden_sizes = [1024]
         if self.lora_target_modules is None:
@@ -158,17 +165,47 @@ class JPTConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """
+        As `PreTrainedConfig.from_pretrained`.
+
+        Raises:
+            ImportError: If it is loaded for a pipeline and a package is missing that this will need. Here, because all
+                downloads are still to come.
+            ValueError: If the values are not those of a JPT model, or labels are given.
+        """
+        found = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        config = found[0] if isinstance(found, tuple) else found
+        if "_from_pipeline" in kwargs and config.type_embedding != "prompt":
+            check_encoder_package(config.definition_encoder)
+        return found
+
+    @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
         """
         As `PreTrainedConfig.from_dict`.
 
         Raises:
-            ValueError: If the values are those of another type of model.
+            ValueError: If the values are those of another type of model, or labels are given.
         """
+        _refuse_labels(kwargs)
         kind = config_dict.get("model_type", cls.model_type)
         if kind != cls.model_type:
             raise ValueError(f"the config is that of a model of type {kind!r}, not of a JPT model")
         return super().from_dict(config_dict, **kwargs)
+
+
+def _refuse_labels(values: dict) -> None:
+    """Labels are what other token classifiers are told; those of two labels named by numbers are their default."""
+    for name in ("num_labels", "id2label", "label2id"):
+        value = values.get(name)
+        names = {*value.values(), *value.keys()} if isinstance(value, dict) else set()
+        if value is not None and not (names and names <= {0, 1, "0", "1", "LABEL_0", "LABEL_1"}):
+            raise ValueError(
+                f"`{name}`: a JPT model has no fixed labels, it looks for any types that are described to it. Leave "
+                "`num_labels`, `id2label` and `label2id` out; to train on tags, describe their types: "
+                "`model.training_collator(tokenizer, entity_types={name: definition, ...})`"
+            )
 
 
 JPTConfig.register_for_auto_class()

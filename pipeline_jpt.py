@@ -6,7 +6,7 @@ and read as a prompt once per set of types; texts are tokenized and cut into win
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,8 @@ from transformers import AutoModelForTokenClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .definitions_jpt import build_definition_encoder, check_definition_encoder
-from .entity_pipeline_jpt import Document, EntityPipeline, given_options
+from .entity_pipeline_jpt import Document, EntityPipeline, evaluating, given_options, lowest_scores
+from .fused_jpt import backbone_state
 from .heads_jpt import mean_probabilities
 from .inputs_jpt import (
     OUTSIDE_DEFINITION,
@@ -56,6 +57,10 @@ class _ReadPrompt:
 
     encoded: Any
     definitions: torch.Tensor | None
+
+    def __post_init__(self):
+        # Keys and values are views into those of a whole row, which would be kept along with them.
+        self.encoded.states = [(_compact(key), _compact(value)) for key, value in self.encoded.states]
 
     @property
     def memory(self) -> int:
@@ -131,14 +136,32 @@ class JPTPipeline(EntityPipeline):
     """
 
     document_class = _Document
+    _transient = ("_lock", "_definition_encoder", "_read_prompts", "_plan", "_read_by")
 
-    def __init__(self, *args, definition_encoder=None, **kwargs):
-        self._given_encoder = self._definition_encoder = definition_encoder
-        self._read_prompts: OrderedDict[tuple, _ReadPrompt] = OrderedDict()
-        self._plan = lru_cache(maxsize=256)(self._make_plan)
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, definition_encoder=None, **kwargs):
+        self._given_encoder = definition_encoder
+        super().__init__(**kwargs)
         if not self.tokenizer.is_fast:
             raise ValueError("`tokenizer` must be a fast tokenizer: the pipeline needs the characters of each token")
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._definition_encoder = self._given_encoder
+        self._read_prompts: OrderedDict[tuple, _ReadPrompt] = OrderedDict()
+        self._read_by: list | None = None  # the state of the backbone that has read them
+        self._plan = lru_cache(maxsize=256)(self._make_plan)
+
+    @property
+    def jpt(self):
+        """The [`JPTForTokenClassification`] itself, also where peft, a compiler or parallel training is around it."""
+        model = self.model
+        while not hasattr(type(model), "encode_prompts"):
+            wrapped = getattr(model, "get_base_model", lambda: None)()
+            wrapped = wrapped or getattr(model, "_orig_mod", None) or getattr(model, "module", None)
+            if wrapped is None:
+                raise ValueError(f"`model` must be a JPT model, or hold one, got {type(self.model).__name__}")
+            model = wrapped
+        return model
 
     def __call__(self, inputs, **options):
         """
@@ -149,9 +172,10 @@ class JPTPipeline(EntityPipeline):
             entity_types (*optional*):
                 What to look for: name to definition, a list, a schema file, the name of a preset, or whatever else
                 `schema_jpt.resolve_schema` takes. Defaults to the types in the model's configuration.
-            threshold (`float`, *optional*):
-                Drops entities that score below. The threshold of a type, if it has one, goes first. Defaults to none;
-                with `nested`, to 0.5.
+            threshold (`float` or `dict[str, float]`, *optional*):
+                Drops entities that score below, of all types or of those named. What the call says of a type goes
+                first, then the type's own threshold, then what the call says of all. Defaults to none; with
+                `nested`, to 0.5.
             nested (`bool`, *optional*, defaults to `False`):
                 Decides on each type alone (sigmoid head), so that entities of different types may overlap.
             top_k (`int`, *optional*, defaults to 0):
@@ -170,7 +194,8 @@ class JPTPipeline(EntityPipeline):
         Returns:
             For one item, a list of dicts with `entity_group`, `score`, `word`, `start`, `end`, in the order of the
             text. For a list or tuple, a list of such lists. For any other iterable, a generator of such lists, which
-            reads ahead by 8 batches at most.
+            reads ahead by 8 batches at most, and with `batch_size=1` not at all: each text is answered before the
+            next is asked for.
 
         Raises:
             ValueError: If an item, the types or an option are not as described; the message names what is wrong.
@@ -212,14 +237,26 @@ class JPTPipeline(EntityPipeline):
         return self.postprocess(reading, **options)
 
     def clear_cache(self) -> None:
-        """Forgets the prompts that were read. Call it whenever the model's weights or adapters have changed."""
+        """
+        Forgets the prompts that were read. Changed weights and adapters are noticed without it, except where they leave
+        no trace: in tensors made in inference mode, and through `parameter.data`.
+        """
         with self._lock:
             self._read_prompts.clear()
-            self._definition_encoder = self._given_encoder  # One that is built again may be the backbone.
+            if getattr(self._definition_encoder, "name", None) == "backbone" and self._given_encoder is None:
+                self._definition_encoder = None
+
+    def _forget_stale_prompts(self) -> None:
+        with self._lock:
+            state = backbone_state(self.jpt.model)
+            if state != self._read_by:
+                self.clear_cache()
+                self._read_by = state
 
     def process(self, documents, batch_size, forward_params, postprocess_params, progress) -> Iterator[list[dict]]:
         """Some texts are read ahead, put in batches by length, and given back in their order."""
-        for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD):
+        # Who asks for single answers may wait for one before the next text is given.
+        for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD if batch_size > 1 else 1):
             self._tokenize(ahead)
             progress.update(sum(not document.windows for document in ahead))
             for batch in self._batches(ahead, batch_size):
@@ -261,31 +298,32 @@ class JPTPipeline(EntityPipeline):
         Raises:
             ValueError: If the prompt leaves no room for a window of `SMALLEST_WINDOW` tokens.
         """
-        config = self.model.config
+        model, config = self.jpt, self.jpt.config
         prompt = build_prompt(self.tokenizer, names, descriptions, config.prompt_template)
-        window = min(config.window_length, self.model.text_room(len(prompt.input_ids)))
+        taken = len(prompt.input_ids)
+        window = min(config.window_length, model.text_room(taken))
         smallest = min(config.window_length, SMALLEST_WINDOW)
         if window < smallest:
             lengths = [len(tokens.input_ids) for tokens in encode_texts(self.tokenizer, descriptions)]
             longest = sorted(zip(lengths, names, strict=True), reverse=True)[:5]
-            cost, limit = self.model.text_cost(smallest), self.model.context_length
+            cost, limit = model.text_cost(smallest), model.context_length
             raise ValueError(
-                f"`entity_types`: the definitions are too long. The prompt of {len(names)} types takes "
-                f"{len(prompt.input_ids)} tokens and {smallest} tokens of text, as they are read, {cost}, "
-                f"{len(prompt.input_ids) + cost - limit} over the limit of {limit}. Shorten definitions or look for "
-                "fewer types at once. The longest: "
+                f"`entity_types`: the definitions are too long. The prompt of {len(names)} types takes {taken} tokens "
+                f"and {smallest} tokens of text, as they are read, {cost}, {taken + cost - limit} over the limit of "
+                f"{limit}. Shorten definitions or look for fewer types at once. The longest: "
                 + ", ".join(f"{name!r} ({length} tokens)" for length, name in longest)
             )
         return _Plan(names, descriptions, prompt, window, config.window_overlap * window // config.window_length)
 
     def _read_prompt(self, plan: _Plan) -> _ReadPrompt:
         """The prompt from memory, or else read now; the ones unused for longest make room."""
-        key = plan.names, plan.descriptions, self.model.model.config._attn_implementation
+        key = plan.names, plan.descriptions, self.jpt.model.config._attn_implementation
         with self._lock:
             if key not in self._read_prompts:
                 positions = torch.tensor(plan.prompt.type_positions)
-                encoded = self.model.encode_prompts([torch.tensor(plan.prompt.input_ids)], [positions])
-                self._read_prompts[key] = _ReadPrompt(encoded[0], self._embed_definitions(plan))
+                with evaluating(self.model):
+                    encoded = self.jpt.encode_prompts([torch.tensor(plan.prompt.input_ids)], [positions])
+                    self._read_prompts[key] = _ReadPrompt(encoded[0], self._embed_definitions(plan))
                 while len(self._read_prompts) > 1 and _memory(self._read_prompts.values()) > PROMPT_BYTES:
                     self._read_prompts.popitem(last=False)
             self._read_prompts.move_to_end(key)
@@ -301,7 +339,7 @@ class JPTPipeline(EntityPipeline):
             if self._definition_encoder is None:
                 self._definition_encoder = build_definition_encoder(
                     config.definition_encoder,
-                    backbone=self.model.model,
+                    backbone=self.jpt.model,
                     tokenizer=self.tokenizer,
                     device=str(self.device),
                 )
@@ -323,6 +361,7 @@ class JPTPipeline(EntityPipeline):
         self, documents: list[_Document], batch_size: int
     ) -> Iterator[list[tuple[_Document, Window, _ReadPrompt]]]:
         """All windows, those of one prompt together and in order of length, in batches of bounded size."""
+        self._forget_stale_prompts()
         order = {id(document.plan): i for i, document in enumerate(documents)}
         windows = [(document, window) for document in documents for window in document.windows]
         windows.sort(key=lambda each: (order[id(each[0].plan)], each[1].end - each[1].start))
@@ -331,7 +370,7 @@ class JPTPipeline(EntityPipeline):
         longest = 0
         for document, window in windows:
             read = self._read_prompt(document.plan)
-            size = self.model.text_cost(window.end - window.start)
+            size = self.jpt.text_cost(window.end - window.start)
             if not read.encoded.states:
                 size += len(read.encoded.input_ids)
             if batch and (
@@ -387,7 +426,7 @@ class JPTPipeline(EntityPipeline):
         self,
         model_outputs: Reading,
         nested: bool = False,
-        threshold: float | None = None,
+        threshold: float | Mapping[str, float] | None = None,
         top_k: int = 0,
         decoder: str = "word",
     ) -> list[dict[str, Any]]:
@@ -395,7 +434,7 @@ class JPTPipeline(EntityPipeline):
         reading = model_outputs
         types = reading.schema.entity_types
         options: dict[str, Any] = {
-            "thresholds": [threshold if each.threshold is None else each.threshold for each in types],
+            "thresholds": lowest_scores(reading.schema, threshold),
             "top_k": top_k,
             "words": None if reading.words is None else [(start, end) for start, end, _ in reading.words],
             "begins": reading.begin,
@@ -446,6 +485,10 @@ def _reading(document: _Document) -> Reading:
     empty = {"softmax": np.zeros((0, 1 + types), np.float32), "sigmoid": np.zeros((0, types), np.float32)}
     offsets = document.offsets if document.heads else np.zeros((0, 2), np.int64)
     return Reading(document.text, document.schema, offsets, **(document.heads or empty), words=document.words)
+
+
+def _compact(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _memory(prompts: Iterable[_ReadPrompt]) -> int:

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import snapshot_download
 
 from .atomic_jpt import atomic_file
+from .presets_jpt import PRESETS
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 SCHEMA_FIELDS = ("name", "version", "description", "entity_types")
 TYPE_FIELDS = ("name", "definition", "threshold", "colour", "examples")
-PRESET_NAME = re.compile(r"[a-z0-9_-]+")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 EXPECTED = (
     'a dict of name to definition, a list of names or of {"name", "definition"}, the path of a .yaml, .yml or .json '
@@ -93,7 +92,7 @@ class Schema:
         return document
 
 
-def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
+def resolve_schema(value: Any) -> Schema:
     """
     Reads entity types in any form that users give them.
 
@@ -101,9 +100,7 @@ def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
         value:
             A dict of name to definition (or to a dict of `definition`, `threshold`, `colour`, `examples`), a list of
             names (each its own definition), dicts or [`EntityType`], a dict in the file format, a [`Schema`], the
-            path of a schema file, or the name of a preset.
-        repository (`str` or `Path`, *optional*):
-            Model folder or Hub id whose `schemas` folder is searched for presets after the one beside this file.
+            path of a schema file, or the name of a preset in `presets_jpt`.
 
     Returns:
         [`Schema`]: With names stripped and definitions on one line.
@@ -114,7 +111,7 @@ def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
     if isinstance(value, os.PathLike):
         return load_schema(Path(value))
     if isinstance(value, str):
-        return load_schema(value) if value.lower().endswith(FILE_SUFFIXES) else _load_preset(value, repository)
+        return load_schema(value) if value.lower().endswith(FILE_SUFFIXES) else _load_preset(value)
     document: Mapping[str, Any]
     if hasattr(value, "entity_types"):
         document = {field: getattr(value, field) for field in SCHEMA_FIELDS}
@@ -161,9 +158,9 @@ def save_schema(schema: Any, path: str | Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def list_presets(repository: str | Path | None = None) -> dict[str, str]:
-    """Descriptions (may be empty) by name of the presets that [`resolve_schema`] finds with this `repository`."""
-    return {name: load_schema(path).description or "" for name, path in sorted(_preset_files(repository).items())}
+def list_presets() -> dict[str, str]:
+    """Descriptions by name of the presets that [`resolve_schema`] knows."""
+    return {name: document.get("description", "") for name, document in sorted(PRESETS.items())}
 
 
 def _checked_path(path: str | Path) -> Path:
@@ -173,35 +170,11 @@ def _checked_path(path: str | Path) -> Path:
     return path
 
 
-def preset_folders(repository: str | Path | None) -> Iterator[Path]:
-    yield Path(__file__).with_name("schemas")
-    if repository is None:
-        return
-    if not os.path.isdir(repository):
-        try:
-            repository = snapshot_download(str(repository), allow_patterns="schemas/*.yaml")
-        except (OSError, ValueError):  # offline and not cached, no such repository, or no repository id at all
-            return
-    yield Path(repository) / "schemas"
-
-
-def _preset_files(repository: str | Path | None) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for folder in preset_folders(repository):
-        for path in folder.glob("*.yaml"):
-            if PRESET_NAME.fullmatch(path.stem):
-                files.setdefault(path.stem, path)
-    return files
-
-
-def _load_preset(name: str, repository: str | Path | None) -> Schema:
-    if PRESET_NAME.fullmatch(name):
-        for folder in preset_folders(repository):
-            path = folder / f"{name}.yaml"
-            if path.is_file():
-                return load_schema(path)
-    known = ", ".join(sorted(_preset_files(repository))) or "none found"
-    raise ValueError(f"entity_types: unknown preset {name[:80]!r} (presets: {known}); expected {EXPECTED}")
+def _load_preset(name: str) -> Schema:
+    if name not in PRESETS:
+        known = ", ".join(sorted(PRESETS))
+        raise ValueError(f"entity_types: unknown preset {name[:80]!r} (presets: {known}); expected {EXPECTED}")
+    return _validated_schema(PRESETS[name], _Source())
 
 
 class _TreeLoader(yaml.SafeLoader):

@@ -10,6 +10,7 @@ from transformers.utils import cached_file
 
 from ..atomic_jpt import new_folder
 from ..backbone_jpt import damaged_files_named, resolve_backbone
+from ..optional_jpt import import_optional
 from .configuration_generative import GenerativeConfig
 from .pipeline_generative import GenerativePipeline
 
@@ -41,12 +42,11 @@ def load_causal_lm(checkpoint: str | Path, backbone: str | None = None, dtype: t
     adapters = Path(checkpoint) / "adapter_config.json"
     if not adapters.is_file():
         return _load_whole(resolve_backbone(checkpoint), dtype)
-    from peft import PeftModel
-
+    peft = import_optional("peft", f"a checkpoint of adapters such as {checkpoint!r}")
     named = json.loads(adapters.read_text(encoding="utf-8"))["base_model_name_or_path"]
     base = _load_whole(resolve_backbone(backbone or named), torch.float32)
     with damaged_files_named(f"a weight file of {checkpoint!r}"):
-        model = PeftModel.from_pretrained(base, checkpoint).merge_and_unload()
+        model = peft.PeftModel.from_pretrained(base, checkpoint).merge_and_unload()
     return model.to(dtype)
 
 

@@ -8,14 +8,14 @@ training.
 import copy
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from ..entity_pipeline_jpt import Document, EntityPipeline, given_options
+from ..entity_pipeline_jpt import Document, EntityPipeline, given_options, lowest_scores
 from ..schema_jpt import Schema
 from .configuration_generative import DEDUPLICATION, TASKS, GenerativeConfig
 from .decoding import Decoder
@@ -57,14 +57,14 @@ class GenerativePipeline(EntityPipeline):
 
     def __init__(
         self,
-        *args,
+        *,
         settings: GenerativeConfig | None = None,
         devices: Sequence[str] | None = None,
         **kwargs,
     ):
         changes = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
         self.failures: Counter = Counter()
-        super().__init__(*args, **kwargs)
+        super().__init__(**kwargs)
         found = settings or GenerativeConfig.from_model_config(self.model.config) or GenerativeConfig()
         self.settings = dataclasses.replace(found, **changes)
         self._decoders = [
@@ -80,8 +80,9 @@ class GenerativePipeline(EntityPipeline):
                 An item is a text, or a dict with `text` and, optionally, `entity_types` of its own. With
                 `is_split_into_words`, each text is a list of words.
             entity_types (*optional*): As for [`JPTPipeline`]: whatever `schema_jpt.resolve_schema` takes.
-            threshold (`float`, *optional*):
-                Drops entities with a lower probability. The threshold of a type, if it has one, goes first.
+            threshold (`float` or `dict[str, float]`, *optional*):
+                Drops entities with a lower probability, of all types or of those named. What the call says of a type
+                goes first, then the type's own threshold, then what the call says of all.
             nested (`bool`, *optional*):
                 `False` drops entities that overlap with a more probable one. Defaults to keeping what was generated.
             deduplication (`str`, *optional*): Other than the setting of this name.
@@ -186,7 +187,7 @@ class GenerativePipeline(EntityPipeline):
         self,
         model_outputs: tuple[Document, Reading],
         nested: bool | None = None,
-        threshold: float | None = None,
+        threshold: float | Mapping[str, float] | None = None,
         deduplication: str | None = None,
     ) -> list[dict[str, Any]]:
         """Entities of a text that was read."""
@@ -194,9 +195,8 @@ class GenerativePipeline(EntityPipeline):
         entities, failures = self.settle(reading, document.text, deduplication)
         with self._lock:
             self.failures += failures
-        thresholds = {each.name: each.threshold for each in document.schema.entity_types}
-        lowest = {name: (threshold or 0.0) if own is None else own for name, own in thresholds.items()}
-        entities = [each for each in entities if each["score"] >= lowest[each["entity_group"]]]
+        lowest = dict(zip(document.schema.names, lowest_scores(document.schema, threshold), strict=True))
+        entities = [each for each in entities if each["score"] >= (lowest[each["entity_group"]] or 0.0)]
         if document.words is not None:
             entities = _whole_words(entities, document)
         return _flat(entities) if nested is False else entities

@@ -122,7 +122,7 @@ def tag(
     if lines:
         input_format = "lines"
     source = "-" if text == "-" else input
-    schema = _schema(types, model)
+    schema = _schema(types)
     if output is not None:
         from .files.writers import check_output
 
@@ -147,7 +147,6 @@ def tag(
             source,
             format=input_format,
             text_column=text_column,
-            repository=model,
             on_bad_row=skip if skip_bad else None,
         )
     options: dict[str, Any] = {"nested": nested, "top_k": top_k, "batch_size": batch_size, "decoder": decoder}
@@ -166,7 +165,7 @@ def tag(
         typer.secho(f"{len(skipped)} row(s) skipped", fg="yellow", err=True)
 
 
-def _schema(values: list[str] | None, model: str | None):
+def _schema(values: list[str] | None):
     """One schema of all `--types`, in their order."""
     if not values:
         return None
@@ -177,7 +176,7 @@ def _schema(values: list[str] | None, model: str | None):
         name, is_definition, definition = value.partition("=")
         if is_definition and not value.lower().endswith(FILE_SUFFIXES):
             value = {name: definition}
-        schemas.append(resolve_schema(value, model))
+        schemas.append(resolve_schema(value))
     if len(schemas) == 1:
         return schemas[0]
     return resolve_schema([entity_type for schema in schemas for entity_type in schema.entity_types])

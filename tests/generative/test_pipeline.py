@@ -265,7 +265,7 @@ print(json.dumps(found))
     for each in found:
         assert [brief(entities) for entities in each] == [brief(entities) for entities in expected]
     names = {path.name for path in exported.iterdir()}
-    assert {*FILES, "schema_jpt.py", "schemas", "config.json", "model.safetensors", "tokenizer.json"} <= names
+    assert {*FILES, "schema_jpt.py", "presets_jpt.py", "config.json", "model.safetensors", "tokenizer.json"} <= names
     assert names == {path.name for path in again.iterdir()}
 
 

@@ -73,7 +73,6 @@ def read_documents(
     *,
     format: str | None = None,
     text_column: str = "text",
-    repository: str | Path | None = None,
     own_types: bool = True,
     on_bad_row: Callable[[str], None] | None = None,
 ) -> Iterator[Document]:
@@ -88,7 +87,6 @@ def read_documents(
             of the suffix; standard input to `"text"`.
         text_column (`str`, *optional*, defaults to `"text"`):
             Key or column of the text. In JSON lines the values may also be lists of words.
-        repository (`str` or `Path`, *optional*): Where presets that rows name are searched, as in [`resolve_schema`].
         own_types (`bool`, *optional*, defaults to `True`):
             Whether rows may bring types of their own; they may name schema files, so not for files of strangers.
         on_bad_row (`Callable`, *optional*):
@@ -106,13 +104,13 @@ def read_documents(
         expected = ", ".join(INPUT_SUFFIXES)
         raise ValueError(f"the format of {path} is not known by its suffix (known: {expected}); give the format")
     stream = sys.stdin.buffer if str(path) == "-" else open(path, "rb")
-    return _read(stream, str(path), format, text_column, repository, own_types, on_bad_row)
+    return _read(stream, str(path), format, text_column, own_types, on_bad_row)
 
 
-def _read(stream, name, format, text_column, repository, own_types, on_bad_row) -> Iterator[Document]:
+def _read(stream, name, format, text_column, own_types, on_bad_row) -> Iterator[Document]:
     @lru_cache(256)  # files often repeat the types on every row
     def resolve(value: str) -> Schema:
-        return resolve_schema(json.loads(value), repository)
+        return resolve_schema(json.loads(value))
 
     def types_of(row: dict[str, Any]) -> Schema | None:
         if format != "jsonl" or not own_types:
