@@ -388,7 +388,8 @@ def evaluate(
 ) -> None:
     """Scores a model on labelled data: strict span F1, with an interval and where it is lost."""
     from .evaluation.evaluate import evaluate as score
-    from .evaluation.evaluate import load_datasets, report_files, summary_table, write_report
+    from .evaluation.evaluate import load_datasets
+    from .evaluation.reports import report_files, summary_table, write_report
 
     paths = [*(data or []), *(more_data or [])]
     if not paths:

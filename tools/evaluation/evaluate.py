@@ -3,14 +3,10 @@
 Predictions come from the same pipeline that users call; scores from `scoring`.
 """
 
-import json
 import random
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ...atomic_jpt import atomic_file
 from ..data.readers import data_name
 from ..data.records import (
     Record,
@@ -21,7 +17,8 @@ from ..data.records import (
     token_ranges,
     zero_shot_protocol,
 )
-from .scoring import Scores, bootstrap_interval, markdown_report, score_spans
+from .resampling import bootstrap_interval
+from .scoring import Scores, score_spans
 
 
 def load_dataset(
@@ -110,58 +107,3 @@ def _spans(records: Sequence[Record], predictions: Sequence[Sequence[dict]]) -> 
     gold = [[(each.start, each.end, each.label) for each in record.entities] for record in records]
     found = [[(each["start"], each["end"], each["entity_group"]) for each in spans] for spans in predictions]
     return gold, found
-
-
-def report_files(output: str | Path) -> tuple[Path, Path]:
-    """
-    `OUTPUT.json` and `OUTPUT.md`, in a folder that is there by then.
-
-    Raises:
-        OSError: If nothing can be written there.
-    """
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=output.parent):
-        pass
-    return output.with_name(f"{output.name}.json"), output.with_name(f"{output.name}.md")
-
-
-def write_report(results: dict[str, Scores], output: str | Path, about: dict[str, Any] | None = None) -> None:
-    """
-    Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
-
-    Args:
-        about (`dict`, *optional*): What was scored, and how; goes into the JSON.
-    """
-    json_file, markdown_file = report_files(output)
-    mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
-    summary = {
-        "mean_strict_f1": mean,
-        **(about or {}),
-        "datasets": {name: scores.to_dict() for name, scores in results.items()},
-    }
-    with atomic_file(json_file) as path:
-        path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    reports = [summary_table(results), *(markdown_report(scores, name) for name, scores in results.items())]
-    with atomic_file(markdown_file) as path:
-        path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
-
-
-def summary_table(results: dict[str, Scores]) -> str:
-    """One row per dataset: strict F1 with its interval, and where it is lost (detection, typing, boundaries)."""
-    rows = [
-        "| dataset | texts | precision | recall | **F1** | 95 % interval | macro F1 | detection F1 | typing | boundaries |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, scores in results.items():
-        low, high = scores.interval or (0.0, 0.0)
-        errors = scores.errors
-        values = [scores.strict.precision, scores.strict.recall, scores.strict.f1]
-        rates = [scores.macro_f1, errors.detection.f1, errors.typing_accuracy, errors.boundary_accuracy]
-        rows.append(
-            f"| {name} | {scores.texts} | {values[0]:.1%} | {values[1]:.1%} | **{values[2]:.1%}** "
-            f"| {low:.1%} to {high:.1%} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |"
-        )
-    mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
-    rows.append(f"| mean | | | | **{mean:.1%}** | | | | | |")
-    return "\n".join(rows)

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 from jpt_ner.tools.data.records import Entity, Record, write_records
-from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset, load_datasets, summary_table, write_report
+from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset, load_datasets
+from jpt_ner.tools.evaluation.reports import summary_table, write_report
 
 TYPES = {
     "person": {"name": "person", "definition": "A named human being."},
