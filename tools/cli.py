@@ -590,6 +590,43 @@ def bench(
     typer.echo(f"written: {', '.join(map(str, files))}")
 
 
+@app.command()
+def calibrate(
+    data: Annotated[list[Path], typer.Argument(help="Files of labelled records to measure on, as for `evaluate`.")],
+    fit: Annotated[
+        list[Path] | None,
+        typer.Option(help="Other labelled files, to fit a temperature for each head on. May be repeated."),
+    ] = None,
+    types: Annotated[str | None, typer.Option("--types", "-t", help="Types to ask for, as for `evaluate`.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take a fixed sample of so many records a file.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and a plot, OUTPUT.png.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """Measures how far scores can be trusted, and fits temperatures that make them more so."""
+    from .evaluation.calibration_report import calibrate as run
+    from .evaluation.calibration_report import calibration_table, write_calibration
+
+    ignored = ["misc"] if ignore is None else ignore
+    report = run(
+        _load_pipeline(model, device),
+        data,
+        fit or [],
+        decoder,
+        types=types,
+        limit=limit,
+        ignore_labels=ignored,
+    )
+    typer.echo(calibration_table(report))
+    if output is not None:
+        about = {"model": _told_model(model), "decoder": decoder, "limit": limit}
+        typer.echo(f"written: {', '.join(map(str, write_calibration(report, output, about)))}", err=True)
+
+
 def main() -> None:
     """Entry point of the console script."""
     app()
