@@ -1,6 +1,6 @@
 """The tab Compare: two sets of definitions, or two thresholds, on one text, and where they differ.
 
-Entities are matched one to one: the same place and type first, then the same place, then the largest overlap.
+Entities are matched one to one by `matching.match_spans`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ from typing import Any
 
 import gradio as gr
 
+from ..tools.evaluation import matching
+from ..tools.evaluation.matching import Span, match_spans
 from . import presets
 from .editor import TypesError, document_of, schema_of, type_editor
 from .finding import Result, TextError, error_line, find
@@ -18,6 +20,14 @@ from .model import Model, ModelError
 
 SIDES = ("a", "b")
 SAME, TYPE, EDGES, ONLY_A, ONLY_B = "same", "type", "edges", "only_a", "only_b"
+KINDS = {
+    matching.CORRECT: SAME,
+    matching.TYPE: TYPE,
+    matching.BOTH: TYPE,
+    matching.BOUNDARY: EDGES,
+    matching.MISSED: ONLY_A,
+    matching.SPURIOUS: ONLY_B,
+}
 TITLES = {SAME: "the same", TYPE: "another type", EDGES: "other edges", ONLY_A: "only A", ONLY_B: "only B"}
 NOTHING_YET = EMPTY.format("Press <b>Compare</b>, and both results appear here with their differences marked.")
 
@@ -30,28 +40,19 @@ def differences(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) 
         `list[dict]`: Each with `kind` (`"same"`, `"type"`: another type, or other edges and type; `"edges"`: the same
         type with other edges; `"only_a"`, `"only_b"`), and the entities `a` and `b`, one of which may be None.
     """
-    pairs = []
-    left_a, left_b = list(range(len(a))), list(range(len(b)))
-    candidates = [(_closeness(a[i], b[j]), i, j) for i in left_a for j in left_b]
-    for closeness, i, j in sorted(candidates, key=lambda each: (each[0], -each[1], -each[2]), reverse=True):
-        if closeness[2] > 0 and i in left_a and j in left_b:
-            same_place, same_type, _ = closeness
-            kind = SAME if same_place and same_type else EDGES if same_type else TYPE
-            pairs.append({"kind": kind, "a": a[i], "b": b[j]})
-            left_a.remove(i)
-            left_b.remove(j)
-    pairs += [{"kind": ONLY_A, "a": a[i], "b": None} for i in left_a]
-    pairs += [{"kind": ONLY_B, "a": None, "b": b[j]} for j in left_b]
-    return sorted(pairs, key=lambda pair: _place(pair["a"] or pair["b"]))
+    matches = match_spans([_span(each) for each in a], [_span(each) for each in b])
+    return [
+        {
+            "kind": KINDS[match.kind],
+            "a": None if match.gold is None else a[match.gold],
+            "b": None if match.predicted is None else b[match.predicted],
+        }
+        for match in matches
+    ]
 
 
-def _place(entity: Mapping[str, Any]) -> tuple[int, int]:
-    return entity["start"], entity["end"]
-
-
-def _closeness(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, bool, int]:
-    overlap = min(a["end"], b["end"]) - max(a["start"], b["start"])
-    return _place(a) == _place(b), a["entity_group"] == b["entity_group"], overlap
+def _span(entity: Mapping[str, Any]) -> Span:
+    return entity["start"], entity["end"], entity["entity_group"]
 
 
 def comparison(result_a: Result, result_b: Result) -> str:

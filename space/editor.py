@@ -13,11 +13,11 @@ from typing import Any
 import gradio as gr
 
 from ..schema_jpt import EntityType, Schema, resolve_schema
+from ..tools.diagnostics import MAX_WORDS, MIN_WORDS
 from ..tools.files.highlight import PALETTE
 
 FOLDER = Path(__file__).parent
 MOST_TYPES = 60
-SHORT_WORDS, LONG_WORDS = 8, 60
 EXCLUDES = re.compile(r"\b(not|nor|never|no|except|excluding|without|unless|only)\b", re.IGNORECASE)
 EXEMPLIFIES = re.compile(r"\b(such as|for example|for instance|like|including|e\.g\.)|[:\"“]", re.IGNORECASE)
 TEMPLATE = (
@@ -97,12 +97,12 @@ def sentence(error: Exception | str) -> str:
 def traits(entity_type: EntityType) -> list[dict[str, Any]]:
     """What a good definition has, whether this one has it, and how to get there."""
     words = len(entity_type.description.split())
-    size = "ok" if SHORT_WORDS <= words <= LONG_WORDS else "too short" if words < SHORT_WORDS else "too long"
+    size = "ok" if MIN_WORDS <= words <= MAX_WORDS else "too short" if words < MIN_WORDS else "too long"
     return [
         {
             "label": "length" if size == "ok" else size,
             "met": size == "ok",
-            "help": f"{words} words. One or two sentences do best: {SHORT_WORDS} to {LONG_WORDS} words.",
+            "help": f"{words} words. One or two sentences do best: {MIN_WORDS} to {MAX_WORDS} words.",
         },
         {
             "label": "says what is out",

@@ -4,8 +4,6 @@ Every text goes through every system, one after the other in changing order, so 
 meets all of them alike. What was measured is kept line by line, so that a run that was stopped goes on.
 """
 
-import json
-import os
 import random
 import time
 from collections import Counter
@@ -22,6 +20,7 @@ from ...generative.formats import SYSTEMS
 from ...generative.loading import load_pipeline, read_settings
 from ...generative.pipeline_generative import GenerativePipeline
 from ..data.records import Record
+from ..resumable_log import ResumableLog
 
 VARIANTS = {
     "padellm (batch)": {},
@@ -179,17 +178,18 @@ def compare(
         datasets: Records by name of their dataset, each with the types to ask for.
         repeats (`int`): How often each text is read; latencies are means over repetitions, as in the paper.
         by_types (`bool`): Also read some texts under few and many of their types.
-        log (*optional*): File of lines to keep what was measured in. One that is there is gone on with.
+        log (*optional*): File of lines to keep what was measured in. Resumes if it exists.
         about (*optional*): Further facts for the report; a log of others is refused.
 
     Raises:
-        ValueError: If the log is of another comparison.
+        ValueError: If the log is of another run.
     """
     about = {**machine(readers), "repeats": repeats, "systems": list(readers), **(about or {})}
     plan = [("rows", name, i, record) for name, records in datasets.items() for i, record in enumerate(records)]
     if by_types:
         plan += [("by_types", *each) for each in _under_some_types(datasets)]
-    done = _read_log(log, about)
+    kept = ResumableLog(log, about)
+    done = _logged(kept)
     comparison = Comparison(about)
     warm: set[tuple] = set()
     for place, (part, name, number, record) in enumerate(tqdm(plan, unit="text", disable=None)):
@@ -198,8 +198,7 @@ def compare(
             row = done[key]
         else:
             row = _measure(readers, name, number, record, repeats, place, warm)
-            if log is not None:
-                _append(log, {"key": key, **_plain(row)})
+            kept.append({"key": key, **_plain(row)})
         getattr(comparison, part).append(row)
     return comparison
 
@@ -258,35 +257,14 @@ def _plain(row: Row) -> dict:
     return {**vars(row), "systems": {name: vars(each) for name, each in row.systems.items()}}
 
 
-def _read_log(log: str | Path | None, about: dict) -> dict[str, Row]:
-    """What was measured before, by key. A new log gets a first line that says what it is of."""
-    if log is None:
-        return {}
-    log = Path(log)
-    if not log.exists():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _append(log, {"about": about})
-        return {}
-    text = log.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:  # The last run was killed within a line.
-        os.truncate(log, len(whole.encode()))
-    lines = [json.loads(line) for line in whole.splitlines()]
-    if not lines or lines[0].get("about") != about:
-        raise ValueError(f"{log} is of another comparison; remove it, or name another --output")
+def _logged(log: ResumableLog) -> dict[str, Row]:
+    """What was measured before, by key."""
     done = {}
-    for line in lines[1:]:
-        key = line.pop("key")
-        systems = {name: Measurement(**values) for name, values in line.pop("systems").items()}
-        done[key] = Row(**line, systems=systems)
+    for line in log.lines:
+        values = {name: value for name, value in line.items() if name not in ("key", "systems")}
+        systems = {name: Measurement(**measured) for name, measured in line["systems"].items()}
+        done[line["key"]] = Row(**values, systems=systems)
     return done
-
-
-def _append(log: str | Path, line: dict) -> None:
-    with open(log, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def total_failures(rows: Iterable[Row], system: str) -> Counter:

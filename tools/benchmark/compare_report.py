@@ -8,7 +8,9 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ...generative.configuration_generative import DEDUPLICATION
-from ..evaluation.scoring import bootstrap_interval, score_spans
+from ..evaluation.resampling import bootstrap_interval
+from ..evaluation.scoring import score_spans
+from ..tables import markdown_table
 from .compare import BASELINES, Comparison, Row, total_failures
 
 MANY = 5  # entities: texts with as many or more are looked at by themselves
@@ -187,7 +189,7 @@ def _overview(name: str, dataset: dict[str, Any]) -> str:
     sections = [
         f"## {name}: {dataset['texts']} texts, {dataset['entities']} entities, {dataset['texts_with_many_entities']} texts "
         f"with {MANY} or more",
-        _table(head, lines),
+        markdown_table(head, lines),
     ]
     if baselines:
         head = ["times faster than", *(f"{each}{when}" for each in baselines for when in ("", f", {MANY}+"))]
@@ -202,12 +204,12 @@ def _overview(name: str, dataset: dict[str, Any]) -> str:
             ]
             for system in systems
         ]
-        sections.append(_table(head, lines))
+        sections.append(markdown_table(head, lines))
     kinds = sorted({kind for each in systems.values() for kind in each["failures"]})
     if kinds:
         failing = {system: each["failures"] for system, each in systems.items() if each["tokens_per_sequence"]}
         lines = [[system, *(str(failures.get(kind, 0)) for kind in kinds)] for system, failures in failing.items()]
-        sections.append(_table(["failures", *(kind.replace("_", " ") for kind in kinds)], lines))
+        sections.append(markdown_table(["failures", *(kind.replace("_", " ") for kind in kinds)], lines))
     return "\n\n".join(sections)
 
 
@@ -219,7 +221,7 @@ def _paper_table(title: str, summary: dict[str, Any]) -> str:
     for row, published in PAPER[title].items():
         here = [_number(_measured(title, row, summary["datasets"][name]["systems"]), ".2f") for name in ours]
         lines.append([row, *(f"{each:.2f}" for each in published), *here])
-    return f"## {title}\n\n{_table(head, lines)}"
+    return f"## {title}\n\n{markdown_table(head, lines)}"
 
 
 def _measured(title: str, row: str, systems: dict[str, Any]) -> float | None:
@@ -237,12 +239,6 @@ def _measured(title: str, row: str, systems: dict[str, Any]) -> float | None:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(
-        ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(line) + " |" for line in lines)]
-    )
 
 
 # -------------------------------------------------------------------------------------------------------------- files

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic_jpt import atomic_file
+from ..tables import markdown_table
 
 MEGABYTE = 2**20
 NOTES = {
@@ -75,11 +76,6 @@ def _machine(machine: Mapping[str, Any]) -> str:
     )
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _spread(value: Mapping[str, float] | None, digits: int = 1, scale: float = 1.0) -> str:
     if value is None:
         return ""
@@ -109,7 +105,7 @@ def _compare(section: Mapping[str, Any]) -> str:
             ]
         )
     header = ["system", "", "parameters without embeddings", "batch", "ms per text", "× jpt-single", "× jpt-batch"]
-    parts = [_table([*header, "peak MB above the model"], rows)]
+    parts = [markdown_table([*header, "peak MB above the model"], rows)]
     for name in ("jpt-single", "jpt-batch"):
         if name in section:
             rate = section[name]["fraction_of_matmul_rate"]
@@ -139,7 +135,7 @@ def _definitions(section: Mapping[str, Any]) -> str:
         f"Prompts of {prompts['3 short']} and {prompts['17 long']} tokens. Matrix products alone, attention to the "
         f"prompt included, are {section['operations_times_3_short']:.2f} times as many."
     )
-    return _table(header, rows) + "\n\n" + note
+    return markdown_table(header, rows) + "\n\n" + note
 
 
 def _curves(section: Mapping[str, Any]) -> str:
@@ -160,7 +156,7 @@ def _curves(section: Mapping[str, Any]) -> str:
             for point in points
         ]
         header = [axis, "tokens per text", "prompt tokens", "texts/s", "% of rate of own layers", "% of best square"]
-        parts.append(_table([*header, "peak MB above the model"], rows))
+        parts.append(markdown_table([*header, "peak MB above the model"], rows))
     return "\n\n".join(parts)
 
 
@@ -181,14 +177,14 @@ def _precision(section: Mapping[str, Any]) -> str:
             ]
         )
     header = ["", "batch, ms per text", "one by one, ms per text", "first turn of both, s", "strict F1"]
-    return "\n\n".join([_table(header, rows), *notes])
+    return "\n\n".join([markdown_table(header, rows), *notes])
 
 
 def _profile(section: Mapping[str, Any]) -> str:
     ways = {way: shares for way, shares in section.items() if way != "machine"}
     groups = next(iter(ways.values()))
     rows = [[group, *(f"{shares[group]:.0f} %" for shares in ways.values())] for group in groups]
-    return _table(["share of the time", *ways], rows)
+    return markdown_table(["share of the time", *ways], rows)
 
 
 def _full(section: Mapping[str, Any]) -> str:
@@ -207,7 +203,7 @@ def _full(section: Mapping[str, Any]) -> str:
         )
     header = ["", "seconds", "text tokens/s", "% of rate of own layers", "% of best square", "peak MB above the model"]
     title = f"{section['shape']}, {section['parameters'] / 1e6:.0f} M random parameters, {section['texts']} texts."
-    return title + "\n\n" + _table(header, rows)
+    return title + "\n\n" + markdown_table(header, rows)
 
 
 def write_plots(sections: Mapping[str, Any], output: Path) -> list[Path]:

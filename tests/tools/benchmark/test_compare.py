@@ -166,7 +166,7 @@ def test_stopped_runs_go_on(generative, tmp_path, monkeypatch):
     assert len(lines) == 1 + len(whole.rows) + len(whole.by_types)
     left[0] = 1  # nothing is read any more
     assert compare.compare(readers, {"tiny": RECORDS}, log=log) == whole
-    with pytest.raises(ValueError, match="of another comparison"):
+    with pytest.raises(ValueError, match="the log of another run"):
         compare.compare(readers, {"tiny": RECORDS}, log=log, repeats=2)
 
 
