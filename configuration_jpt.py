@@ -57,6 +57,9 @@ class JPTConfig(PreTrainedConfig):
             How the weights were trained to read texts, the default first (one of `READINGS`): `"twice"` is
             the paper's, `"once"` its "Single Pass" ablation (Table 4), `"open"` one pass in which the tokens of a text
             see each other. Defaults to `["twice"]`.
+        auto_confidence (`float`, *optional*, defaults to 0.6):
+            Of texts read openly first (`reading="auto"`) those are read twice that have a token whose most probable label
+            has a lower probability than this.
         single_pass (`bool`, *optional*, defaults to `False`):
             How checkpoints of earlier versions say `readings=["once"]`.
         projection_hidden_sizes (`list[int]`, *optional*, defaults to `[1024]`):
@@ -117,6 +120,7 @@ class JPTConfig(PreTrainedConfig):
     window_length: int = 512
     window_overlap: int = 64
     readings: list[str] | None = None
+    auto_confidence: float = 0.6
     single_pass: bool = False
     projection_hidden_sizes: list[int] | None = None
     projection_size: int = 256

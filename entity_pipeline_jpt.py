@@ -82,7 +82,7 @@ class EntityPipeline(TokenClassificationPipeline):
         return {name: value for name, value in vars(self).items() if name not in self._transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
         self._reset()
 
     def check_model_type(self, supported_models) -> None:
@@ -192,7 +192,7 @@ class EntityPipeline(TokenClassificationPipeline):
         if delimiter is not None and not isinstance(delimiter, str):
             raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
         for value in threshold.values() if isinstance(threshold, Mapping) else given_options(all=threshold).values():
-            if not (isinstance(value, Real) and 0 <= value <= 1):
+            if not (isinstance(value, Real) and 0 <= float(value) <= 1):
                 raise ValueError(
                     f"`threshold` must be a number from 0 to 1, or a dict of such by name of type, got {threshold!r}"
                 )
@@ -298,7 +298,7 @@ def _check_thresholds(threshold: float | Mapping[str, float] | None, schema: Sch
 class _NewObject:
     """`copyreg.__newobj__` for classes of dynamic modules: where it is unpickled, they can be imported from there on."""
 
-    def __call__(self, cls: type):
+    def __call__(self, cls: Any):
         return cls.__new__(cls)
 
     def __reduce__(self):

@@ -79,6 +79,10 @@ class _Document(Document):
     heads: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+# Windows with what their prompts were read as.
+_Batch = list[tuple[_Document, Window, _ReadPrompt]]
+
+
 @dataclass(frozen=True)
 class Reading:
     """
@@ -180,6 +184,10 @@ class JPTPipeline(EntityPipeline):
                 Decides on each type alone (sigmoid head), so that entities of different types may overlap.
             top_k (`int`, *optional*, defaults to 0):
                 Adds `alternatives` to each entity: that many other types with their scores, best first.
+            reading (`str`, *optional*):
+                How texts are read: `"twice"` (the paper's), `"open"` (once, by tokens that see their whole text: half the
+                work) or `"auto"` (openly, and then again twice where that left doubts), as far as the model was
+                trained for it (`config.readings`). Defaults to the first of `config.readings`.
             decoder (`str`, *optional*, defaults to `"word"`): `"word"`, or `"token"` for the rule of the paper (Eq. 5).
             is_split_into_words (`bool`, *optional*, defaults to `False`):
                 Whether texts are lists of words. Entities are then whole words, and have `first_word` and `last_word`,
@@ -202,7 +210,13 @@ class JPTPipeline(EntityPipeline):
         """
         return super().__call__(inputs, **options)
 
-    def read(self, text: str, entity_types=None, on_progress: Callable[[int, int], None] | None = None) -> Reading:
+    def read(
+        self,
+        text: str,
+        entity_types=None,
+        on_progress: Callable[[int, int], None] | None = None,
+        reading: str | None = None,
+    ) -> Reading:
         """
         Reads one text for [`~JPTPipeline.decode`] to find entities in, as often as wanted.
 
@@ -210,16 +224,16 @@ class JPTPipeline(EntityPipeline):
             text (`str`): The text.
             entity_types (*optional*): As for calls.
             on_progress (`Callable`, *optional*): Receives how many windows of the text were read, and of how many.
+            reading (`str`, *optional*): As for calls.
 
         Raises:
             ValueError: As for calls.
         """
-        options, _, _ = self._with_defaults(entity_types=entity_types)
+        options, forward_params, _ = self._with_defaults(entity_types=entity_types, reading=reading)
         document = self.preprocess(text, self._with_types(options).get("schema"))
-        self._tokenize([document])
+        self._tokenize([document], **forward_params)
         done = 0
-        for batch in self._batches([document], self._batch_size or self.default_batch_size):
-            self._read_batch(batch)
+        for batch in self._read_windows([document], self._batch_size or self.default_batch_size, **forward_params):
             done += len(batch)
             if on_progress is not None:
                 on_progress(done, len(document.windows))
@@ -257,23 +271,30 @@ class JPTPipeline(EntityPipeline):
         """Some texts are read ahead, put in batches by length, and given back in their order."""
         # Who asks for single answers may wait for one before the next text is given.
         for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD if batch_size > 1 else 1):
-            self._tokenize(ahead)
+            self._tokenize(ahead, **forward_params)
             progress.update(sum(not document.windows for document in ahead))
-            for batch in self._batches(ahead, batch_size):
-                self._read_batch(batch, **forward_params)
-                for document, _, _ in batch:
+            for batch in self._read_windows(ahead, batch_size, **forward_params):
+                for document, _ in batch:
                     progress.update(1 / len(document.windows))
             for document in ahead:
                 yield self.postprocess(_reading(document), **postprocess_params)
 
     # Options
 
-    def _sanitize_parameters(self, *, top_k: int | None = None, decoder: str | None = None, **shared):
+    def _sanitize_parameters(
+        self, *, top_k: int | None = None, decoder: str | None = None, reading: str | None = None, **shared
+    ):
         preprocess, forward, postprocess = super()._sanitize_parameters(**shared)
         if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
             raise ValueError(f"`top_k` must be a whole number from 0, got {top_k!r}")
         if decoder not in (None, "word", "token"):
             raise ValueError(f'`decoder` must be "word" or "token", got {decoder!r}')
+        known = self.jpt.config.readings
+        if {"twice", "open"} <= set(known):
+            known = [*known, "auto"]
+        if reading not in (None, *known):
+            raise ValueError(f"`reading` must be {' or '.join(map(repr, known))} for this model, got {reading!r}")
+        forward |= given_options(reading=reading)
         return preprocess, forward, postprocess | given_options(top_k=top_k, decoder=decoder)
 
     def _with_defaults(self, **options) -> tuple[dict, dict, dict]:
@@ -284,16 +305,16 @@ class JPTPipeline(EntityPipeline):
 
     # Tokens, prompts and batches
 
-    def _tokenize(self, documents: list[_Document]) -> None:
+    def _tokenize(self, documents: list[_Document], reading: str | None = None) -> None:
         documents = [document for document in documents if document.text.strip()]
         with self._lock:
             encoded = encode_texts(self.tokenizer, [document.text for document in documents])
             for document, tokens in zip(documents, encoded, strict=True):
-                plan = self._plan(tuple(document.schema.names), tuple(document.schema.descriptions))
+                plan = self._plan(tuple(document.schema.names), tuple(document.schema.descriptions), reading)
                 document.plan, document.input_ids, document.offsets = plan, tokens.input_ids, tokens.offsets
                 document.windows = split_windows(document.text, tokens.offsets, plan.window, plan.overlap)
 
-    def _make_plan(self, names: tuple[str, ...], descriptions: tuple[str, ...]) -> _Plan:
+    def _make_plan(self, names: tuple[str, ...], descriptions: tuple[str, ...], reading: str | None = None) -> _Plan:
         """
         Raises:
             ValueError: If the prompt leaves no room for a window of `SMALLEST_WINDOW` tokens.
@@ -301,12 +322,13 @@ class JPTPipeline(EntityPipeline):
         model, config = self.jpt, self.jpt.config
         prompt = build_prompt(self.tokenizer, names, descriptions, config.prompt_template)
         taken = len(prompt.input_ids)
-        window = min(config.window_length, model.text_room(taken))
+        reading = "twice" if reading == "auto" else reading  # the longer of the two
+        window = min(config.window_length, model.text_room(taken, reading))
         smallest = min(config.window_length, SMALLEST_WINDOW)
         if window < smallest:
             lengths = [len(tokens.input_ids) for tokens in encode_texts(self.tokenizer, descriptions)]
             longest = sorted(zip(lengths, names, strict=True), reverse=True)[:5]
-            cost, limit = model.text_cost(smallest), model.context_length
+            cost, limit = model.text_cost(smallest, reading), model.context_length
             raise ValueError(
                 f"`entity_types`: the definitions are too long. The prompt of {len(names)} types takes {taken} tokens "
                 f"and {smallest} tokens of text, as they are read, {cost}, {taken + cost - limit} over the limit of "
@@ -358,19 +380,18 @@ class JPTPipeline(EntityPipeline):
         return torch.tensor(vectors, dtype=torch.float32, device=self.model.device)
 
     def _batches(
-        self, documents: list[_Document], batch_size: int
-    ) -> Iterator[list[tuple[_Document, Window, _ReadPrompt]]]:
-        """All windows, those of one prompt together and in order of length, in batches of bounded size."""
+        self, windows: list[tuple[_Document, Window]], batch_size: int, reading: str | None
+    ) -> Iterator[_Batch]:
+        """Windows of one prompt together and in order of length, in batches of bounded size."""
         self._forget_stale_prompts()
-        order = {id(document.plan): i for i, document in enumerate(documents)}
-        windows = [(document, window) for document in documents for window in document.windows]
-        windows.sort(key=lambda each: (order[id(each[0].plan)], each[1].end - each[1].start))
-        batch: list[tuple[_Document, Window, _ReadPrompt]] = []
+        order = {id(document.plan): i for i, (document, _) in reversed(list(enumerate(windows)))}
+        windows = sorted(windows, key=lambda each: (order[id(each[0].plan)], each[1].end - each[1].start))
+        batch: _Batch = []
         prompts: dict[int, _ReadPrompt] = {}
         longest = 0
         for document, window in windows:
             read = self._read_prompt(document.plan)
-            size = self.jpt.text_cost(window.end - window.start)
+            size = self.jpt.text_cost(window.end - window.start, reading)
             if not read.encoded.states:
                 size += len(read.encoded.input_ids)
             if batch and (
@@ -388,9 +409,27 @@ class JPTPipeline(EntityPipeline):
 
     # The model and what it says
 
-    def _read_batch(self, batch: list[tuple[_Document, Window, _ReadPrompt]], **forward_params) -> None:
+    def _read_windows(
+        self, documents: list[_Document], batch_size: int, reading: str | None = None
+    ) -> Iterator[list[tuple[_Document, Window]]]:
+        """Has all windows read, and gives back those that are finished, batch by batch."""
+        windows = [(document, window) for document in documents for window in document.windows]
+        in_doubt = []
+        for batch in self._batches(windows, batch_size, "open" if reading == "auto" else reading):
+            self._read_batch(batch, "open" if reading == "auto" else reading)
+            finished = [(document, window) for document, window, _ in batch]
+            if reading == "auto":
+                sure = [_confidence(*each) >= self.jpt.config.auto_confidence for each in finished]
+                in_doubt += [each for each, is_sure in zip(finished, sure, strict=True) if not is_sure]
+                finished = [each for each, is_sure in zip(finished, sure, strict=True) if is_sure]
+            yield finished
+        for batch in self._batches(in_doubt, batch_size, "twice"):
+            self._read_batch(batch, "twice")
+            yield [(document, window) for document, window, _ in batch]
+
+    def _read_batch(self, batch: _Batch, reading: str | None) -> None:
         """Has windows read, and keeps for each document what is said of its tokens."""
-        heads = {name: scores.numpy() for name, scores in self.forward(batch, **forward_params).items()}
+        heads = {name: scores.numpy() for name, scores in self.forward(batch, reading=reading).items()}
         for row, (document, window, _) in enumerate(batch):
             kept = slice(window.keep_start - window.start, window.keep_end - window.start)
             for name, scores in heads.items():
@@ -400,7 +439,7 @@ class JPTPipeline(EntityPipeline):
                     document.heads[name] = np.full((len(document.input_ids), columns), np.nan, dtype=np.float32)
                 document.heads[name][window.keep_start : window.keep_end] = scores[row, kept, :columns]
 
-    def _forward(self, model_inputs: list[tuple[_Document, Window, _ReadPrompt]]) -> dict[str, torch.Tensor]:
+    def _forward(self, model_inputs: _Batch, reading: str | None = None) -> dict[str, torch.Tensor]:
         """Probabilities of each head: `softmax (windows, tokens, 1 + types)`, `sigmoid` and, if any, `begin`."""
         texts = [torch.from_numpy(document.input_ids[w.start : w.end]) for document, w, _ in model_inputs]
         prompts = {id(read): read for _, _, read in model_inputs}
@@ -412,6 +451,7 @@ class JPTPipeline(EntityPipeline):
             prompt_index=torch.tensor([number[id(read)] for _, _, read in model_inputs]),
             encoded_prompts=[read.encoded for read in prompts.values()],
             definition_embeddings=pad_sequence(definitions, batch_first=True) if definitions else None,
+            reading=reading,
         )
         config = self.model.config
         heads = {
@@ -477,6 +517,13 @@ def _read_ahead(documents: Iterable[_Document], most: int) -> Iterator[list[_Doc
             ahead, characters = [], 0
     if ahead:
         yield ahead
+
+
+def _confidence(document: _Document, window: Window) -> float:
+    """The probability of the most probable label, of the token of a window where it is lowest."""
+    rows = slice(window.keep_start, window.keep_end)
+    softmax, sigmoid = (torch.from_numpy(document.heads[name][rows]) for name in ("softmax", "sigmoid"))
+    return float(mean_probabilities(softmax, sigmoid).amax(-1).min())
 
 
 def _reading(document: _Document) -> Reading:

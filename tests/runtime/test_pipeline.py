@@ -706,3 +706,42 @@ def test_threads_do_not_share_settings_of_the_tokenizer(pipe, quick_switches):
             assert special & set(document.plan.prompt.input_ids)
 
     in_threads(read_texts, write_prompts)
+
+
+# ---- readings -------------------------------------------------------------------------------------------------------
+
+
+def test_readings_are_those_of_the_model(make_pipeline):
+    """Each by its own backbone pass; "auto" is the open one where it is sure and the other where it is not."""
+    pipe = make_pipeline(readings=["twice", "open"], begin_head=True, window_length=24, window_overlap=6)
+    texts = [*TEXTS, " ".join(TEXTS) * 3]
+    calls = {reading: pipe(texts, entity_types=TYPES, reading=reading) for reading in ("twice", "open")}
+    assert_same(pipe(texts, entity_types=TYPES), calls["twice"])
+    assert without_scores(calls["open"]) != without_scores(calls["twice"])
+    for reading, found in calls.items():
+        model_says = pipe.read(TEXTS[0], TYPES, reading=reading)
+        assert_same(pipe.decode(model_says), found[0])
+        assert model_says.begin.shape == model_says.sigmoid.shape
+
+    config = pipe.model.config
+    for confidence, expected in ((0.0, calls["open"]), (1.01, calls["twice"])):
+        config.auto_confidence = confidence
+        assert_same(pipe(texts, entity_types=TYPES, reading="auto"), expected)
+    # Window by window; these texts are one each.
+    pipe = make_pipeline(readings=["twice", "open"], begin_head=True)
+    calls = {reading: pipe(TEXTS, entity_types=TYPES, reading=reading) for reading in ("twice", "open")}
+    config = pipe.model.config
+    sure = [float(pipe.read(text, TYPES, reading="open").probabilities.max(-1).min()) for text in TEXTS]
+    config.auto_confidence = sorted(sure)[1]
+    found = pipe(TEXTS, entity_types=TYPES, reading="auto")
+    mixed = [calls["open" if each >= config.auto_confidence else "twice"][i] for i, each in enumerate(sure)]
+    assert_same(found, mixed)
+    assert len({each >= config.auto_confidence for each in sure}) == 2
+
+
+def test_a_reading_the_model_cannot_do_is_refused(pipe, make_pipeline):
+    with pytest.raises(ValueError, match="`reading` must be 'twice' for this model, got 'auto'"):
+        pipe(TEXTS[0], entity_types=TYPES, reading="auto")
+    both = make_pipeline(readings=["open", "twice"])
+    with pytest.raises(ValueError, match="`reading` must be 'open' or 'twice' or 'auto' for this model, got 'once'"):
+        both.read(TEXTS[0], TYPES, reading="once")
