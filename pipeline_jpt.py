@@ -22,11 +22,11 @@ from .entity_pipeline_jpt import Document, EntityPipeline, evaluating, given_opt
 from .fused_jpt import backbone_state
 from .heads_jpt import mean_probabilities
 from .inputs_jpt import (
-    OUTSIDE_DEFINITION,
     Prompt,
+    PromptStyle,
     Window,
     build_prompt,
-    definition_text,
+    embedding_texts,
     encode_texts,
     split_windows,
 )
@@ -320,7 +320,7 @@ class JPTPipeline(EntityPipeline):
             ValueError: If the prompt leaves no room for a window of `SMALLEST_WINDOW` tokens.
         """
         model, config = self.jpt, self.jpt.config
-        prompt = build_prompt(self.tokenizer, names, descriptions, config.prompt_template)
+        prompt = build_prompt(self.tokenizer, names, descriptions, PromptStyle.of(config))
         taken = len(prompt.input_ids)
         reading = "twice" if reading == "auto" else reading  # the longer of the two
         window = min(config.window_length, model.text_room(taken, reading))
@@ -372,8 +372,7 @@ class JPTPipeline(EntityPipeline):
         encoder = self.definition_encoder
         if encoder is None:
             return None
-        pairs = zip(plan.names, plan.descriptions, strict=True)
-        vectors = np.asarray(encoder.encode([OUTSIDE_DEFINITION, *(definition_text(*pair) for pair in pairs)]))
+        vectors = np.asarray(encoder.encode(embedding_texts(config, plan.names, plan.descriptions)))
         check_definition_encoder(
             encoder.name, config.definition_encoder, vectors.shape[1], config.definition_encoder_size
         )

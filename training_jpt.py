@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from .definitions_jpt import build_definition_encoder
-from .inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
+from .inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
 from .schema_jpt import resolve_schema
 from .spans_jpt import label_tokens, tag_types
 
@@ -71,7 +71,7 @@ class TrainingCollator:
             raise ValueError("`tokenizer` must be a fast tokenizer: labels need the characters of each token")
         schema = resolve_schema(entity_types)
         config = model.config
-        prompt = build_prompt(tokenizer, schema.names, schema.descriptions, config.prompt_template)
+        prompt = build_prompt(tokenizer, schema.names, schema.descriptions, PromptStyle.of(config))
         self.length = min(config.window_length, model.text_room(len(prompt.input_ids)))
         if self.length < 1:
             raise ValueError(
@@ -83,11 +83,10 @@ class TrainingCollator:
         self.types = schema.names
         self.label_names = None if label_names is None else list(label_names)
         self.words_column, self.tags_column = words_column, tags_column
-        definitions = map(definition_text, schema.names, schema.descriptions)
         self._group = {
             "prompt_input_ids": prompt.input_ids,
             "type_positions": prompt.type_positions,
-            "definitions": [OUTSIDE_DEFINITION, *definitions],
+            "definitions": embedding_texts(config, schema.names, schema.descriptions),
         }
         self._encoder = None
         if config.type_embedding != "prompt":

@@ -15,7 +15,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpt_ner import pipeline_jpt
-from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
+from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, PromptStyle, build_prompt, encode_texts, split_windows
 from jpt_ner.pipeline_jpt import JPTPipeline
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.spans_jpt import decode_nested_spans, decode_spans
@@ -41,12 +41,12 @@ def naive(pipe, text, types, *, nested=False, rule="word", thresholds=None, top_
     """
     model, tokenizer = pipe.model, pipe.tokenizer
     schema = resolve_schema(types)
-    prompt = build_prompt(tokenizer, schema.names, schema.descriptions, model.config.prompt_template)
+    prompt = build_prompt(tokenizer, schema.names, schema.descriptions, PromptStyle.of(model.config))
     encoded = encode_texts(tokenizer, [text])[0]
     ids = encoded.input_ids.tolist()
     row = prompt.input_ids + ids + model.config.separator_ids + ids
     pairs = zip(schema.names, schema.descriptions, strict=True)
-    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(definition_text(*pair) for pair in pairs)])
+    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in pairs)])
     with torch.no_grad():
         states = model.model(input_ids=torch.tensor([row]), use_cache=False).last_hidden_state[0]
         softmax, sigmoid, _ = model.head(states[-len(ids) :], torch.tensor(definitions), states[prompt.type_positions])
@@ -286,9 +286,9 @@ def test_windows_are_read_alone_and_stitched(make_pipeline):
     windows = split_windows(text, encoded.offsets, 24, 8)
     assert len(windows) > 5
     schema = resolve_schema(TYPES)
-    prompt = build_prompt(pipe.tokenizer, schema.names, schema.descriptions, "compact")
+    prompt = build_prompt(pipe.tokenizer, schema.names, schema.descriptions, PromptStyle("compact"))
     pairs = zip(schema.names, schema.descriptions, strict=True)
-    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(definition_text(*pair) for pair in pairs)])
+    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in pairs)])
     stitched = []
     with torch.no_grad():
         for window in windows:
@@ -355,7 +355,7 @@ def test_definitions_that_leave_no_room_are_named(make_pipeline):
         pipe("in May", entity_types=types)
     message = str(error.value)
     tokens = len(encode_texts(pipe.tokenizer, [" ".join(types["longer"].split())])[0].input_ids)
-    prompt = build_prompt(pipe.tokenizer, list(types), list(types.values()), "compact")
+    prompt = build_prompt(pipe.tokenizer, list(types), list(types.values()), PromptStyle("compact"))
     over = len(prompt.input_ids) + 3 + 2 * 32 - 400
     assert f"{over} over the limit of 400" in message
     assert f"'longer' ({tokens} tokens), 'long' " in message

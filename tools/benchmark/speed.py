@@ -20,7 +20,7 @@ import torch
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
-from ...inputs_jpt import build_prompt
+from ...inputs_jpt import PromptStyle, build_prompt
 from ...modeling_jpt import JPTForTokenClassification
 from ..data.readers import data_name
 from ..evaluation.evaluate import evaluate
@@ -84,8 +84,8 @@ class Bench:
         return records[number * self.texts : (number + 1) * self.texts]
 
     def prompt_length(self, pipeline, types) -> int:
-        template = pipeline.model.config.prompt_template
-        return len(build_prompt(pipeline.tokenizer, list(types), list(types.values()), template).input_ids)
+        style = PromptStyle.of(pipeline.model.config)
+        return len(build_prompt(pipeline.tokenizer, list(types), list(types.values()), style).input_ids)
 
     def operations(self, pipeline, records, types) -> float:
         """Of the backbone, for all records, the prompt being kept."""

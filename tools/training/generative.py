@@ -45,7 +45,7 @@ class GenerativeRows(TrainingGroups):
     ):
         if not options.definitions:
             sampling = replace(sampling, anonymous=0.0)
-        super().__init__(sources, length, tokenizer, template="", sampling=sampling)
+        super().__init__(sources, length, tokenizer, JPTConfig(), sampling)
         self.system = system
         self.options = options
 

@@ -16,6 +16,7 @@ from transformers.utils import is_torch_bf16_gpu_available
 
 from ...atomic_jpt import atomic_folder
 from ...backbone_jpt import resolve_backbone
+from ...configuration_jpt import JPTConfig
 from ...definitions_jpt import build_definition_encoder
 from ...inputs_jpt import separator_ids
 from ...modeling_jpt import JPTForTokenClassification
@@ -160,9 +161,7 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     if checkpoint is not None:
         check_resumable(model, checkpoint)
     prepare_backbone(model.model, recipe, arguments)
-    groups = TrainingGroups(
-        sources, rows_of(arguments), tokenizer, model.config.prompt_template, recipe.sampling, model.config.readings
-    )
+    groups = TrainingGroups(sources, rows_of(arguments), tokenizer, model.config, recipe.sampling)
     encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
     trainer = Trainer(
         model=model,
@@ -235,17 +234,17 @@ def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokeni
 
     watched = [name for name, entry in zip(development, recipe.evaluation.data, strict=True) if entry.watch_only]
     return {
-        "eval_dataset": _development_groups(development, tokenizer, model.config.prompt_template),
+        "eval_dataset": _development_groups(development, tokenizer, model.config),
         "compute_metrics": DevelopmentScorer(development, watched, make_pipeline, arguments),
         "preprocess_logits_for_metrics": discard_logits,
     }
 
 
-def _development_groups(development: dict[str, list[Record]], tokenizer, template: str) -> TrainingGroups:
+def _development_groups(development: dict[str, list[Record]], tokenizer, config: JPTConfig) -> TrainingGroups:
     """Single texts of the development sets, asked for all types as they are worded: the same at every evaluation."""
     sources = [Source(name, records, None, 1.0) for name, records in development.items()]
     length = min(LOSS_TEXTS, sum(map(len, development.values())))
-    return TrainingGroups(sources, length, tokenizer, template, PLAIN_SAMPLING)
+    return TrainingGroups(sources, length, tokenizer, config, PLAIN_SAMPLING)
 
 
 PLAIN_SAMPLING = Sampling(

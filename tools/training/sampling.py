@@ -18,7 +18,8 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from ...inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
+from ...configuration_jpt import JPTConfig
+from ...inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
 from ...reading_jpt import laid_out_length
 from ...spans_jpt import label_tokens, tag_types
 from ...words_jpt import split_words
@@ -160,8 +161,8 @@ class TrainingGroups(Dataset):
     `definitions` (texts, O first), `reading` and `texts`: token ids, labels and tags per type of each.
 
     Args:
-        readings (`Sequence[str]`): Those of the model. Groups are read in the first of them, or openly, as the
-            sampling says.
+        config (`JPTConfig`): The model's, which says how prompts are worded and how texts can be read. Groups are read in
+            the first of its readings, or openly, as the sampling says.
 
     Raises:
         ValueError: If the sampling wants groups to be read openly by a model that is not to learn it.
@@ -172,18 +173,16 @@ class TrainingGroups(Dataset):
         sources: Sequence[Source],
         length: int,
         tokenizer: PreTrainedTokenizerBase,
-        template: str,
+        config: JPTConfig,
         sampling: Sampling,
-        readings: Sequence[str] = ("twice",),
     ):
-        if sampling.open_reading and "open" not in readings:
+        if sampling.open_reading and "open" not in config.readings:
             raise ValueError(
-                f"sampling: open_reading: the model's `readings` have no 'open', got {', '.join(map(repr, readings))}"
+                f"sampling: open_reading: the model's `readings` have no 'open', got {', '.join(config.readings)}"
             )
-        self.readings = list(readings)
         self.sources = list(sources)
         self.tokenizer = tokenizer
-        self.template = template
+        self.config = config
         self.sampling = sampling
         self.plan = self._make_plan(length)
 
@@ -196,7 +195,7 @@ class TrainingGroups(Dataset):
         for _ in range(length):
             chosen = rng.choices(range(len(self.sources)), weights)[0]
             is_open = self.sampling.open_reading and rng.random() < self.sampling.open_reading
-            reading = "open" if is_open else self.readings[0]
+            reading = "open" if is_open else self.config.readings[0]
             queue = queues[chosen, reading]
             if not queue:
                 queue += self._epoch(self.sources[chosen], reading, rng)
@@ -252,12 +251,11 @@ class TrainingGroups(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         group = self.draw(index)
-        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, self.template)
-        definitions = [definition_text(*pair) for pair in zip(group.encoder_names, group.descriptions, strict=True)]
+        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, PromptStyle.of(self.config))
         return {
             "prompt_input_ids": prompt.input_ids,
             "type_positions": prompt.type_positions,
-            "definitions": [OUTSIDE_DEFINITION, *definitions],
+            "definitions": embedding_texts(self.config, group.encoder_names, group.descriptions),
             "reading": group.reading,
             "texts": [
                 self._label(*text, group.labels, random.Random(f"{self.sampling.seed}-{index}-{number}"))

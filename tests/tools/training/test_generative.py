@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from jpt_ner.configuration_jpt import JPTConfig
 from jpt_ner.generative.configuration_generative import GenerativeConfig
 from jpt_ner.generative.examples import ExampleOptions, RowCollator, build_examples, encode_part, pack
 from jpt_ner.generative.formats import count_prompt, label_part, text_part
@@ -189,7 +190,7 @@ def rows(system="padellm", options=None, **sampling) -> GenerativeRows:
 
 def test_rows_hold_the_texts_and_types_of_jpts_groups():
     own = rows(group_tokens=200)
-    jpt = TrainingGroups(own.sources, 6, TOKENIZER, "compact", own.sampling)
+    jpt = TrainingGroups(own.sources, 6, TOKENIZER, JPTConfig(prompt_template="compact"), own.sampling)
     assert own.plan == jpt.plan
     for i in range(6):
         group = jpt.draw(i)

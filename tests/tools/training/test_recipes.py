@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from jpt_ner.inputs_jpt import build_prompt, encode_texts
+from jpt_ner.configuration_jpt import JPTConfig
+from jpt_ner.inputs_jpt import PromptStyle, build_prompt, encode_texts
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, write_records
 from jpt_ner.tools.training import preflight
 from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
@@ -312,7 +313,7 @@ def test_what_is_lost_is_reported_by_source(make_model):
 
 def longest_drawn(sources, sampling, model) -> int:
     """Tokens of the longest sequence among 300 groups."""
-    groups = TrainingGroups(sources, 300, TOKENIZER, "compact", sampling)
+    groups = TrainingGroups(sources, 300, TOKENIZER, JPTConfig(prompt_template="compact"), sampling)
     return max(
         len(group["prompt_input_ids"]) + 2 * len(ids) + len(model.config.separator_ids)
         for group in map(groups.__getitem__, range(300))
@@ -330,7 +331,7 @@ def test_a_prompt_that_may_become_too_long_is_refused_at_once(make_model):
     names, descriptions = preflight._longest_types(sources[1], TOKENIZER, sampling)
     assert len(names) == 5
     separator = len(model.config.separator_ids)
-    exact = len(build_prompt(TOKENIZER, names, descriptions, "compact").input_ids) + 2 * 40 + separator
+    exact = len(build_prompt(TOKENIZER, names, descriptions, PromptStyle("compact")).input_ids) + 2 * 40 + separator
     assert longest_drawn(sources, sampling, model) <= exact
     model.config.max_length = exact
     check_data(sources, TOKENIZER, model, sampling)
