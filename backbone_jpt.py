@@ -56,6 +56,8 @@ def load_backbone(name_or_path: str, layers: int | None = None, **options) -> Pr
     try:
         with damaged_files_named(f"a weight file of the backbone {source!r}"):
             model = _load_revision(source, options)
+        if source == str(_converted(name_or_path)):
+            model.config._commit_hash = WHEELS[name_or_path].revision
         # Of models that also see or hear, the part that reads.
         model = model if model.config.get_text_config() is model.config else model.get_decoder()
         return model if layers is None else _shortened(model, layers)
@@ -109,7 +111,7 @@ def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: 
         ) from error
     wheel = WHEELS.get(name_or_path)
     if wheel and revision in (None, wheel.revision):
-        converted = cache_folder() / wheel.requirement.replace("==", "-")
+        converted = _converted(name_or_path)
         gguf = None if (whole := _is_whole(converted)) else find_in_wheel(name_or_path)
         if gguf is not None:
             convert_gguf(gguf, converted)
@@ -119,6 +121,11 @@ def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: 
         _warn_of_other_revision(name_or_path, revision, f"the one in the Hub's cache ({other.name})")
         return str(other)
     return name_or_path
+
+
+def _converted(name: str) -> Path | None:
+    """The folder for the converted copy of a wheel's file."""
+    return cache_folder() / WHEELS[name].requirement.replace("==", "-") if name in WHEELS else None
 
 
 def _cached(name: str, cache_dir: str | None, revision: str | None) -> Path | None:

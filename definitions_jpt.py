@@ -317,6 +317,8 @@ def build_definition_encoder(
     tokenizer: PreTrainedTokenizerBase | None = None,
     device: str | None = None,
     cache: bool = True,
+    cache_dir: str | None = None,
+    local_files_only: bool = False,
     **kwargs,
 ) -> CachedEncoder:
     """
@@ -333,7 +335,9 @@ def build_definition_encoder(
         cache (`bool`, *optional*, defaults to `True`):
             Whether to keep vectors on disk, in `definitions.sqlite` in the cache folder. Never done for what can
             change under its name: the backbone, and folders without a `name`.
-        kwargs: Further arguments of [`OpenAIEncoder`] or [`SentenceTransformerEncoder`].
+        cache_dir (`str`, *optional*), local_files_only (`bool`, *optional*, defaults to `False`):
+            The Hub's cache for a sentence-transformers model, and whether to look no further.
+        kwargs: Further arguments of [`OpenAIEncoder`].
 
     Raises:
         ImportError: If a package is missing that the encoder needs.
@@ -352,7 +356,8 @@ def build_definition_encoder(
         if dimensions:
             kwargs["dimensions"] = int(dimensions)
         return CachedEncoder(OpenAIEncoder(model, name=name, **kwargs), path)
-    encoder = SentenceTransformerEncoder(name_or_path, device=device, name=name, **kwargs)
+    hub_options = {"cache_dir": cache_dir, "local_files_only": local_files_only}
+    encoder = SentenceTransformerEncoder(name_or_path, device=device, name=name, **hub_options, **kwargs)
     return CachedEncoder(encoder, None if Path(encoder.name).is_dir() else path)
 
 

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForTokenClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .card_jpt import fill_card
 from .definitions_jpt import build_definition_encoder, check_definition_encoder
 from .entity_pipeline_jpt import Document, EntityPipeline, evaluating, given_options, lowest_scores
 from .fused_jpt import backbone_state
@@ -30,6 +32,7 @@ from .inputs_jpt import (
     encode_texts,
     split_windows,
 )
+from .optional_jpt import check_encoder_package
 from .schema_jpt import Schema
 from .spans_jpt import decode_nested_spans, decode_spans
 
@@ -136,6 +139,7 @@ class JPTPipeline(EntityPipeline):
             of calls.
 
     Raises:
+        ImportError: If a package is missing that the definition encoder needs.
         ValueError: If the tokenizer is missing or not a fast one, or an option is not as described.
     """
 
@@ -147,6 +151,13 @@ class JPTPipeline(EntityPipeline):
         super().__init__(**kwargs)
         if not self.tokenizer.is_fast:
             raise ValueError("`tokenizer` must be a fast tokenizer: the pipeline needs the characters of each token")
+        if definition_encoder is None and self.jpt.config.type_embedding != "prompt":
+            check_encoder_package(self.jpt.config.definition_encoder)
+
+    def _upload_modified_files(self, working_dir, repo_id, *args, **kwargs):
+        """What pushing ends with. The card is not left blank."""
+        fill_card(Path(working_dir) / "README.md", self.jpt.config, repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
 
     def _reset(self) -> None:
         super()._reset()
@@ -364,6 +375,7 @@ class JPTPipeline(EntityPipeline):
                     backbone=self.jpt.model,
                     tokenizer=self.tokenizer,
                     device=str(self.device),
+                    **self.jpt.encoder_options,
                 )
             return self._definition_encoder
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from .definitions_jpt import build_definition_encoder
 from .inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
-from .schema_jpt import resolve_schema
+from .schema_jpt import Schema, resolve_schema
 from .spans_jpt import label_tokens, tag_types
 
 ENCODED = ("input_ids", "labels", "type_tags")  # columns that a Trainer keeps, as `forward` has them
@@ -40,7 +40,8 @@ class TrainingCollator:
         model ([`JPTForTokenClassification`]): The model to train. The types become its own, for pipelines to look for.
         tokenizer (`PreTrainedTokenizerBase`): Its tokenizer, a fast one.
         entity_types:
-            The types, as `schema_jpt.resolve_schema` takes them; their names are those in the tags.
+            The types, as `schema_jpt.resolve_schema` takes them; their names are those in the tags. Labels count them
+            in alphabetical order (`collator.types`).
         label_names (`list[str]`, *optional*):
             What the numbers in `tags_column` stand for, such as `dataset.features["ner_tags"].feature.names`. Needed
             if tags are numbers.
@@ -69,7 +70,9 @@ class TrainingCollator:
     ):
         if not tokenizer.is_fast:
             raise ValueError("`tokenizer` must be a fast tokenizer: labels need the characters of each token")
-        schema = resolve_schema(entity_types)
+        # In the order in which `config.json` keeps them: what is learned is read behind the same prompt.
+        types = sorted(resolve_schema(entity_types).entity_types, key=lambda each: each.name)
+        schema = Schema(tuple(types))
         config = model.config
         prompt = build_prompt(tokenizer, schema.names, schema.descriptions, PromptStyle.of(config))
         self.length = min(config.window_length, model.text_room(len(prompt.input_ids)))
@@ -91,7 +94,11 @@ class TrainingCollator:
         self._encoder = None
         if config.type_embedding != "prompt":
             self._encoder = definition_encoder or build_definition_encoder(
-                config.definition_encoder, backbone=model.model, tokenizer=tokenizer, device=str(model.device)
+                config.definition_encoder,
+                backbone=model.model,
+                tokenizer=tokenizer,
+                device=str(model.device),
+                **model.encoder_options,
             )
         config.entity_types = dict(zip(schema.names, schema.descriptions, strict=True))
 

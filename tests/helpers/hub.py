@@ -90,6 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_any(self):
         path = unquote(urlsplit(self.path).path)
+        if path == "/stand-in/requests":
+            return self._answer(self.server.requests)
         self.server.requests.append(f"{self.command} {path}")
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         signed = self.headers.get("Authorization") == f"Bearer {TOKEN}"
@@ -102,7 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/repos/create" and signed:
             asked = json.loads(data)
             name = f"{asked.get('organization') or 'me'}/{asked['name']}"
-            self.server.repositories.setdefault(name, Repository()).commit({".gitattributes": b""})
+            if name not in self.server.repositories:
+                self.server.repositories.setdefault(name, Repository()).commit({".gitattributes": b""})
             return self._answer({"url": f"{self.server.url}/{name}", "name": name, "id": "0" * 24})
         if path == "/api/validate-yaml":
             return self._answer({"errors": [], "warnings": []})

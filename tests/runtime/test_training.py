@@ -45,6 +45,7 @@ def spans_of(encoded, row, collator):
 
 def test_mentions_are_those_of_the_tags(collator):
     encoded = collator.encode({"id": [1, 2, 3], "tokens": WORDS, "ner_tags": TAGS})
+    assert collator.types == ["LOC", "PER"]  # as a saved configuration has them
     assert list(encoded) == list(ENCODED)
     assert [len(row) for row in encoded["labels"]] == [len(row) for row in encoded["input_ids"]]
     assert spans_of(encoded, 0, collator) == [("Angela Merkel", "PER"), ("Paris", "LOC")]
@@ -120,7 +121,7 @@ def test_rows_without_tokens_are_left_out(collator):
     [
         ({"tokens": ["a"], "ner_tags": [0, 0]}, "row 0: there are 1 words and 2 tags"),
         ({"tokens": ["a"], "ner_tags": [5]}, "the tag 5 is none of the 5 in `label_names`"),
-        ({"tokens": ["a"], "ner_tags": ["B-ORG"]}, "the tag 'B-ORG' is of none of the types .* 'PER', 'LOC'"),
+        ({"tokens": ["a"], "ner_tags": ["B-ORG"]}, "the tag 'B-ORG' is of none of the types .* 'LOC', 'PER'"),
         ({"tokens": ["a"], "ner_tags": [None]}, "the tag None is neither text nor a number"),
         ({"tokens": "a", "ner_tags": [0]}, "'tokens' must be a list of words"),
         ({"words": ["a"], "ner_tags": [0]}, "rows have no column 'tokens', but 'words', 'ner_tags'.*words_column"),

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -22,6 +21,7 @@ from ...configuration_jpt import JPTConfig
 from ...inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
 from ...reading_jpt import laid_out_length
 from ...spans_jpt import label_tokens, tag_types
+from ...training_jpt import collate
 from ...words_jpt import split_words
 from ..data.records import Entity, Record, TypeInfo, types_for
 
@@ -486,33 +486,4 @@ class GroupCollator:
         self.encoder = encoder
 
     def __call__(self, groups: Sequence[dict]) -> dict[str, torch.Tensor]:
-        prompts = [torch.tensor(group["prompt_input_ids"]) for group in groups]
-        positions = [torch.tensor(group["type_positions"]) for group in groups]
-        texts = [
-            (i, group["reading"], *map(torch.from_numpy, text))
-            for i, group in enumerate(groups)
-            for text in group["texts"]
-            if len(text[0])
-        ]
-        index, readings, ids, labels, tags = map(list, zip(*texts, strict=True))
-        types = max(map(len, positions))
-        if self.encoder.name == "backbone":
-            self.encoder.clear()  # The adapters have changed since the last batch.
-        embeddings = self.encoder.encode([text for group in groups for text in group["definitions"]])
-        per_group = torch.from_numpy(embeddings).split([len(group["definitions"]) for group in groups])
-        return {
-            "input_ids": _pad(ids, 0),
-            "attention_mask": _pad([torch.ones_like(each) for each in ids], 0),
-            "labels": _pad(labels, -100),
-            "type_tags": _pad([nn.functional.pad(each, (0, types - each.shape[1])) for each in tags], 0),
-            "prompt_input_ids": _pad(prompts, 0),
-            "prompt_attention_mask": _pad([torch.ones_like(prompt) for prompt in prompts], 0),
-            "prompt_index": torch.tensor(index),
-            "reading": readings,
-            "type_positions": _pad(positions, -1),
-            "definition_embeddings": _pad(list(per_group), 0.0),
-        }
-
-
-def _pad(rows: list[torch.Tensor], value: float) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+        return collate(groups, self.encoder)
