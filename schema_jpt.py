@@ -133,7 +133,7 @@ def load_schema(path: str | Path) -> Schema:
     Raises:
         ValueError: If there is no such file, or with `FILE:LINE: ` in front for anything wrong in it.
     """
-    path = _checked_path(path)
+    path = check_schema_path(path)
     if not os.path.isfile(path):
         raise ValueError(f"schema file not found: {path}")
     source = _Source(path)
@@ -148,7 +148,7 @@ def save_schema(schema: Any, path: str | Path) -> None:
         schema ([`Schema`], or anything [`resolve_schema`] takes): The types, validated before writing.
         path (`str` or `Path`): A `.yaml`, `.yml` or `.json` file in an existing folder.
     """
-    path = _checked_path(path)
+    path = check_schema_path(path)
     document = resolve_schema(schema).to_dict()
     if path.suffix.lower() == ".json":
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
@@ -163,7 +163,13 @@ def list_presets() -> dict[str, str]:
     return {name: document.get("description", "") for name, document in sorted(PRESETS.items())}
 
 
-def _checked_path(path: str | Path) -> Path:
+def check_schema_path(path: str | Path) -> Path:
+    """
+    The path of a schema file.
+
+    Raises:
+        ValueError: If its suffix is not one of `FILE_SUFFIXES`.
+    """
     path = Path(path)
     if path.suffix.lower() not in FILE_SUFFIXES:
         raise ValueError(f"a schema file ends in .yaml, .yml or .json, got {str(path)!r}")

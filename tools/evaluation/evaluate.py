@@ -5,7 +5,7 @@ Predictions come from the same pipeline that users call; scores from `scoring`.
 
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,11 +61,13 @@ def load_dataset(
     on_error = "skip" if skip_bad else "raise"
     records = read_records(path, types=dataset_types, on_error=on_error)
     records, asked = zero_shot_protocol(records, dataset_types, ignore_labels)
-    redefine = given is not None and (own is not None or any(record.types is not None for record in records))
+    replaced = given is not None and (own is not None or any(record.types is not None for record in records))
     try:
         records = [self_contained(record, asked) for record in records]
-        if redefine:
-            definitions = {name: each for name, each in _by_name(given, own).items() if name not in ignore_labels}
+        if replaced:
+            names = names_in_data(path, given)
+            definitions = {names[label]: info.definition for label, info in given.items()}
+            definitions = {name: each for name, each in definitions.items() if name not in ignore_labels}
             records = _redefined(records, definitions, str(path))
         records = _worded(records, wording, asked if given is None else None)
     except ValueError as error:
@@ -79,14 +81,19 @@ def load_dataset(
     return records
 
 
-def _by_name(given: dict[str, TypeInfo], own: dict[str, TypeInfo] | None) -> dict[str, str]:
-    """Given definitions by the names that the records have; of types given by label, those of `types.json`."""
-    names = {label: info.name for label, info in (own or {}).items()}
-    return {names.get(label, info.name): info.definition for label, info in given.items()}
+def names_in_data(path: str | Path, names: Iterable[str]) -> dict[str, str]:
+    """For names or labels of types, the names that the records of a file have after [`load_dataset`]."""
+    own = {label: info.name for label, info in (find_types(path) or {}).items()}
+    return {name: own.get(name, name) for name in names}
+
+
+def redefine(records: Sequence[Record], definitions: Mapping[str, str]) -> list[Record]:
+    """The records with other definitions of their types, which `definitions` has by name."""
+    return [replace(record, types={name: definitions[name] for name in record.types}) for record in records]
 
 
 def _redefined(records: list[Record], definitions: Mapping[str, str], source: str) -> list[Record]:
-    """The records with other definitions of their types."""
+    """As [`redefine`]; says what is missing, and what is not asked because the records are not annotated with it."""
     annotated = dict.fromkeys(name for record in records for name in record.types)
     if lacking := [name for name in annotated if name not in definitions]:
         raise ValueError(
@@ -95,7 +102,7 @@ def _redefined(records: list[Record], definitions: Mapping[str, str], source: st
         )
     if strange := [name for name in definitions if name not in annotated]:
         warnings.warn(f"{source} is not annotated with {_listed(strange)}: not asked", stacklevel=4)
-    return [replace(record, types={name: definitions[name] for name in record.types}) for record in records]
+    return redefine(records, definitions)
 
 
 def _worded(records: list[Record], wording: str, types: dict[str, TypeInfo] | None) -> list[Record]:
