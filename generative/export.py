@@ -1,8 +1,8 @@
-"""A generative system as a folder of its own: model in, and out a causal LM's folder with settings and code.
+"""Export of a generative system: a model in, a causal LM's folder with settings and code out.
 
 `pipeline("padellm-ner", model=FOLDER, trust_remote_code=True)` loads it where this package is not installed, and so
-does everything that loads causal LMs. It has a `config.json` of its own, because a second pipeline in that of JPT would
-leave `pipeline(model=...)` with two tasks to choose from.
+does everything that loads causal LMs. It has a `config.json` of its own, because with a second pipeline in that of JPT
+`pipeline(model=...)` could not tell which task is meant.
 """
 
 import copy
@@ -15,11 +15,12 @@ from ..schema_jpt import Schema
 from .configuration_generative import CONFIG_KEY, GenerativeConfig
 
 FILES = (
+    "chat_prompts.py",
     "configuration_generative.py",
     "decoding.py",
     "examples.py",
     "export.py",
-    "extraction.py",
+    "extractors.py",
     "formats.py",
     "parsing.py",
     "pipeline_generative.py",

@@ -163,6 +163,7 @@ class TrainingGroups(Dataset):
     Args:
         config (`JPTConfig`): The model's, which says how prompts are worded and how texts can be read. Groups are read in
             the first of its readings, or openly, as the sampling says.
+        in_epochs (`bool`): Read every record once before any is read again, whatever the weights of the sources.
 
     Raises:
         ValueError: If the sampling wants groups to be read openly by a model that is not to learn it.
@@ -175,6 +176,7 @@ class TrainingGroups(Dataset):
         tokenizer: PreTrainedTokenizerBase,
         config: JPTConfig,
         sampling: Sampling,
+        in_epochs: bool = False,
     ):
         if sampling.open_reading and "open" not in config.readings:
             raise ValueError(
@@ -184,7 +186,16 @@ class TrainingGroups(Dataset):
         self.tokenizer = tokenizer
         self.config = config
         self.sampling = sampling
-        self.plan = self._make_plan(length)
+        self.plan = self._plan_epochs(length) if in_epochs else self._make_plan(length)
+
+    def _plan_epochs(self, length: int) -> list[tuple[int, list[int], str]]:
+        """As `_make_plan`, with every record of every source once in each epoch."""
+        rng = random.Random(f"{self.sampling.seed}-readings")
+        groups = plan_epochs(self.sources, self.sampling, length=length)
+        return [
+            (chosen, members, "open" if rng.random() < self.sampling.open_reading else self.config.readings[0])
+            for chosen, members in groups
+        ]
 
     def _make_plan(self, length: int) -> list[tuple[int, list[int], str]]:
         """Source, records and reading of every group."""
@@ -198,32 +209,9 @@ class TrainingGroups(Dataset):
             reading = "open" if is_open else self.config.readings[0]
             queue = queues[chosen, reading]
             if not queue:
-                queue += self._epoch(self.sources[chosen], reading, rng)
+                queue += _group_records(self.sources[chosen], self.sampling, reading, rng)
             plan.append((chosen, queue.pop(), reading))
         return plan
-
-    def _epoch(self, source: Source, reading: str, rng: random.Random) -> list[list[int]]:
-        """All records of a source once, in groups."""
-        groups = []
-        for pool in source.pools():
-            rng.shuffle(pool)
-            group: list[int] = []
-            tokens = 0
-            for i in pool:
-                tokens_of_text = min(
-                    len(source.records[i].text) // CHARACTERS_PER_TOKEN + 1, self.sampling.max_text_tokens
-                )
-                size = laid_out_length(tokens_of_text, SEPARATOR_TOKENS, reading)
-                if group and (
-                    tokens + size > self.sampling.group_tokens or len(group) == self.sampling.max_group_texts
-                ):
-                    groups.append(group)
-                    group, tokens = [], 0
-                group.append(i)
-                tokens += size
-            groups.append(group)
-        rng.shuffle(groups)
-        return groups
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -340,6 +328,51 @@ class TrainingGroups(Dataset):
         tags = tag_types(text, encoded.offsets, spans, len(labels))
         start, end = _choose_piece(text, encoded.offsets, tags, self.sampling.max_text_tokens, rng)
         return encoded.input_ids[start:end], tagged[start:end], tags[start:end]
+
+
+def plan_epochs(
+    sources: Sequence[Source], sampling: Sampling, *, epochs: float | None = None, length: int | None = None
+) -> list[tuple[int, list[int]]]:
+    """
+    Source and records of every group of a run that reads every record once per epoch, in an order of its own each time.
+
+    Args:
+        epochs (`float`, *optional*), length (`int`, *optional*): One of them says where the plan ends: after so many
+            epochs, or so many groups. Both give the same groups up to there.
+    """
+    rng = random.Random(sampling.seed)
+    plan: list[tuple[int, list[int]]] = []
+    done = 0
+    while length is None or len(plan) < length:
+        epoch = [
+            (i, group) for i, source in enumerate(sources) for group in _group_records(source, sampling, "twice", rng)
+        ]
+        rng.shuffle(epoch)
+        if length is None and epochs - done < 1:
+            return plan + epoch[: round((epochs - done) * len(epoch))]
+        plan += epoch
+        done += 1
+    return plan[:length]
+
+
+def _group_records(source: Source, sampling: Sampling, reading: str, rng: random.Random) -> list[list[int]]:
+    """All records of a source once, in groups."""
+    groups = []
+    for pool in source.pools():
+        rng.shuffle(pool)
+        group: list[int] = []
+        tokens = 0
+        for i in pool:
+            tokens_of_text = min(len(source.records[i].text) // CHARACTERS_PER_TOKEN + 1, sampling.max_text_tokens)
+            size = laid_out_length(tokens_of_text, SEPARATOR_TOKENS, reading)
+            if group and (tokens + size > sampling.group_tokens or len(group) == sampling.max_group_texts):
+                groups.append(group)
+                group, tokens = [], 0
+            group.append(i)
+            tokens += size
+        groups.append(group)
+    rng.shuffle(groups)
+    return groups
 
 
 def _choose_piece(text: str, offsets: np.ndarray, tags: np.ndarray, limit: int, rng: random.Random) -> tuple[int, int]:
