@@ -572,9 +572,9 @@ def compare(
             "--system",
             "-s",
             metavar="NAME=FOLDER",
-            help="A generative system: `padellm`, `autoreg-augmented` or `autoreg-structured` for these systems, "
-            "`chat` for a model that was not trained for them, or any name for a folder that says what it holds. May be "
-            "repeated.",
+            help="A generative system: `padellm`, `autoreg-augmented` or `autoreg-structured` for these systems, `chat` "
+            "or `ye2023` for a model that was not trained for them (our wording, or that of Ye et al.), or any name for "
+            "a folder that says what it holds. May be repeated.",
         ),
     ] = None,
     jpt: Annotated[bool, typer.Option(help="Whether JPT takes part.")] = True,
@@ -596,19 +596,20 @@ def compare(
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """Measures JPT and generative systems side by side: F1, latency, generated tokens, failures."""
-    from .benchmark.compare import build_readers, load_systems
+    from .benchmark.compare import build_compared, load_generative
     from .benchmark.compare import compare as run
-    from .benchmark.compare_report import markdown, summarize, write_comparison
+    from .benchmark.compare_report import markdown, write_comparison
+    from .benchmark.summary import summarize
     from .evaluation.evaluate import load_datasets
 
     ignored = ("misc",) if ignore is None else tuple(ignore)
     datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored)
-    readers = build_readers(
-        _load_pipeline(model, device) if jpt else None, load_systems(system or [], device), gold_output
+    systems = build_compared(
+        _load_pipeline(model, device) if jpt else None, load_generative(system or [], device), gold_output
     )
     log = None if output is None else output.with_name(f"{output.name}.log.jsonl")
     about = {"gold_output": gold_output, "limit": limit, "ignored": list(ignored)}
-    comparison = run(readers, datasets, repeats=repeats, by_types=by_types, log=log, about=about)
+    comparison = run(systems, datasets, repeats=repeats, by_types=by_types, log=log, about=about)
     typer.echo(markdown(summarize(comparison)))
     if output is not None:
         typer.echo(f"written: {', '.join(map(str, write_comparison(comparison, output)))}", err=True)
@@ -675,6 +676,9 @@ def bench(
     backbone_shape: Annotated[
         str, typer.Option(help="Of `full`: `qwen3-4b`, `qwen3-8b`, or `tiny` to try it out.")
     ] = "tiny",
+    price_per_hour: Annotated[
+        float | None, typer.Option(help="Of `full`: what the machine costs an hour, for the cost of a million texts.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch. Default: its own choice.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and plots.")] = Path(
         "speed"
@@ -696,6 +700,7 @@ def bench(
         full_texts=32 if quick else None,
         batch_size=batch_size,
         shape=backbone_shape,
+        price_per_hour=price_per_hour,
         threads=threads,
         device=device,
     )
