@@ -807,7 +807,7 @@ def annotate(
     from .annotation.annotate import annotate as run
     from .chat import ChatEndpoint
 
-    schema = _schema([types] if types else None, None)
+    schema = _schema([types] if types else None)
     options = AnnotationOptions(
         types=schema and dict(zip(schema.names, schema.descriptions, strict=True)),
         types_per=types_per,
