@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from ...inputs_jpt import PromptStyle, build_prompt
-from ...modeling_jpt import JPTForTokenClassification
 from ..data.readers import data_name
 from ..evaluation.evaluate import evaluate
+from ..loading import load_pipeline
 from .measuring import PeakMemory, Spread, Stopwatch, matmul_rates, ratios, reading_operations, take_turns
 from .speed_report import write
 from .systems import SHAPES, SYSTEMS, GLiNER, build_systems, count_parameters, random_model
@@ -75,9 +74,7 @@ class Bench:
         return self._pipeline
 
     def new_pipeline(self, dtype: str):
-        model = JPTForTokenClassification.from_pretrained(self.model, dtype=dtype)
-        tokenizer = AutoTokenizer.from_pretrained(self.model, config=model.config)
-        return model.as_pipeline(tokenizer, device=self.device)
+        return load_pipeline(str(self.model), device=self.device, dtype=dtype)
 
     def turn(self, number: int) -> list:
         records, _ = self.data_and_types
