@@ -356,8 +356,7 @@ def build_definition_encoder(
         if dimensions:
             kwargs["dimensions"] = int(dimensions)
         return CachedEncoder(OpenAIEncoder(model, name=name, **kwargs), path)
-    hub_options = {"cache_dir": cache_dir, "local_files_only": local_files_only}
-    encoder = SentenceTransformerEncoder(name_or_path, device=device, name=name, **hub_options, **kwargs)
+    encoder = SentenceTransformerEncoder(name_or_path, device, name, cache_dir, local_files_only, **kwargs)
     return CachedEncoder(encoder, None if Path(encoder.name).is_dir() else path)
 
 
