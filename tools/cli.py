@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from .loading import load_pipeline
+
 HOME = Path(__file__).resolve().parents[1]
 
 
@@ -154,7 +156,7 @@ def tag(
         options["threshold"] = threshold
     if schema is not None:
         options["entity_types"] = schema
-    results = _tagged(documents, lambda: _load_pipeline(model, device), options)
+    results = _tagged(documents, lambda: load_pipeline(model, device=device), options)
     if output is not None:
         _write(results, output)
     elif json:
@@ -189,29 +191,7 @@ def _told_model(model: str | None) -> str:
     return "/".join(Path(model).absolute().parts[-2:]) if Path(model).is_dir() else model
 
 
-def _load_pipeline(model: str | None, device: str | None):
-    if model is None:
-        if not (HOME / "config.json").is_file():
-            raise ValueError(f"no model comes with this installation ({HOME}); name one with --model")
-        model = str(HOME)
-    if not os.path.isdir(model) and (model.count("/") > 1 or model.startswith((".", "/", "~"))):
-        raise ValueError(f"model folder not found: {model}")
-    from transformers import AutoTokenizer
-    from transformers.utils import logging
-
-    from ..generative.loading import load_pipeline, read_settings
-    from ..modeling_jpt import JPTForTokenClassification
-
-    logging.disable_progress_bar()
-    if read_settings(model) is not None:
-        return load_pipeline(model, device=device)
-    loaded = JPTForTokenClassification.from_pretrained(model)
-    # With its config at hand, the tokenizer has no need for the code in the model's folder.
-    tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
-    return loaded.as_pipeline(tokenizer, device=device)
-
-
-def _tagged(documents, load_pipeline, options) -> Iterator[tuple[Any, list[dict]]]:
+def _tagged(documents, make_pipeline, options) -> Iterator[tuple[Any, list[dict]]]:
     """Documents with their entities, as a stream. The model is loaded once the first document was read well."""
     first = next(documents, None)
     if first is None:
@@ -225,7 +205,7 @@ def _tagged(documents, load_pipeline, options) -> Iterator[tuple[Any, list[dict]
             pending.append(document)
             yield document.item
 
-    pipeline = load_pipeline()
+    pipeline = make_pipeline()
     if (
         "entity_types" not in options
         and first.entity_types is None
@@ -558,7 +538,7 @@ def evaluate(
         decoder=decoder,
         model=_told_model(model),
     )
-    pipelines = lambda name=model: _load_pipeline(name, device)  # noqa: E731
+    pipelines = lambda name=model: load_pipeline(name, device=device)  # noqa: E731
     for told in evaluate_files(paths, options, pipelines):
         typer.echo(told)
 
@@ -605,7 +585,7 @@ def compare(
     ignored = ("misc",) if ignore is None else tuple(ignore)
     datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored)
     systems = build_compared(
-        _load_pipeline(model, device) if jpt else None, load_generative(system or [], device), gold_output
+        load_pipeline(model, device=device) if jpt else None, load_generative(system or [], device), gold_output
     )
     log = None if output is None else output.with_name(f"{output.name}.log.jsonl")
     about = {"gold_output": gold_output, "limit": limit, "ignored": list(ignored)}
@@ -730,7 +710,7 @@ def calibrate(
 
     ignored = ["misc"] if ignore is None else ignore
     report = run(
-        _load_pipeline(model, device),
+        load_pipeline(model, device=device),
         data,
         fit or [],
         decoder,

@@ -47,7 +47,7 @@ def model(make_model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(model):
     """What the pipeline itself finds in `TEXTS`."""
-    pipe = cli._load_pipeline(str(model), None)
+    pipe = cli.load_pipeline(str(model))
     found = pipe(TEXTS, entity_types=cli._schema(TYPES[1::2], None))
     assert sum(map(len, found)) >= 3
     return found

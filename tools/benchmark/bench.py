@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
 from ...inputs_jpt import PromptStyle, build_prompt
-from ...modeling_jpt import JPTForTokenClassification
 from ..data.readers import data_name
 from ..data.records import Record
+from ..loading import load_pipeline
 from .building import SYSTEM_NAMES
 from .measuring import Spread, matmul_rates, reading_operations
 from .systems import JPTSystem, count_parameters
@@ -69,9 +68,7 @@ class Bench:
 
     def new_pipeline(self, dtype: str):
         """The model loaded again, in a number format."""
-        model = JPTForTokenClassification.from_pretrained(self.model, dtype=dtype)
-        tokenizer = AutoTokenizer.from_pretrained(self.model, config=model.config)
-        return model.as_pipeline(tokenizer, device=self.device)
+        return load_pipeline(str(self.model), device=self.device, dtype=dtype)
 
     def turn(self, number: int) -> list[Record]:
         """The texts of one turn."""

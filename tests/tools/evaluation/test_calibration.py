@@ -101,7 +101,7 @@ def files(tmp_path):
 
 def test_command_writes_tables_and_a_plot(files, pipe, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(cli, "_load_pipeline", lambda model, device: pipe)
+    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: pipe)
     test, dev = files
     result = CliRunner().invoke(cli.app, ["calibrate", str(test), "--fit", str(dev), "-o", str(tmp_path / "c")])
     assert result.exit_code == 0, result.output

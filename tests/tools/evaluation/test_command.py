@@ -33,7 +33,7 @@ def data(tmp_path):
 @pytest.fixture
 def run(pipe, monkeypatch):
     """Runs `jpt-ner evaluate` with the random model."""
-    monkeypatch.setattr(cli, "_load_pipeline", lambda model, device: pipe)
+    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: pipe)
 
     def run(*arguments, code=0):
         result = CliRunner().invoke(cli.app, ["evaluate", *map(str, arguments)])
