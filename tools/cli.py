@@ -369,7 +369,7 @@ def improve_types(
         result = improve_schema(
             given,
             data,
-            _load_pipeline(ner_model, device),
+            load_pipeline(ner_model, device=device),
             endpoint=endpoint,
             drafts=drafts,
             only=only or [],
@@ -408,7 +408,7 @@ def tune_types(
         check_schema_path(output)
     given = resolve_schema(schema)
     ignored = ["misc"] if ignore is None else ignore
-    tuning = tune_schema(given, data, _load_pipeline(model, device), decoder, limit=limit, ignore_labels=ignored)
+    tuning = tune_schema(given, data, load_pipeline(model, device=device), decoder, limit=limit, ignore_labels=ignored)
     typer.echo(tuning_report(tuning))
     if output is not None:
         save_schema(tuning.schema, output)

@@ -113,7 +113,7 @@ def test_command_stores_thresholds_and_says_where_they_are_from(files, monkeypat
         )  # none that drops what is to be tuned
         return [answers[item["text"]] for item in items]
 
-    monkeypatch.setattr(cli, "_load_pipeline", lambda model, device: pipeline)
+    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: pipeline)
     command = ["types", "tune", str(folder / "types.yaml"), "--data", str(folder / "data.jsonl")]
     result = CliRunner().invoke(cli.app, [*command, "-o", str(folder / "tuned.yaml")])
     assert result.exit_code == 0, result.output
