@@ -164,7 +164,8 @@ def _lock(folder: Path) -> int | None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        os.stat(folder)  # it may have been removed before it was locked
+    except (BlockingIOError, FileNotFoundError):
         os.close(descriptor)
         raise
     except OSError:  # a file system without locks

@@ -149,13 +149,13 @@ def test_many_runs_of_one_output_do_not_disturb_each_other(tmp_path):
 
     def write(number):
         try:
-            for _ in range(20):
+            for _ in range(6):
                 with atomic_file(tmp_path / "a.txt") as temporary:
                     temporary.write_text(str(number) * 1000)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
