@@ -95,8 +95,6 @@ def schema_of(value: Any) -> Schema:
                 f'The definition of "{each.name}" is too long: {len(each.description):,} characters, with its examples, '
                 f"of {MAX_DESCRIPTION:,}."
             )
-        if not is_unicode(each.name + each.description):
-            raise TypesError("A name or definition holds half a character (a lone surrogate); type or copy it again.")
     return schema
 
 
