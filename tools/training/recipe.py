@@ -35,6 +35,7 @@ class DataSource:
         types (`str`, *optional*): File of the data set's types, instead of `types.json` beside the records.
         families (`bool`): Whether the part of a label before its first underscore is a family of types, of which one
             united type may be made (`Sampling.coarsened`).
+        merge_touching (`bool`): Whether mentions of one type that touch are parts of one (`records.merge_touching`).
         held_out (`int`): Number of records of every file that are left out of training, to be scored on
             (`jpt-ner evaluate --held-out`). They are whole documents where the ids name such, always the same.
 
@@ -46,6 +47,7 @@ class DataSource:
     weight: float | None = None
     types: str | None = None
     families: bool = False
+    merge_touching: bool = False
     held_out: int = 0
 
     def __post_init__(self):
