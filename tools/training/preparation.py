@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 from transformers.utils import is_torch_bf16_gpu_available
 
 from ..data.readers import data_name
-from ..data.records import Problems, find_types, hold_out, read_records, read_types
+from ..data.records import Problems, find_types, hold_out, merge_touching, read_records, read_types
 from .recipe import AUTO, Recipe
 from .sampling import Source, plan_epochs
 
@@ -41,6 +41,8 @@ def load_sources(recipe: Recipe) -> list[Source]:
                 raise ValueError(f"data: {path} has no usable records")
             weight = len(records) ** 0.5 if entry.weight is None else entry.weight
             _, records = hold_out(records, entry.held_out)
+            if entry.merge_touching:
+                records = list(map(merge_touching, records))
             name = f"{path.parent.name}/{data_name(path)}"
             sources.append(Source(name, records, types, weight, entry.families))
     if not sources:

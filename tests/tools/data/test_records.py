@@ -16,6 +16,7 @@ from jpt_ner.tools.data.records import (
     find_types,
     hold_out,
     iter_records,
+    merge_touching,
     read_records,
     read_types,
     record_problems,
@@ -403,6 +404,15 @@ def test_held_out_records_are_whole_documents_and_always_the_same():
     assert len(hold_out(numbered, 10)[0]) == 10
     assert len(hold_out(numbered, 100)[0]) == 15  # at most half
     assert hold_out(numbered, 0) == ([], numbered)
+
+
+def test_touching_mentions_become_one():
+    text = "Civita Vecchia , Rome Paris"
+    spans = [(0, 6, "LOC"), (7, 14, "LOC"), (17, 21, "LOC"), (22, 27, "ORG")]
+    record = Record("a", text, [Entity(*span) for span in spans])
+    merged = merge_touching(record)
+    assert merged.entities == [Entity(0, 14, "LOC"), Entity(17, 21, "LOC"), Entity(22, 27, "ORG")]
+    assert len(record.entities) == 4 and merge_touching(merged) == merged
 
 
 def test_all_shared_data_is_valid():
