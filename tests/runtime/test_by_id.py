@@ -96,7 +96,7 @@ def run(hub, tmp_path):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1800,  # against hanging only
         )
         assert bool(done.returncode) is fails, done.stderr
         return done.stderr if fails else json.loads(done.stdout.splitlines()[-1])
