@@ -229,7 +229,7 @@ def run(*arguments, code=0):
 
 @pytest.mark.filterwarnings("ignore:.*not annotated")
 def test_command_writes_the_better_schema(data, monkeypatch):
-    monkeypatch.setattr(cli, "_load_pipeline", lambda model, device: Reader())
+    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: Reader())
     schema, better = data.parent / "types.yaml", data.parent / "better.yaml"
     told = run(schema, "--data", data, "-o", better)
     assert "4 texts to choose definitions on" in told
