@@ -14,6 +14,7 @@ from . import batch
 from .comparing import differences
 from .editor import schema_of, script
 from .errors import FileError, PageError, TypesError, sentence
+from .evaluating import evaluate_file
 from .finding import READING, checked_threshold, find, model_name
 from .model import Model
 from .requests import MAX_TEXT_SECONDS, RequestLimit
@@ -69,6 +70,7 @@ def add_endpoints(model: Model, check: Callable[[Any], dict]) -> None:
     gr.api(export, api_name="export", **_limits(READING))
     gr.api(check_types, api_name="check_types")
     _add_file_endpoint(model)
+    _add_errors_endpoint(model)
 
 
 def _limits(event: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +108,27 @@ def _add_file_endpoint(model: Model) -> None:
         inputs,
         gr.JSON(label="result", visible=False),
         api_name="tag_file",
+        concurrency_limit=1,
+        concurrency_id="batch",
+    )
+
+
+def _add_errors_endpoint(model: Model) -> None:
+    """`/errors`, whose file comes through a component, too."""
+
+    def errors(file: str | None, entity_types: Any) -> dict:
+        """What the model gets wrong in a labelled file: the `errors`, and `notes` of what was left out."""
+        if not file:
+            raise FileError("file: there is none.")
+        schema = None if entity_types is None else schema_of(entity_types)
+        evaluation = evaluate_file(model, file, schema)
+        return {"texts": len(evaluation.texts), "errors": evaluation.rows, "notes": evaluation.notes}
+
+    gr.Button(visible=False).click(
+        errors,
+        [gr.File(label="file", visible=False), gr.JSON(label="entity_types", visible=False)],
+        gr.JSON(label="result", visible=False),
+        api_name="errors",
         concurrency_limit=1,
         concurrency_id="batch",
     )

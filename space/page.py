@@ -15,6 +15,7 @@ from .comparing import compare_tab
 from .editor import script, type_notes
 from .endpoints import add_endpoints, api_tab
 from .errors import PageError
+from .evaluating import errors_tab
 from .finding import find_tab
 from .model import FAILED, READY, Model
 
@@ -73,6 +74,8 @@ def build_page(load: Callable[[], Any]) -> gr.Blocks:
                 batch_tab(model, finding)
             with gr.Tab("Compare", id="compare", elem_id="jpt-tab-compare"):
                 compare_tab(model, check_types, finding)
+            with gr.Tab("Errors", id="errors", elem_id="jpt-tab-errors"):
+                errors_tab(model, finding)
             with gr.Tab("API", id="api", elem_id="jpt-tab-api"):
                 api_tab()
         add_endpoints(model, check_types)

@@ -90,7 +90,9 @@ class ChatEndpoint:
         self.counts["requests"] += 1
         try:
             answer = self._client.chat.completions.create(
-                model=self.model, messages=messages, temperature=self._temperature
+                model=self.model,
+                messages=messages,  # type: ignore[arg-type]  # one of its many dicts
+                temperature=self._temperature,
             )
         except openai.APITimeoutError as error:
             raise EndpointError(

@@ -42,6 +42,8 @@ app = typer.Typer(
 )
 types_app = typer.Typer(no_args_is_help=True, help="Entity types: presets and schema files.")
 app.add_typer(types_app, name="types")
+data_app = typer.Typer(no_args_is_help=True, help="Labelled data.")
+app.add_typer(data_app, name="data")
 
 
 @app.command()
@@ -816,6 +818,27 @@ def annotate(
         typer.echo(line)
     for problem in report.problems:
         typer.echo(f"judge: {problem}")
+
+
+@data_app.command("stats")
+def data_statistics(
+    data: Annotated[list[Path], typer.Argument(help="Files of labelled records, counted together.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and the distribution of types, OUTPUT.png."),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
+    ] = False,
+) -> None:
+    """Counts texts, tokens, mentions and types, beside the numbers of the JPT paper."""
+    from .data.statistics import collect_statistics, statistics_table, write_statistics
+
+    found = collect_statistics(data, skip_bad)
+    typer.echo(statistics_table(found))
+    if output is not None:
+        written = write_statistics(found, output, [path.name for path in data])
+        typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 
 def main() -> None:

@@ -448,6 +448,39 @@ def test_compare_tab_marks_what_differs(open_page, ner):
     assert differs_a == found_a - found_b and differs_b == found_b - found_a and differs_a | differs_b
 
 
+LABELLED = [
+    {"id": "a", "text": TEXT, "entities": [{"start": 0, "end": 5, "label": "person"}], "types": TYPES},
+    {"id": "<b>", "text": "<img src=x onerror='parent.hacked = 1'> in Oslo", "entities": [], "types": TYPES},
+]
+
+
+def test_errors_tab_shows_what_is_wrong_in_a_frame_of_its_own(open_page, ner):
+    page = open_page()
+    page.click("#jpt-tab-errors-button")
+    content = "".join(json.dumps(row) + "\n" for row in LABELLED).encode()
+    page.set_input_files(
+        "#jpt-errors-file input[type=file]", {"name": "gold.jsonl", "mimeType": "", "buffer": content}
+    )
+    page.locator("#jpt-errors-file .filename").get_by_text("gold").wait_for()
+    page.click("#jpt-errors-run")
+    page.locator("#jpt-errors-report .jpt-summary").wait_for()
+    frame = page.frame_locator("#jpt-errors-report iframe")
+    kinds = [each.get_attribute("data-kind") for each in frame.locator("#all-errors tbody tr").all()]
+    assert "boundary" in kinds  # "Marta" instead of "Marta Kovac"
+    assert frame.locator("#shown").inner_text() == f"{len(kinds)} of {len(kinds)} errors"
+    frame.locator("#all-errors a").first.click()
+    assert frame.locator("article.target dd").first.inner_text().startswith("Marta")
+    assert page.evaluate("window.hacked") is None and frame.locator("img").count() == 0
+    with page.expect_download() as download:
+        page.click("#jpt-errors-download-jsonl")
+    assert download.value.suggested_filename == "gold-errors.jsonl"
+    rows = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
+    assert [row["kind"] for row in rows] == kinds
+    expected = {(each["start"], each["end"]) for each in ner(TEXT, entity_types=TYPES)}
+    predicted = {(row["predicted"]["start"], row["predicted"]["end"]) for row in rows if row["id"] == "a"}
+    assert predicted == expected
+
+
 # ---- for programs ---------------------------------------------------------------------------------------------------
 
 
@@ -462,7 +495,7 @@ def spans_of(entities):
 
 def test_endpoints_answer_as_the_pipeline(client, ner, tmp_path):
     named = set(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
-    assert named == {"/tag", "/tag_file", "/check_types", "/compare", "/export"}
+    assert named == {"/tag", "/tag_file", "/check_types", "/compare", "/errors", "/export"}
     expected = ner(TEXT, entity_types=TYPES, threshold=0.6)
     found = client.predict(TEXT, TYPES, threshold=0.6, api_name="/tag")
     assert spans_of(found) == spans_of(expected) and set(found[0]) == set(expected[0])

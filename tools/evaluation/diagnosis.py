@@ -193,7 +193,7 @@ def _shown(words: Counter) -> str:
 def _first_clause(definition: str) -> str:
     """The beginning of a definition, as part of a sentence."""
     clause = definition.split(". ")[0].split(";")[0].rstrip(".")
-    return clause if clause[:2].isupper() else clause[:1].lower() + clause[1:]
+    return clause if clause[1:2].isupper() else clause[:1].lower() + clause[1:]
 
 
 def _with_sentence(entity_type: EntityType, sentence: str) -> EntityType:

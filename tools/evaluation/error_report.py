@@ -271,7 +271,7 @@ def _pieces(
 ) -> list[dict[str, Any]]:
     """The whole text in pieces. Where spans overlap, the shortest is seen; each span's label stands at its end."""
     cuts = sorted({0, len(text), *(cut for each in spans for cut in (each.start, each.end))})
-    pieces = []
+    pieces: list[dict[str, Any]] = []
     for start, end in pairwise(cuts):
         over = [number for number, each in enumerate(spans) if each.start <= start and end <= each.end]
         if not over:

@@ -296,7 +296,7 @@ def _judge(
     gold = gold_spans(records)
     found = [predicted_spans(bench.predictions(schema, records, "judge")) for schema in (before, after)]
     scores = [score_spans(gold, each, labels=list(names.values())) for each in found]
-    interval, _ = bootstrap_changes(gold, *found, [])
+    interval, _ = bootstrap_changes(gold, found[0], found[1], [])
     by_type = [{name: each.per_type[names[name]].f1 for name in names} for each in scores]
     return Judgement(by_type[0], by_type[1], (scores[0].strict.f1, scores[1].strict.f1), interval)
 

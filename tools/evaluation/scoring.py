@@ -182,24 +182,31 @@ def score_spans(
             f"`tokens` or `texts` should have one item for each of the {len(gold)} texts, got {len(tokens)}"
         )
 
+    scores = _span_scores(gold, predicted, labels)
+    if tokens is not None:
+        scores.tokens, scores.token_detection = _token_scores(gold, predicted, tokens)
+    return scores
+
+
+def _span_scores(gold: list[list[Span]], predicted: list[list[Span]], labels: list[str] | None) -> Scores:
     gold_by_type = Counter(span[2] for spans in gold for span in spans)
     predicted_by_type = Counter(span[2] for spans in predicted for span in spans)
     correct_by_type = Counter(span[2] for ours, theirs in zip(gold, predicted) for span in {*ours} & {*theirs})
     total, total_predicted = gold_by_type.total(), predicted_by_type.total()
-    exact = partial = type_only = 0
-    errors = Counter()
+    exact = overlapping = type_only = 0
+    errors: Counter[str] = Counter()
     for ours, theirs in zip(gold, predicted):
         overlaps = [[index for index, span in enumerate(ours) if overlap(span, each) > 0] for each in theirs]
         exact_here, overlapping_here = _boundary_matches(ours, theirs, overlaps)
         exact += exact_here
-        partial += exact_here + 0.5 * overlapping_here
+        overlapping += overlapping_here
         type_only += _type_matches(ours, theirs, overlaps)
         errors.update(match.kind for match in match_spans(ours, theirs))
-    scores = Scores(
+    return Scores(
         texts=len(gold),
         strict=Score(correct_by_type.total(), total_predicted, total),
         exact=Score(exact, total_predicted, total),
-        partial=Score(partial, total_predicted, total),
+        partial=Score(exact + 0.5 * overlapping, total_predicted, total),
         type_only=Score(type_only, total_predicted, total),
         per_type={
             label: Score(correct_by_type[label], predicted_by_type[label], gold_by_type[label])
@@ -207,9 +214,6 @@ def score_spans(
         },
         errors=ErrorSplit(*(errors[kind] for kind in (*PAIRED, MISSED, SPURIOUS))),
     )
-    if tokens is not None:
-        scores.tokens, scores.token_detection = _token_scores(gold, predicted, tokens)
-    return scores
 
 
 def score_mention_sets(
@@ -239,8 +243,8 @@ def score_mention_sets(
     """
     check_lengths(gold, predicted)
     correct = total = total_predicted = 0
-    for ours, theirs in zip(gold, predicted):
-        ours, theirs = Counter(map(tuple, ours)), Counter(map(tuple, theirs))
+    for sides in zip(gold, predicted):
+        ours, theirs = (Counter((label, mention) for label, mention in side) for side in sides)
         if not repeats:
             ours, theirs = Counter(ours.keys()), Counter(theirs.keys())
         correct += (ours & theirs).total()
@@ -274,11 +278,13 @@ def clean_spans(
     cleaned = []
     for name, side in (("gold", gold), ("predicted", predicted)):
         texts = []
-        for index, spans in enumerate(side):
-            spans = {tuple(span) for span in spans}
-            for span in spans:
+        for index, given in enumerate(side):
+            spans: set[Span] = set()
+            for each in given:
+                span: Any = tuple(each)
                 if len(span) != 3 or not span[0] < span[1]:
                     raise ValueError(f"`{name}[{index}]` should hold (start, end, label) with start < end, got {span}")
+                spans.add(span)
             texts.append(sorted(span for span in spans if labels is None or span[2] in labels))
         cleaned.append(texts)
     return cleaned[0], cleaned[1]
@@ -325,10 +331,10 @@ def _token_scores(
     """Scores over pairs of token and type, and over tokens alone. A token is in a mention if they share a character."""
     typed, untyped = np.zeros(3, int), np.zeros(3, int)
     for ours, theirs, ranges in zip(gold, predicted, tokens):
-        ours, theirs = _token_labels(ours, ranges), _token_labels(theirs, ranges)
-        typed += len(ours & theirs), len(theirs), len(ours)
-        ours, theirs = {index for index, _ in ours}, {index for index, _ in theirs}
-        untyped += len(ours & theirs), len(theirs), len(ours)
+        marked, guessed = _token_labels(ours, ranges), _token_labels(theirs, ranges)
+        typed += np.array([len(marked & guessed), len(guessed), len(marked)])
+        inside, found = {index for index, _ in marked}, {index for index, _ in guessed}
+        untyped += np.array([len(inside & found), len(found), len(inside)])
     return Score(*typed.tolist()), Score(*untyped.tolist())
 
 

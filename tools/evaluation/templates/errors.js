@@ -16,6 +16,18 @@
     }
     document.getElementById("shown").textContent = `${shown} of ${rows.length} errors`;
   };
+  // In a frame without an address of its own, a link to a place in it would lead to the page around it.
+  if (location.href.startsWith("about:srcdoc")) {
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest('a[href^="#"]');
+      if (!link) return;
+      event.preventDefault();
+      document.querySelector(".target")?.classList.remove("target");
+      const place = document.getElementById(link.getAttribute("href").slice(1));
+      place.classList.add("target");
+      place.scrollIntoView();
+    });
+  }
   filters.hidden = false;
   filters.addEventListener("input", show);
   filters.addEventListener("submit", (event) => event.preventDefault());

@@ -1,0 +1,88 @@
+"""The tab Errors without a browser: labelled files of all sorts, its limits, and files that cannot be used."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from jpt_ner.schema_jpt import resolve_schema
+from jpt_ner.space import evaluating
+from jpt_ner.space.errors import FileError, PageError
+from jpt_ner.space.model import Model
+
+TYPES = {"person": "A human.", "city": "A town."}
+TEXT = "Ada <b>met</b> Bob in Rome"
+ENTITIES = [{"start": 0, "end": 3, "label": "person"}, {"start": 22, "end": 26, "label": "city"}]
+
+
+@pytest.fixture(scope="module")
+def model(pipe):
+    return Model(lambda: pipe)
+
+
+def write(folder, *rows, name="gold.jsonl"):
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / name
+
+
+def test_errors_are_those_of_the_pipeline(model, pipe, tmp_path):
+    file = write(tmp_path, {"id": "a", "text": TEXT, "entities": ENTITIES, "types": TYPES})
+    evaluation = evaluating.evaluate_file(model, file, None)
+    found = pipe(TEXT, entity_types=TYPES)
+    (text,) = evaluation.texts
+    assert [each.span for each in text.predicted] == [(e["start"], e["end"], e["entity_group"]) for e in found]
+    assert evaluation.rows and evaluation.notes == []
+    # Definitions and thresholds of the table stand for those of the file.
+    schema = resolve_schema(
+        {"entity_types": [{"name": name, "definition": "x y z", "threshold": 1} for name in TYPES]}
+    )
+    (text,) = evaluating.evaluate_file(model, file, schema).texts
+    assert text.predicted == [] and len(text.errors) == 2
+
+
+def test_frame_holds_the_report_and_no_markup_of_users(model, tmp_path):
+    file = write(tmp_path, {"id": "<i>", "text": TEXT, "entities": ENTITIES, "types": TYPES}, name="a<u>.jsonl")
+    frames, tags = [], []
+
+    class Page(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            tags.append(tag)
+            frames.extend([dict(attributes)] if tag == "iframe" else [])
+
+    evaluation = evaluating.evaluate_file(model, file, None)
+    Page().feed(evaluating.result_html(evaluation))
+    (frame,) = frames
+    assert frame["srcdoc"] == evaluation.page and frame["sandbox"] == "allow-scripts"
+    assert set(tags) == {"p", "b", "iframe"}
+
+
+def test_more_texts_than_the_page_reads_are_sampled_and_told(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "MAX_TEXTS", 2)
+    rows = [{"id": str(n), "text": TEXT, "entities": [], "types": TYPES} for n in range(3)]
+    evaluation = evaluating.evaluate_file(model, write(tmp_path, *rows), None)
+    assert len(evaluation.texts) == 2 and "up to 2 texts" in evaluation.notes[0]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", r"^Gold.jsonl: no records"),
+        (b'{"id": "a", "text": "x"', "^gold.jsonl, line 1: .*broken JSON|^Gold.jsonl|record"),
+        (b'{"id": "a", "text": "Ada", "entities": [{"start": 0, "end": 9, "label": "person"}]}', "outside the text"),
+        (
+            b'{"id": "a", "text": "Ada", "entities": [{"start": 0, "end": 3, "label": "ghost"}]}',
+            "no types|has no types",
+        ),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused_in_a_sentence(model, tmp_path, content, message):
+    file = tmp_path / "gold.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(FileError, match=f"(?i){message}") as caught:
+        evaluating.evaluate_file(model, file, None)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_labels_that_are_not_among_the_types_are_named(model, tmp_path):
+    row = {"id": "a", "text": "Ada", "entities": [{"start": 0, "end": 3, "label": "ghost"}]}
+    with pytest.raises(PageError, match="ghost"):
+        evaluating.evaluate_file(model, write(tmp_path, row), resolve_schema(TYPES))
