@@ -8,6 +8,7 @@ from ..evaluation.evaluate import evaluate
 from .bench import Bench
 from .building import build_systems
 from .measuring import PeakMemory, Spread, Stopwatch, ratios, take_turns
+from .systems import tag
 from .texts import SHORT_TYPES, TYPES, bench_types, generate_records, with_types
 
 
@@ -67,7 +68,7 @@ def definitions(bench: Bench) -> dict[str, Any]:
     def job(kind: str, way: str) -> Callable[[int], None]:
         def read(turn: int) -> None:
             with Stopwatch(pipeline) as watch:
-                bench.read(pipeline, with_types(bench.turn(turn), kinds[kind]), ways[way])
+                tag(pipeline, with_types(bench.turn(turn), kinds[kind]), ways[way])
             besides[kind, way].append(watch.seconds)
 
         return read
@@ -100,10 +101,7 @@ def curves(bench: Bench) -> dict[str, Any]:
     rates = bench.matmul_rates()
     result: dict[str, Any] = {}
     for axis, points in _curve_points(bench).items():
-        jobs = {
-            str(value): lambda turn, point=point: bench.read(bench.pipeline(), *point)
-            for value, point in points.items()
-        }
+        jobs = {str(value): lambda turn, point=point: tag(bench.pipeline(), *point) for value, point in points.items()}
         peaks = {}
         for name, job in jobs.items():
             job(0)
@@ -174,10 +172,10 @@ def precision(bench: Bench) -> dict[str, Any]:
             continue
         began = time.perf_counter()
         for size in (bench.batch_size, 1):
-            bench.read(pipeline, bench.turn(0), size)
+            tag(pipeline, bench.turn(0), size)
         pipelines[name] = pipeline, time.perf_counter() - began
         for way, size in (("batch", bench.batch_size), ("one by one", 1)):
-            jobs[name, way] = lambda turn, pipeline=pipeline, size=size: bench.read(pipeline, bench.turn(turn), size)
+            jobs[name, way] = lambda turn, pipeline=pipeline, size=size: tag(pipeline, bench.turn(turn), size)
     seconds = take_turns(jobs, bench.rounds)
     for name, (pipeline, first) in pipelines.items():
         result["variants"][name] = {
@@ -232,10 +230,10 @@ def profile(bench: Bench) -> dict[str, Any]:
     cuda = bench.device.startswith("cuda")
     result = {}
     for way, size in (("batch", bench.batch_size), ("one by one", 1)):
-        bench.read(pipeline, records, size)
+        tag(pipeline, records, size)
         with record(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as recorded:
             began = time.perf_counter()
-            bench.read(pipeline, records, size)
+            tag(pipeline, records, size)
             whole = time.perf_counter() - began
         shares = dict.fromkeys([*GROUPS, "other operations"], 0.0)
         for each in recorded.key_averages():
