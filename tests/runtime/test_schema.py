@@ -239,12 +239,24 @@ HEAD = "name: music\nentity_types:\n  - name: artist\n    definition: A band.\n"
         ("# nothing\n", 1, "the file is empty"),
         ("\n- artist\n- city\n", 2, "a schema is a mapping with the key entity_types, got list"),
         ("[" * 5000 + "]" * 5000, 1, "nested too deeply"),
+        (HEAD + "version: !!timestamp soon\n", 5, "cannot read 'soon'; put text in quotes"),
+        (HEAD + 'version: !!int ""\n', 5, "cannot read ''; put text in quotes"),
+        (HEAD + "version: !!bool perhaps\n", 5, "cannot read 'perhaps'; put text in quotes"),
+        (HEAD + 'version: !!float "_"\n', 5, "cannot read '_'; put text in quotes"),
+        (HEAD + "version: !!binary é\n", 5, "broken YAML"),
+        (HEAD + "!!seq x: y\n", 5, "cannot read 'x'"),
+        (HEAD + "version: !!map x\n", 5, "cannot read 'x'"),
+        (HEAD + f"    threshold: 0b{'1' * 20_000}\n", 5, "got 'a number of 20000 bits' (int)"),
+        (HEAD + f"    threshold: {'1' * 5_000}\n", 5, "cannot read '1111"),
+        (HEAD + f"? {'k' * 5_000}\n: x\n", 5, 'unknown key "kkk'),
+        (HEAD + f"  - name: {'n' * 5_000}\n", 5, "nnn"),
+        (HEAD + "version: {a: [b, [c, d]]}\n", 5, "version must be text, got dict"),
     ],
 )
 def test_bad_yaml_names_line_and_culprit(tmp_path, text, line, message):
     path = write(tmp_path, text)
     found = message_of(resolve_schema, str(path))
-    assert found.startswith(f"{path}:{line}: ") and message in found
+    assert found.startswith(f"{path}:{line}: ") and message in found and len(found) < len(str(path)) + 400
 
 
 @pytest.mark.parametrize(
@@ -257,6 +269,8 @@ def test_bad_yaml_names_line_and_culprit(tmp_path, text, line, message):
         ('\ufeff{"entity_types": ["a",\n "b",\n "A"]}', 3, '"A" repeats "a"'),
         ('{"entity_types": ["a"],\n "colour": null}', 2, 'unknown key "colour"'),
         ("[" * 100_000, 1, "nested too deeply"),
+        ('{"entity_types": ["a"],\n "version": ' + "1" * 5_000 + "}", 1, "broken JSON: a number has too many digits"),
+        ('{"entity_types": [\n"half \\ud83d"]}', 2, "name holds half a character"),
     ],
 )
 def test_bad_json_names_line_and_culprit(tmp_path, text, line, message):

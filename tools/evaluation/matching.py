@@ -3,7 +3,7 @@
 Spans are `(start, end, label)`, end exclusive, in characters or any other unit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 Span = tuple[int, int, str]
@@ -44,12 +44,10 @@ def match_spans(gold: Sequence[Span], predicted: Sequence[Span]) -> list[Match]:
         `list[Match]`: Every mention of either side once, in the order of the text.
     """
     candidates = []
-    for index, theirs in enumerate(predicted):
-        for number, ours in enumerate(gold):
-            shared = overlap(ours, theirs)
-            if shared > 0:
-                rank = 2 * (tuple(ours[:2]) != tuple(theirs[:2])) + (ours[2] != theirs[2])
-                candidates.append((rank, -shared, index, number))
+    for number, index in _overlapping(gold, predicted):
+        ours, theirs = gold[number], predicted[index]
+        rank = 2 * (tuple(ours[:2]) != tuple(theirs[:2])) + (ours[2] != theirs[2])
+        candidates.append((rank, -overlap(ours, theirs), index, number))
     free_gold, free_predicted = dict.fromkeys(range(len(gold))), dict.fromkeys(range(len(predicted)))
     matches = []
     for rank, _, index, number in sorted(candidates):
@@ -59,6 +57,20 @@ def match_spans(gold: Sequence[Span], predicted: Sequence[Span]) -> list[Match]:
     matches += [Match(MISSED, number, None) for number in free_gold]
     matches += [Match(SPURIOUS, None, index) for index in free_predicted]
     return sorted(matches, key=lambda match: _place(match, gold, predicted))
+
+
+def _overlapping(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """Indices of the spans that share something, found in one pass over the text, which may have thousands of either."""
+    sides = (gold, predicted)
+    opened: tuple[list[int], list[int]] = ([], [])
+    for start, side, index in sorted(
+        (span[0], number, i) for number in (0, 1) for i, span in enumerate(sides[number])
+    ):
+        other = opened[1 - side]
+        other[:] = [each for each in other if sides[1 - side][each][1] > start]
+        if sides[side][index][1] > start:
+            opened[side].append(index)
+            yield from ((index, each) if side == 0 else (each, index) for each in other)
 
 
 def _place(match: Match, gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[int, int]:

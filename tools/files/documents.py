@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from ...schema_jpt import Schema, resolve_schema
 from ..data.readers import is_list_of_strings
-from .extraction import EXTRACTORS
+from .extraction import EXTRACTORS, MAX_CHARACTERS, MAX_SECONDS, extract_text
 
 INPUT_SUFFIXES = {
     ".txt": "text",
@@ -75,6 +75,8 @@ def read_documents(
     text_column: str = "text",
     own_types: bool = True,
     on_bad_row: Callable[[str], None] | None = None,
+    max_characters: int = MAX_CHARACTERS,
+    max_seconds: float = MAX_SECONDS,
 ) -> Iterator[Document]:
     """
     Reads the documents of a file one after the other.
@@ -92,11 +94,13 @@ def read_documents(
         on_bad_row (`Callable`, *optional*):
             Receives a message for each row that cannot be used, which is then left out. Without it the first such row
             is an error.
+        max_characters (`int`, *optional*): A Word or PDF file with more text than this is not read to its end.
+        max_seconds (`float`, *optional*): A Word or PDF file that takes longer than this is not read to its end.
 
     Raises:
         ValueError: For an unknown format or, while reading, a row that cannot be used, with `FILE:LINE: ` in front.
         OSError: If the file cannot be read.
-        ImportError: If the library that reads Word or PDF files is not installed.
+        ImportError: If the library that reads PDF files is not installed.
     """
     if format is None:
         format = "text" if str(path) == "-" else INPUT_SUFFIXES.get(Path(path).suffix.lower())
@@ -104,10 +108,14 @@ def read_documents(
         expected = ", ".join(INPUT_SUFFIXES)
         raise ValueError(f"the format of {path} is not known by its suffix (known: {expected}); give the format")
     stream = sys.stdin.buffer if str(path) == "-" else open(path, "rb")
-    return _read(stream, str(path), format, text_column, own_types, on_bad_row)
+    if format in EXTRACTORS:
+        rows = _extracted_text(stream, text_column, format, max_characters, max_seconds)
+    else:
+        rows = _rows(stream, format, text_column)
+    return _read(stream, rows, str(path), format, text_column, own_types, on_bad_row)
 
 
-def _read(stream, name, format, text_column, own_types, on_bad_row) -> Iterator[Document]:
+def _read(stream, rows, name, format, text_column, own_types, on_bad_row) -> Iterator[Document]:
     @lru_cache(256)  # files often repeat the types on every row
     def resolve(value: str) -> Schema:
         return resolve_schema(json.loads(value))
@@ -120,7 +128,7 @@ def _read(stream, name, format, text_column, own_types, on_bad_row) -> Iterator[
 
     split: bool | None = None
     with stream:
-        for line, row, reason in _rows(stream, format, text_column):
+        for line, row, reason in rows:
             if reason is None:
                 try:
                     document = _document(line, row, format, text_column, types_of(row))
@@ -152,8 +160,6 @@ def _document(line: int, row: dict, format: str, text_column: str, entity_types:
 def _rows(stream: BinaryIO, format: str, text_column: str) -> Iterator[Row]:
     if format == "text":
         yield _whole_text(stream, text_column)
-    elif format in EXTRACTORS:
-        yield _extracted_text(stream, text_column, EXTRACTORS[format])
     elif format == "lines":
         faults: dict[int, str] = {}
         for number, text in enumerate(_decoded(stream, faults), 1):
@@ -174,11 +180,14 @@ def _whole_text(stream: BinaryIO, text_column: str) -> Row:
         return content.count(b"\n", 0, error.start) + 1, {}, f"not UTF-8 ({error.reason})"
 
 
-def _extracted_text(stream: BinaryIO, text_column: str, extract: Callable[[BinaryIO], str]) -> Row:
+def _extracted_text(
+    stream: BinaryIO, text_column: str, format: str, max_characters: int, max_seconds: float
+) -> Iterator[Row]:
     try:
-        return 1, {text_column: extract(stream)}, None
+        text = extract_text(stream, format, max_characters=max_characters, max_seconds=max_seconds)
+        yield 1, {text_column: text}, None
     except ValueError as error:
-        return 1, {}, str(error)
+        yield 1, {}, str(error)
 
 
 def _decoded(stream: BinaryIO, faults: dict[int, str]) -> Iterator[str]:
