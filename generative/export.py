@@ -14,18 +14,6 @@ from ..atomic_jpt import atomic_folder, new_folder
 from ..schema_jpt import Schema
 from .configuration_generative import CONFIG_KEY, GenerativeConfig
 
-FILES = (
-    "chat_prompts.py",
-    "configuration_generative.py",
-    "decoding.py",
-    "examples.py",
-    "export.py",
-    "extractors.py",
-    "formats.py",
-    "parsing.py",
-    "pipeline_generative.py",
-)
-SHARED = ("atomic_jpt.py", "entity_pipeline_jpt.py", "presets_jpt.py", "schema_jpt.py", "words_jpt.py")
 PIPELINE = "pipeline_generative.GenerativePipeline"
 
 
@@ -54,9 +42,22 @@ def export(model, tokenizer, settings: GenerativeConfig, output: str | Path) -> 
     return output
 
 
+def runtime_files() -> dict[str, Path]:
+    """The files that the pipeline runs from, by name: its own, and all of this project that they import."""
+    folders = Path(__file__).parent, Path(sys.modules[Schema.__module__].__file__).parent
+    found: dict[str, Path] = {}
+    waiting = ["pipeline_generative"]
+    while waiting:
+        name = f"{waiting.pop()}.py"
+        if name not in found:
+            found[name] = next(folder / name for folder in folders if (folder / name).is_file())
+            code = found[name].read_text(encoding="utf-8")
+            waiting += re.findall(r"^ *from \.{1,2}(\w+) import", code, flags=re.M)
+    return found
+
+
 def _copy_code(folder: Path) -> None:
     """The runtime files, flat, as the Hub's loader wants them."""
-    shared_folder = Path(sys.modules[Schema.__module__].__file__).parent
-    for file in [*(Path(__file__).with_name(name) for name in FILES), *(shared_folder / name for name in SHARED)]:
+    for name, file in runtime_files().items():
         code = re.sub(r"^from \.\.(\w+) import", r"from .\1 import", file.read_text(encoding="utf-8"), flags=re.M)
-        (folder / file.name).write_text(code, encoding="utf-8")
+        (folder / name).write_text(code, encoding="utf-8")

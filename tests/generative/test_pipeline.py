@@ -10,7 +10,7 @@ from hub import put_in_hub_cache
 from jpt_ner.generative import extractors, loading
 from jpt_ner.generative.configuration_generative import CONFIG_KEY, GenerativeConfig
 from jpt_ner.generative.decoding import Decoder
-from jpt_ner.generative.export import FILES, export
+from jpt_ner.generative.export import export, runtime_files
 from jpt_ner.generative.formats import GENERATIVE_SYSTEMS, Mention
 from jpt_ner.generative.loading import convert_generative, load_causal_lm, load_pipeline, read_settings
 from jpt_ner.generative.pipeline_generative import GenerativePipeline
@@ -264,8 +264,16 @@ print(json.dumps(found))
     expected = make(entity_types=TYPES)(TEXTS)
     for each in found:
         assert [brief(entities) for entities in each] == [brief(entities) for entities in expected]
+    assert {"extractors.py", "chat_prompts.py", "schema_jpt.py", "words_jpt.py"} <= runtime_files().keys()
     names = {path.name for path in exported.iterdir()}
-    assert {*FILES, "schema_jpt.py", "presets_jpt.py", "config.json", "model.safetensors", "tokenizer.json"} <= names
+    assert {
+        *runtime_files(),
+        "schema_jpt.py",
+        "presets_jpt.py",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    } <= names
     assert names == {path.name for path in again.iterdir()}
 
 

@@ -16,7 +16,7 @@ from ..data.records import Record
 from ..loading import load_pipeline
 from .building import SYSTEM_NAMES
 from .measuring import Spread, matmul_rates, reading_operations
-from .systems import JPTSystem, count_parameters
+from .systems import count_parameters
 from .texts import bench_records
 
 FULL_TEXTS = 651  # the test set of CrossNER-Politics
@@ -74,10 +74,6 @@ class Bench:
         """The texts of one turn."""
         records, _ = self.data_and_types
         return records[number * self.texts : (number + 1) * self.texts]
-
-    def read(self, pipeline, records: Sequence[Record], batch_size: int) -> None:
-        """Tags the texts under the types of their records."""
-        JPTSystem("jpt", pipeline, batch_size).read(records)
 
     def prompt_length(self, pipeline, types: dict[str, str]) -> int:
         """Tokens of the prompt with these types."""

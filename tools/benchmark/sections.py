@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..data.records import Record
 from ..evaluation.evaluate import evaluate
 from .bench import Bench
 from .building import build_systems
 from .measuring import PeakMemory, Spread, Stopwatch, ratios, take_turns
+from .systems import tag
 from .texts import SHORT_TYPES, TYPES, bench_types, generate_records, with_types
 
 
@@ -57,6 +59,11 @@ def _fractions(bench: Bench, seconds: Sequence[float], rates: dict[str, float]) 
     return {name: Spread.of([turn / rate for turn in turns]).to_dict() for name, rate in rates.items()}
 
 
+def _read(pipeline, records: Sequence[Record], batch_size: int) -> None:
+    """Tags texts, and says nothing: what a job returns would stand for its seconds."""
+    tag(pipeline, records, batch_size)
+
+
 def definitions(bench: Bench) -> dict[str, Any]:
     """The same texts under three types with short definitions, and under seventeen with long ones; prompts kept."""
     pipeline = bench.pipeline()
@@ -67,7 +74,7 @@ def definitions(bench: Bench) -> dict[str, Any]:
     def job(kind: str, way: str) -> Callable[[int], None]:
         def read(turn: int) -> None:
             with Stopwatch(pipeline) as watch:
-                bench.read(pipeline, with_types(bench.turn(turn), kinds[kind]), ways[way])
+                _read(pipeline, with_types(bench.turn(turn), kinds[kind]), ways[way])
             besides[kind, way].append(watch.seconds)
 
         return read
@@ -101,8 +108,7 @@ def curves(bench: Bench) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for axis, points in _curve_points(bench).items():
         jobs = {
-            str(value): lambda turn, point=point: bench.read(bench.pipeline(), *point)
-            for value, point in points.items()
+            str(value): lambda turn, point=point: _read(bench.pipeline(), *point) for value, point in points.items()
         }
         peaks = {}
         for name, job in jobs.items():
@@ -174,10 +180,10 @@ def precision(bench: Bench) -> dict[str, Any]:
             continue
         began = time.perf_counter()
         for size in (bench.batch_size, 1):
-            bench.read(pipeline, bench.turn(0), size)
+            _read(pipeline, bench.turn(0), size)
         pipelines[name] = pipeline, time.perf_counter() - began
         for way, size in (("batch", bench.batch_size), ("one by one", 1)):
-            jobs[name, way] = lambda turn, pipeline=pipeline, size=size: bench.read(pipeline, bench.turn(turn), size)
+            jobs[name, way] = lambda turn, pipeline=pipeline, size=size: _read(pipeline, bench.turn(turn), size)
     seconds = take_turns(jobs, bench.rounds)
     for name, (pipeline, first) in pipelines.items():
         result["variants"][name] = {
@@ -232,10 +238,10 @@ def profile(bench: Bench) -> dict[str, Any]:
     cuda = bench.device.startswith("cuda")
     result = {}
     for way, size in (("batch", bench.batch_size), ("one by one", 1)):
-        bench.read(pipeline, records, size)
+        _read(pipeline, records, size)
         with record(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as recorded:
             began = time.perf_counter()
-            bench.read(pipeline, records, size)
+            _read(pipeline, records, size)
             whole = time.perf_counter() - began
         shares = dict.fromkeys([*GROUPS, "other operations"], 0.0)
         for each in recorded.key_averages():

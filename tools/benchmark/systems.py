@@ -82,6 +82,14 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     return {"parameters": sum(weight.numel() for weight in model.parameters()), "embeddings": embeddings}
 
 
+def tag(pipeline, records: Sequence[Record], batch_size: int) -> list[list[dict]]:
+    """What a JPT pipeline finds in the texts under the types of their records; with `batch_size` 1, one after another."""
+    items = [{"text": record.text, "entity_types": record.types} for record in records]
+    if batch_size == 1:
+        return [pipeline(item) for item in items]
+    return pipeline(items, batch_size=batch_size)
+
+
 class JPTSystem(System):
     """The JPT pipeline as users call it; with `batch_size` 1, on one text after another."""
 
@@ -93,10 +101,7 @@ class JPTSystem(System):
         self.parameters = count_parameters(pipeline.model.model)
 
     def read(self, records):
-        items = [{"text": record.text, "entity_types": record.types} for record in records]
-        if self.batch_size == 1:
-            return [self.pipeline(item) for item in items]
-        return self.pipeline(items, batch_size=self.batch_size)
+        return tag(self.pipeline, records, self.batch_size)
 
     def describe(self, record, result):
         return Output(found={"none": _spans(result)}, written={"none": _mentions(result)})

@@ -15,6 +15,7 @@ from ...generative.formats import GENERATIVE_SYSTEMS
 from .sampling import Sampling
 
 TRAINABLE_SYSTEMS = ("jpt", *GENERATIVE_SYSTEMS)
+LENGTHS = ("max_steps", "num_train_epochs")  # in `training`, of a run
 SAVE_DTYPES = ("bfloat16", "float16", "float32")
 PACKAGE = "$PACKAGE"
 # In `training`, a value that the hardware decides.
@@ -214,9 +215,11 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         raise ValueError(f"{path}: grow: unknown key {unknown[0]!r}; known are begin_head, lora_rank, readings")
     if values.get("grow") and not values.get("checkpoint"):
         raise ValueError(f"{path}: `grow` is for a `checkpoint`; a model made from a backbone gets all by `model`")
-    for key, value in values.get("training", {}).items():
+    for key, value in list(values.get("training", {}).items()):
         if value is False and key.endswith("_strategy"):
             values["training"][key] = "no"  # YAML takes it for a switch.
+        elif value is None and key in LENGTHS:
+            del values["training"][key]  # Taken back, for a length of the other kind.
     values["data"] = _build_paths(DataSource, values.get("data", []), f"{path}: data")
     values["sampling"] = _build(Sampling, values.get("sampling", {}), f"{path}: sampling")
     values["generative"] = _build(ExampleOptions, values.get("generative", {}), f"{path}: generative")
@@ -239,7 +242,7 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
 
 
 def _check_length(recipe: Recipe, path: str | Path) -> None:
-    lengths = [recipe.training[key] for key in ("max_steps", "num_train_epochs") if key in recipe.training]
+    lengths = [recipe.training[key] for key in LENGTHS if key in recipe.training]
     if not lengths or min(lengths) <= 0:
         raise ValueError(f"{path}: training: `max_steps` or `num_train_epochs` must be given, a number above 0")
 

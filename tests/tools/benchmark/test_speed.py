@@ -205,6 +205,7 @@ def test_every_section_writes_its_part(folder, tmp_path, monkeypatch):
     assert all(section["machine"]["types"] == 9 for section in report.values())
     naive = report["compare"]["jpt-naive"]
     assert naive["times_jpt-batch"]["median"] > 0 and naive["parameters"] > naive["embeddings"] > 0
+    assert all(point["texts_per_second"]["median"] > 0 for point in report["curves"]["types"])
     assert len(report["curves"]["types"]) == 4 and report["definitions"]["operations_times_3_short"] > 1
     assert [*report["precision"]["variants"]["float32"]["milliseconds_per_text"]] == ["batch", "one by one"]
     assert "torchao" in report["precision"]["variants"]["int8 weights (torchao)"]["unavailable"]
