@@ -10,6 +10,7 @@ import pytest
 import yaml
 from files import docx_bytes, pdf_bytes
 from jpt_ner.tools import cli
+from jpt_ner.tools.commands.loading import load_pipeline, schema_of
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.highlight import Highlighter
 from rich.console import Console
@@ -47,8 +48,8 @@ def model(make_model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(model):
     """What the pipeline itself finds in `TEXTS`."""
-    pipe = cli._load_pipeline(str(model), None)
-    found = pipe(TEXTS, entity_types=cli._schema(TYPES[1::2], None))
+    pipe = load_pipeline(str(model), None)
+    found = pipe(TEXTS, entity_types=schema_of(TYPES[1::2], None))
     assert sum(map(len, found)) >= 3
     return found
 
@@ -129,12 +130,13 @@ def test_conll_to_conll_tags_the_given_words(model, tmp_path):
     assert sum(len(record.entities) for record in records) > 0
 
 
-def test_types_of_rows_go_before_those_of_the_call(model, tmp_path):
-    rows = [{"text": TEXTS[0], "types": {"own": "Anything at all."}}, {"text": TEXTS[0]}]
+def test_types_of_rows_go_before_those_of_the_call_and_it_is_said(model, tmp_path):
+    rows = [{"text": TEXTS[0], "entity_types": {"own": "Anything at all."}}, {"text": TEXTS[0], "types": ["cafe"]}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = run("tag", "-i", tmp_path / "in.jsonl", "-t", "given=Anything at all.", "-m", model, "--json", "--nested")
     names = [{each["entity_group"] for each in json.loads(line)["entities"]} for line in result.stdout.splitlines()]
     assert names == [{"own"}, {"given"}]
+    assert "1 text(s) brought their own `entity_types`, which replaced --types" in result.stderr
 
 
 def test_options_reach_the_pipeline(model):
@@ -210,7 +212,7 @@ def test_colours_where_there_are():
 
 
 def test_terminal_output_of_files_has_titles_and_a_legend_for_each_schema(model, tmp_path):
-    rows = [{"id": "first", "text": TEXTS[0], "types": ["aa"]}, {"text": TEXTS[1], "types": ["bb"]}]
+    rows = [{"id": "first", "text": TEXTS[0], "entity_types": ["aa"]}, {"text": TEXTS[1], "entity_types": ["bb"]}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shown = run("tag", "-i", tmp_path / "in.jsonl", "-m", model).stdout
     first, second = shown.split("line 2")

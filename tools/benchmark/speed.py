@@ -22,8 +22,8 @@ from transformers.utils import logging
 
 from ...inputs_jpt import build_prompt
 from ...modeling_jpt import JPTForTokenClassification
-from ..data.readers import data_name
 from ..evaluation.evaluate import evaluate
+from ..files.opening import data_name
 from .measuring import PeakMemory, Spread, Stopwatch, matmul_rates, ratios, reading_operations, take_turns
 from .speed_report import write
 from .systems import SHAPES, SYSTEMS, GLiNER, build_systems, count_parameters, random_model

@@ -11,39 +11,37 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic_jpt import atomic_file
-from ..data.readers import data_name
-from ..data.records import (
-    Record,
-    find_types,
-    read_records,
-    read_types,
-    self_contained,
-    token_ranges,
-    zero_shot_protocol,
-)
+from ..data.records import Record, read_records, self_contained, token_ranges
+from ..files.opening import data_name, expand
 from .scoring import Scores, bootstrap_interval, markdown_report, score_spans
 
 
 def load_dataset(
-    path: str | Path, *, limit: int | None = None, types=None, ignore_labels=("misc",), skip_bad: bool = False
+    path: str | Path,
+    *,
+    limit: int | None = None,
+    types=None,
+    ignore_labels: Sequence[str] = ("misc",),
+    skip_bad: bool = False,
+    **reading: Any,
 ) -> list[Record]:
     """
-    Records to evaluate on, each with the types to ask for, by the zero-shot protocol (`records.zero_shot_protocol`).
+    Records to evaluate on, each with the types to ask for, by the zero-shot protocol (see `records.iter_records`).
 
     Args:
         limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
         types (*optional*): As for `records.read_types`; `types.json` beside the file by default.
         ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
         skip_bad (`bool`): Leave records out that cannot be used, and warn of them, instead of stopping.
+        reading: `allow_overlaps`, and how the file is read, as for `records.iter_records`.
 
     Raises:
         ValueError: If a record cannot be used, has no types, or there are none.
     """
-    dataset_types = find_types(path) if types is None else read_types(types)
-    records = read_records(path, types=types, on_error="skip" if skip_bad else "raise")
-    records, asked = zero_shot_protocol(records, dataset_types, ignore_labels)
+    on_error = "skip" if skip_bad else "raise"
+    records = read_records(path, types=types, ignore_labels=ignore_labels, on_error=on_error, **reading)
     try:
-        records = [self_contained(record, asked) for record in records]
+        records = [self_contained(record) for record in records]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if not records:
@@ -58,11 +56,12 @@ def load_dataset(
 def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Record]]:
     """
     Several files as [`load_dataset`] reads them, by their name: `FOLDER/FILE`, or as much more of the path as tells them
-    apart.
+    apart. A pattern stands for many files, a folder for one data set of all that are in it.
 
     Raises:
         ValueError: As [`load_dataset`] does, and for a file that is given twice.
     """
+    paths = [file for path in paths for file in _files(path)]
     files = [Path(path).absolute() for path in paths]
     if len(set(files)) < len(files):
         raise ValueError(f"`data` names a file twice: {', '.join(map(str, paths))}")
@@ -74,6 +73,10 @@ def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Reco
         length += 1
     names = ["/".join(each[-length:]) for each in parts]
     return {name: load_dataset(path, **options) for name, path in zip(names, paths, strict=True)}
+
+
+def _files(path: str | Path) -> Sequence[str | Path]:
+    return [path] if Path(path).is_dir() else expand(path) or [path]
 
 
 def evaluate(pipeline, records: Sequence[Record], **options) -> tuple[Scores, list[list[dict]]]:

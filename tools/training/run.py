@@ -20,8 +20,8 @@ from ...definitions_jpt import build_definition_encoder
 from ...inputs_jpt import separator_ids
 from ...modeling_jpt import JPTForTokenClassification
 from ...schema_jpt import resolve_schema
-from ..data.readers import data_name
-from ..data.records import Problems, Record, find_types, hold_out, read_records
+from ..data.records import Problems, Record, hold_out, read_records
+from ..files.opening import data_name
 from .development import CurvesCallback, DevelopmentScorer, discard_logits, load_development_sets
 from .preflight import check_data, check_disk, full_disk_named
 from .recipe import AUTO, DataSource, Recipe, load_recipe
@@ -59,7 +59,7 @@ def load_sources(recipe: Recipe) -> list[Source]:
             weight = len(records) ** 0.5 if entry.weight is None else entry.weight
             _, records = hold_out(records, entry.held_out)
             name = f"{path.parent.name}/{data_name(path)}"
-            sources.append(Source(name, records, find_types(path), weight, entry.families))
+            sources.append(Source(name, records, records[0].dataset_types, weight, entry.families))
     if not sources:
         raise ValueError("data: the recipe names no data; give files with `data=FILE`")
     return sources
