@@ -1,27 +1,43 @@
 """Files and folders that appear whole or not at all; what was there before stays until everything is written."""
 
+import errno
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+TEMPORARY = ".tmp"
+MAX_NAME = 100  # bytes of a name that a temporary one repeats, as there are limits to the length of names
+
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """
-    Gives the name of a file beside `path` to write to, which then becomes `path`, or replaces a file of that name.
+    Gives the name of a file beside `path` to write to, which then becomes `path`, or replaces a file of that name. A
+    link is written through. What runs that were killed have left of the same file is removed.
 
     Raises:
         OSError: If it cannot be written; then nothing is left of it.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    _remove_leftovers(path)
+    temporary = path.with_name(f"{_prefix(path)}{uuid.uuid4().hex}{TEMPORARY}")
+    temporary.touch()
     try:
-        yield temporary
-        _to_disk(temporary)
-        os.replace(temporary, path)
+        with _held(temporary):
+            yield temporary
+            _to_disk(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -29,7 +45,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
     """
-    Gives a new folder to write to, which then becomes `path`, or replaces a folder of that name.
+    Gives a new folder to write to, which then becomes `path`, or replaces a folder of that name. What runs that were
+    killed have left of the same folder is removed.
 
     Args:
         keep (`str`, *optional*):
@@ -40,7 +57,11 @@ def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
+    _remove_leftovers(path)
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY) as temporary,
+        _held(Path(temporary)),
+    ):
         whole = Path(temporary) / "new"
         whole.mkdir()
         yield whole
@@ -57,6 +78,55 @@ def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
                 os.replace(old, path)
             if keep is None or not (path / keep).is_file():
                 raise
+
+
+def _prefix(path: Path) -> str:
+    """How the names of temporary files begin: with what they are to be."""
+    return f".{path.name.encode()[:MAX_NAME].decode(errors='ignore')}-"
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Marks a temporary file or folder as one that is being written, for as long as this process lives."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Locks a file; whether nobody had it, which not all file systems can tell."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes temporary files or folders beside `path` that nobody writes any more."""
+    prefix = _prefix(path)
+    if fcntl is None or not path.parent.is_dir():
+        return
+    for each in list(path.parent.iterdir()):
+        if not (each.name.startswith(prefix) and each.name.endswith(TEMPORARY)):
+            continue
+        try:
+            descriptor = os.open(each, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            if _lock(descriptor):
+                shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
+        except OSError:
+            pass  # Somebody else's, or gone meanwhile.
+        finally:
+            os.close(descriptor)
 
 
 def _to_disk(path: Path) -> None:
