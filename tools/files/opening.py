@@ -222,9 +222,9 @@ def _encoding(given: str | None, head: bytes) -> str:
     for mark, encoding in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
-    # Text has no NUL characters, so that every second byte being one says UTF-16 without a mark.
+    # Text has no NUL characters, so that every other byte being one says UTF-16 without a mark.
     pairs = len(head[:4096]) // 2
-    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if pairs and head[: 2 * pairs][first::2].count(0) > pairs * 0.9:
-            return encoding
+    nuls = [head[: 2 * pairs][first::2].count(0) for first in (0, 1)]
+    if pairs and max(nuls) > 0.3 * pairs and min(nuls) < 0.05 * pairs:
+        return "utf-16-be" if nuls[0] > nuls[1] else "utf-16-le"
     return "utf-8-sig"

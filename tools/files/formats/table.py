@@ -62,7 +62,7 @@ def read_tsv(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 def is_table(start: str, options: ReadOptions) -> bool:
     """Whether a file that begins so is a table with columns that can be read, and not lines of words and tags."""
-    header = next(csv.reader([start.split("\n", 1)[0].rstrip("\r")], delimiter=options.delimiter or "\t"), [])
+    header = next(csv.reader([re.split("[\r\n]", start, maxsplit=1)[0]], delimiter=options.delimiter or "\t"), [])
     return options.text_column in header or _word_columns(header, options) is not None or _has_entities(header)
 
 
