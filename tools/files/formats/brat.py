@@ -27,20 +27,22 @@ NOTE = re.compile(r"score -?\d(?:\.\d+)?, type (.+)")
 
 
 def read(source: Source, options: ReadOptions) -> Iterator[Row]:
-    """The text beside a file of annotations, or the text that a file of this format is."""
-    beside = source.path.with_suffix(".txt")
+    """The text of a file of annotations; either of the two files may be the one that is read."""
+    texts = {}
     try:
-        text = decoded(beside.read_bytes(), source.encoding)
-        annotations = source.text()
+        for suffix in (".txt", ".ann"):
+            beside = source.path.with_suffix(suffix)
+            is_given = source.suffix == suffix
+            texts[suffix] = source.text() if is_given else decoded(beside.read_bytes(), source.encoding)
     except FileNotFoundError:
-        yield BadRow(None, f"there is no text beside it ({beside.name})")
+        yield BadRow(None, f"there is no {'text' if suffix == '.txt' else 'annotation'} beside it ({beside.name})")
         return
     except UnicodeDecodeError as error:
         yield BadRow(None, not_decoded(error, source.encoding))
         return
     visual = source.path.with_name("visual.conf")
     names = visual_names(visual.read_text("utf-8", "replace")) if visual.is_file() else {}
-    yield document(source.stem, text, annotations, names, options)
+    yield document(source.stem, texts[".txt"], texts[".ann"], names, options)
 
 
 def read_archive(archive: zipfile.ZipFile, options: ReadOptions) -> Iterator[Row]:
