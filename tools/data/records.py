@@ -205,8 +205,8 @@ def _rows(path: str | os.PathLike, options: ReadOptions) -> Iterator[_Row]:
                     source.name, row.line, data, f"key 'entities' is missing: {_UNLABELLED.format(source.format)}"
                 )
                 continue
-            if not row.unique_id:
-                data["text"] = readable(data["text"])
+            if not row.unique_id and not is_unicode(data["text"]):
+                data = json.loads(readable(json.dumps(data, ensure_ascii=False)))
             if data["text"].strip() or data.get("entities") != []:
                 yield _Row(source.name, row.line, data, unique_id=row.unique_id)
 

@@ -111,7 +111,7 @@ def _mentions(lines: Iterable[str], names: dict[str, str]) -> Iterator[dict[str,
                 notes[cells[1].split(" ")[-1]] = match[1]
     given = dict(names)
     for number, line in entities:
-        cells = line.split("\t")
+        cells = line.split("\t", 2)
         match = re.fullmatch(r"(\S+) (\d+ \d+(?:;\d+ \d+)*)", cells[1]) if len(cells) >= 2 else None
         if match is None:
             raise ValueError(

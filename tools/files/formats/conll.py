@@ -115,7 +115,7 @@ def _is_comment(line: str, layout: Layout, options: ReadOptions) -> bool:
     if not line.startswith("#"):
         return False
     cells = cells_of(line)
-    if KEY_VALUE.match(line) or len(cells) != layout.count:
+    if len(cells) != layout.count or " " in cells[layout.word] or "\t" not in line and KEY_VALUE.match(line):
         return True
     is_tagged = layout.tag is not None and layout.kind == "tags"
     return is_tagged and parse_tag(cells[layout.tag or 0], options.tag_scheme) is None

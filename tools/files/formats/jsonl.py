@@ -57,24 +57,23 @@ def _record(row: Mapping[str, Any], text: str) -> dict[str, Any]:
     record["text"] = text
     if row.get(OWN_TYPES) is not None:
         record[OWN_TYPES] = row[OWN_TYPES]
+    if not _has_labels(row):
+        record["id"] = None if row.get("id") in (None, "") else str(row["id"])
+        tokens = record.get("tokens")
+        if not is_list_of_strings(tokens) or align(text, tokens) is None:
+            record["tokens"] = None
     if _is_tagged(row):
         # The row is somebody else's: its keys mean what they meant there.
+        record |= {"types": None, "labels": None}
         record["entities"] = [
             {**each, "label": each["entity_group"]} if isinstance(each, Mapping) and "entity_group" in each else each
             for each in row["entities"]
         ]
-        for key in ("types", "labels"):
-            record.pop(key, None)
-        record["id"] = None if row.get("id") in (None, "") else str(row["id"])
     elif not row.get("entities"):
         if not isinstance(row.get("types"), Mapping):
-            record.pop("types", None)
+            record["types"] = None
         if not is_list_of_strings(row.get("labels")):
-            record.pop("labels", None)
-    if _is_tagged(row) or not row.get("entities"):
-        tokens = record.get("tokens")
-        if not is_list_of_strings(tokens) or align(text, tokens) is None:
-            record.pop("tokens", None)
+            record["labels"] = None
     return {key: each for key, each in record.items() if each is not None}
 
 

@@ -145,15 +145,19 @@ def record_of_words(
 
 
 def align(text: str, words: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Where words stand in their text; `None` if there is anything but blanks between them, or a word is missing."""
+    """Where words stand in their text; `None` if there is anything to be seen between them, or a word is missing."""
     places, position = [], 0
     for word in words:
         start = text.find(word, position)
-        if start < 0 or text[position:start].strip():
+        if start < 0 or not _is_blank(text[position:start]):
             return None
         position = start + len(word)
         places.append((start, position))
-    return None if text[position:].strip() else places
+    return places if _is_blank(text[position:]) else None
+
+
+def _is_blank(text: str) -> bool:
+    return not any(character.isprintable() and not character.isspace() for character in text)
 
 
 def _joined(words: Sequence[str], separator: str) -> Iterator[tuple[int, int]]:
