@@ -66,7 +66,8 @@ class Tagger:
     def _ready(self, first: Document):
         if self._pipeline is None:
             self._pipeline = self._load()
-            settings = getattr(self._pipeline, "settings", self._pipeline.model.config)
+            pipeline = self._pipeline
+            settings = pipeline.settings if hasattr(pipeline, "settings") else pipeline.model.config
             if "entity_types" not in self._options and first.entity_types is None and not settings.entity_types:
                 raise ValueError("say what to look for with --types; this model has no types of its own")
         return self._pipeline
