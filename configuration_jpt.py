@@ -7,6 +7,8 @@ Plain values only. What the values do is documented where they are used: `inputs
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from .optional_jpt import check_encoder_package
+
 # Ways to read a text; `attention_jpt` says who sees whom.
 READINGS = ("twice", "open", "once")
 
@@ -43,6 +45,10 @@ class JPTConfig(PreTrainedConfig):
             Whether `model.safetensors` holds the whole model. If not, it holds LoRA, projections and classifiers.
         prompt_template (`str`, *optional*, defaults to `"paper"`):
             Name of the prompt wording in `inputs_jpt.PROMPT_TEMPLATES`; `"paper"` is Figure 6 of the paper.
+        prompt_types (`str`, *optional*, defaults to `"definitions"`), embedded_types (`str`, *optional*):
+            Whether the prompt has the types' `"definitions"` or their `"names"` alone, and which of them are embedded:
+            the rows "embedding only" and "prompt only" of Table 4 have names in one of the two places, "no definitions"
+            in both.
         separator_ids (`list[int]`, *optional*):
             Token ids of the text between the two copies (SEP in Eq. 1), set from the tokenizer.
         max_length (`int`, *optional*, defaults to 4096):
@@ -55,6 +61,9 @@ class JPTConfig(PreTrainedConfig):
             How the weights were trained to read texts, the default first (one of `READINGS`): `"twice"` is
             the paper's, `"once"` its "Single Pass" ablation (Table 4), `"open"` one pass in which the tokens of a text
             see each other. Defaults to `["twice"]`.
+        auto_confidence (`float`, *optional*, defaults to 0.6):
+            Of texts read openly first (`reading="auto"`) those are read twice that have a token whose most probable label
+            has a lower probability than this.
         single_pass (`bool`, *optional*, defaults to `False`):
             How checkpoints of earlier versions say `readings=["once"]`.
         projection_hidden_sizes (`list[int]`, *optional*, defaults to `[1024]`):
@@ -98,6 +107,10 @@ class JPTConfig(PreTrainedConfig):
     """
 
     model_type = "jpt"
+    keys_to_ignore_at_inference = [
+        "sigmoid_logits",
+        "begin_logits",
+    ]  # what a Trainer takes for predictions is `logits`
     sub_configs_defaults = {"text_config": SubConfigSpec(AutoConfig, model_type="qwen3")}
 
     text_config: dict | PreTrainedConfig | None = None
@@ -106,11 +119,14 @@ class JPTConfig(PreTrainedConfig):
     backbone_layers: int | None = None
     self_contained: bool = False
     prompt_template: str = "paper"
+    prompt_types: str = "definitions"
+    embedded_types: str = "definitions"
     separator_ids: list[int] | None = None
     max_length: int = 4096
     window_length: int = 512
     window_overlap: int = 64
     readings: list[str] | None = None
+    auto_confidence: float = 0.6
     single_pass: bool = False
     projection_hidden_sizes: list[int] | None = None
     projection_size: int = 256
@@ -135,6 +151,7 @@ class JPTConfig(PreTrainedConfig):
     custom_pipelines: dict | None = None
 
     def __post_init__(self, **kwargs):
+        _refuse_labels({"id2label": self.id2label, "label2id": self.label2id, **kwargs})
         if self.projection_hidden_sizes is None:
             self.projection_hidden_sizes = [1024]
         if self.lora_target_modules is None:
@@ -144,6 +161,9 @@ class JPTConfig(PreTrainedConfig):
         if not self.readings or not set(self.readings) <= set(READINGS):
             raise ValueError(f"`readings` must be some of {', '.join(map(repr, READINGS))}, got {self.readings!r}")
         self.single_pass = self.readings == ["once"]
+        for name in ("prompt_types", "embedded_types"):
+            if getattr(self, name) not in ("definitions", "names"):
+                raise ValueError(f'`{name}` must be "definitions" or "names", got {getattr(self, name)!r}')
         if self.type_embedding not in ("definition", "prompt", "both"):
             raise ValueError(f'`type_embedding` must be "definition", "prompt" or "both", got {self.type_embedding!r}')
         if not 0 <= self.window_overlap <= self.window_length // 2:
@@ -158,17 +178,47 @@ class JPTConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """
+        As `PreTrainedConfig.from_pretrained`.
+
+        Raises:
+            ImportError: If it is loaded for a pipeline and a package is missing that this will need. Here, because all
+                downloads are still to come.
+            ValueError: If the values are not those of a JPT model, or labels are given.
+        """
+        found = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        config = found[0] if isinstance(found, tuple) else found
+        if "_from_pipeline" in kwargs and config.type_embedding != "prompt":
+            check_encoder_package(config.definition_encoder)
+        return found
+
+    @classmethod
     def from_dict(cls, config_dict: dict, **kwargs):
         """
         As `PreTrainedConfig.from_dict`.
 
         Raises:
-            ValueError: If the values are those of another type of model.
+            ValueError: If the values are those of another type of model, or labels are given.
         """
+        _refuse_labels(kwargs)
         kind = config_dict.get("model_type", cls.model_type)
         if kind != cls.model_type:
             raise ValueError(f"the config is that of a model of type {kind!r}, not of a JPT model")
         return super().from_dict(config_dict, **kwargs)
+
+
+def _refuse_labels(values: dict) -> None:
+    """Labels are what other token classifiers are told; those of two labels named by numbers are their default."""
+    for name in ("num_labels", "id2label", "label2id"):
+        value = values.get(name)
+        names = {*value.values(), *value.keys()} if isinstance(value, dict) else set()
+        if value is not None and not (names and names <= {0, 1, "0", "1", "LABEL_0", "LABEL_1"}):
+            raise ValueError(
+                f"`{name}`: a JPT model has no fixed labels, it looks for any types that are described to it. Leave "
+                "`num_labels`, `id2label` and `label2id` out; to train on tags, describe their types: "
+                "`model.training_collator(tokenizer, entity_types={name: definition, ...})`"
+            )
 
 
 JPTConfig.register_for_auto_class()

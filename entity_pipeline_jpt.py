@@ -3,16 +3,21 @@
 Knows nothing of models: `pipeline_jpt` and `generative/pipeline_generative` read the documents that are made here.
 """
 
+import copyreg
+import operator
 import threading
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from torch import nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
-from transformers.pipelines.base import Pipeline
+from transformers import TokenClassificationPipeline
+from transformers.dynamic_module_utils import init_hf_modules
 
 from .schema_jpt import Schema, resolve_schema
 from .words_jpt import trim_blanks
@@ -29,10 +34,14 @@ class Document:
     words: list[tuple[int, int, int]] | None
 
 
-class EntityPipeline(Pipeline):
+class EntityPipeline(TokenClassificationPipeline):
     """
     A pipeline from texts and entity types to entities. What is made of the documents is left to
     [`~EntityPipeline.process`], [`Pipeline._forward`] and [`Pipeline.postprocess`].
+
+    It returns what transformers' [`TokenClassificationPipeline`] returns with an aggregation strategy, and is one for
+    programs that ask; all of its work is replaced. It can be pickled and copied, also into another process: weights,
+    tokenizer and options go along, while caches are filled anew.
 
     Args:
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
@@ -45,19 +54,39 @@ class EntityPipeline(Pipeline):
     default_batch_size = 16
     document_class: type[Document] = Document
 
+    _transient: Collection[str] = ("_lock",)  # attributes that `_reset` makes
     _load_tokenizer = True
     _load_processor = False
     _load_image_processor = False
     _load_video_processor = False
     _load_feature_extractor = False
 
-    def __init__(self, *args, show_progress: bool = False, **kwargs):
+    def __init__(self, *, show_progress: bool = False, **kwargs):
         self._show_progress = show_progress
-        self._lock = threading.RLock()  # Among others for the tokenizer, which keeps the settings of one call.
-        super().__init__(*args, **kwargs)
+        self._reset()
+        super().__init__(**kwargs)
         if self.tokenizer is None:
             raise ValueError("`tokenizer` must be given")
         self.model.eval()
+
+    def _reset(self) -> None:
+        """Makes what belongs to this process and this object alone: locks and caches."""
+        self._lock = threading.RLock()  # Among others for the tokenizer, which keeps the settings of one call.
+
+    def __reduce__(self):
+        # Classes of the Hub's loader are found in a fresh process only once its folder of modules can be imported.
+        dynamic = type(self).__module__.startswith("transformers_modules.")
+        return _NewObject() if dynamic else copyreg.__newobj__, (type(self),), self.__getstate__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self._transient}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def check_model_type(self, supported_models) -> None:
+        """Nothing to check: transformers' list of model classes cannot name those that come with their own code."""
 
     def __call__(
         self,
@@ -91,6 +120,7 @@ class EntityPipeline(Pipeline):
             raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
         preprocess_params, forward_params, postprocess_params = self._with_defaults(**options)
         preprocess_params = self._with_types(preprocess_params)
+        _check_thresholds(postprocess_params.get("threshold"), preprocess_params.get("schema"))
         single = isinstance(inputs, (str, Mapping))
         single = single or (preprocess_params.get("is_split_into_words", False) and _is_words(inputs))
         if not single and (isinstance(inputs, (bytes, bytearray)) or not isinstance(inputs, (Iterable, Dataset))):
@@ -125,6 +155,11 @@ class EntityPipeline(Pipeline):
         with tqdm(total=total, unit="text", bar_format=PROGRESS_FORMAT, disable=not show_progress) as progress:
             yield from self.process(documents, batch_size, forward_params, postprocess_params, progress)
 
+    def forward(self, model_inputs, **forward_params):
+        """As [`Pipeline.forward`], whatever mode the model is in, such as between two steps of a training."""
+        with evaluating(self.model):
+            return super().forward(model_inputs, **forward_params)
+
     @abstractmethod
     def process(
         self, documents: Iterator[Any], batch_size: int, forward_params: dict, postprocess_params: dict, progress: tqdm
@@ -151,13 +186,16 @@ class EntityPipeline(Pipeline):
         is_split_into_words: bool | None = None,
         delimiter: str | None = None,
         nested: bool | None = None,
-        threshold: float | None = None,
+        threshold: float | Mapping[str, float] | None = None,
         aggregation_strategy: str | None = None,
     ) -> tuple[dict, dict, dict]:
         if delimiter is not None and not isinstance(delimiter, str):
             raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
-        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
-            raise ValueError(f"`threshold` must be a number from 0 to 1, got {threshold!r}")
+        for value in threshold.values() if isinstance(threshold, Mapping) else given_options(all=threshold).values():
+            if not (isinstance(value, Real) and 0 <= float(value) <= 1):
+                raise ValueError(
+                    f"`threshold` must be a number from 0 to 1, or a dict of such by name of type, got {threshold!r}"
+                )
         if aggregation_strategy not in (None, "simple", "first", "average", "max"):
             raise ValueError(
                 f"`aggregation_strategy` {aggregation_strategy!r} is not available: entities always come whole. "
@@ -175,7 +213,7 @@ class EntityPipeline(Pipeline):
         return getattr(self.model.config, "entity_types", None)
 
     def _resolve(self, entity_types) -> Schema:
-        return resolve_schema(entity_types, repository=self.model.config.name_or_path or None)
+        return resolve_schema(entity_types)
 
     def _check_types(self, schema: Schema) -> None:
         """Raises a `ValueError` for types that cannot be looked for."""
@@ -218,9 +256,59 @@ class EntityPipeline(Pipeline):
         return self.document_class(text, schema, words)
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; what was in training mode is again afterwards."""
+    training = [module for module in model.modules() if module.training] if model.training else []
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def given_options(**options) -> dict[str, Any]:
     """Those that are not `None`."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def lowest_scores(schema: Schema, threshold: float | Mapping[str, float] | None) -> list[float | None]:
+    """
+    The lowest score at which each type of a schema is returned; `None` if there is no such limit.
+
+    What a call says of a type goes first, then what the schema says of it, then what the call says of all types.
+    """
+    by_type = threshold if isinstance(threshold, Mapping) else {}
+    of_all = None if isinstance(threshold, Mapping) else threshold
+    return [
+        by_type.get(each.name, of_all if each.threshold is None else each.threshold) for each in schema.entity_types
+    ]
+
+
+def _check_thresholds(threshold: float | Mapping[str, float] | None, schema: Schema | None) -> None:
+    """Items may have types of their own, but if a call has types, those are what its thresholds are for."""
+    if schema is None or not isinstance(threshold, Mapping):
+        return
+    if unknown := [name for name in threshold if name not in schema.names]:
+        raise ValueError(f"`threshold` names {unknown[0]!r}, which is none of the types: {', '.join(schema.names)}")
+
+
+class _NewObject:
+    """`copyreg.__newobj__` for classes of dynamic modules: where it is unpickled, they can be imported from there on."""
+
+    def __call__(self, cls: Any):
+        return cls.__new__(cls)
+
+    def __reduce__(self):
+        # Unpickling makes the items of the list in their order, and then takes the last of them.
+        return operator.getitem, ([_DynamicModules(), copyreg.__newobj__], 1)
+
+
+class _DynamicModules:
+    def __reduce__(self):
+        return init_hf_modules, ()
 
 
 def _is_words(value) -> bool:

@@ -30,7 +30,7 @@ def fused_backbone(backbone: PreTrainedModel) -> "FusedBackbone | None":
     """
     if torch.is_grad_enabled() or backbone.training or backbone.dtype != torch.bfloat16:
         return None
-    state = _state(backbone)
+    state = backbone_state(backbone)
     with _PACKING:
         known, fused = _packed.get(backbone, (None, None))
         if known != state:
@@ -39,12 +39,15 @@ def fused_backbone(backbone: PreTrainedModel) -> "FusedBackbone | None":
     return fused
 
 
-def _state(backbone: PreTrainedModel) -> list[int]:
-    """Numbers that change with the backbone's modules, hooks and weights. Costs less than `backbone.modules()`."""
-    numbers, modules = [], [backbone]
+def backbone_state(backbone: PreTrainedModel) -> list:
+    """What changes with the backbone's modules, hooks, weights and adapters. Costs less than `backbone.modules()`."""
+    numbers: list = []
+    modules: list[nn.Module] = [backbone]
     while modules:
         module = modules.pop()
         numbers += [id(module), len(module._forward_hooks), len(module._forward_pre_hooks)]
+        if "_active_adapter" in module.__dict__:  # a layer of peft
+            numbers += [module._disable_adapters, str(module._active_adapter)]
         numbers.append(id(module._compiled_call_impl))
         for weight in module._parameters.values():
             if weight is not None:

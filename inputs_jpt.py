@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
+from .reading_jpt import READING_MODES
+
 FIRST_MARKER = "The first time: '"
+ONLY_MARKER = "The text: '"
 SEPARATOR = "' The second time: '"
 OUTSIDE_DEFINITION = "A token that is not part of any named entity"
 
@@ -61,6 +64,38 @@ PROMPT_TEMPLATES = {
     # The same turns in few tokens, for backbones that learn the task from LoRA rather than from instructions.
     "compact": PromptTemplate(system="Find the entities of the given types.", list_names=False, acknowledgement=None),
 }
+
+
+# What the wording of the paper says of the two copies, for models that are given one.
+_ONE_COPY = {
+    "The user will give you the text twice in the format "
+    "\"The first time: 'actual text' The second time: 'actual text'\".": (
+        "The user will give you the text in the format \"The text: 'actual text'\"."
+    ),
+    "'The first time: <text> The second time: <text>'": "'The text: <text>'",
+}
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """
+    How a model's prompts are worded.
+
+    Args:
+        template (`str`): A name in `PROMPT_TEMPLATES`.
+        copies (`int`): How many copies of the text the prompt promises.
+        definitions (`bool`): Whether it has the types' definitions, or their names alone.
+    """
+
+    template: str = "paper"
+    copies: int = 2
+    definitions: bool = True
+
+    @classmethod
+    def of(cls, config) -> "PromptStyle":
+        """That of a model's [`JPTConfig`]. Readings share a prompt, so it promises as many copies as any of them has."""
+        copies = max(READING_MODES[reading].copies for reading in config.readings)
+        return cls(config.prompt_template, copies, config.prompt_types == "definitions")
 
 
 @dataclass(frozen=True)
@@ -117,13 +152,18 @@ def separator_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return _plain_ids(tokenizer, SEPARATOR)[0]
 
 
-def definition_text(name: str, description: str) -> str:
-    """What the definition encoder reads of a type."""
-    return f"{name}: {description}"
+def embedding_texts(config, names: Sequence[str], descriptions: Sequence[str]) -> list[str]:
+    """What the definition encoder reads for a list of types, by what a model's [`JPTConfig`] says: O first."""
+    if config.embedded_types == "names":
+        return [OUTSIDE_DEFINITION, *names]
+    return [OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in zip(names, descriptions, strict=True))]
 
 
 def build_prompt(
-    tokenizer: PreTrainedTokenizerBase, names: Sequence[str], descriptions: Sequence[str], template: str = "paper"
+    tokenizer: PreTrainedTokenizerBase,
+    names: Sequence[str],
+    descriptions: Sequence[str],
+    style: PromptStyle = PromptStyle(),  # noqa: B008
 ) -> Prompt:
     """
     Writes the prompt of a list of types (Appendix C, Figure 6) with the tokenizer's own chat template.
@@ -131,21 +171,23 @@ def build_prompt(
     Args:
         names (`Sequence[str]`): Names of the types, in order.
         descriptions (`Sequence[str]`): Their definitions, same order. Line breaks become spaces: one line per type.
-        template (`str`, *optional*, defaults to `"paper"`): A name in `PROMPT_TEMPLATES`.
+        style (`PromptStyle`, *optional*): How it is worded; defaults to the paper's.
 
     Raises:
-        ValueError: If `template` is unknown, or the tokenizer's chat template is none for such a chat.
+        ValueError: If the template is unknown, or the tokenizer's chat template is none for such a chat.
     """
-    if template not in PROMPT_TEMPLATES:
-        raise ValueError(f"`template` must be one of {sorted(PROMPT_TEMPLATES)}, got {template!r}")
-    wording = PROMPT_TEMPLATES[template]
+    if style.template not in PROMPT_TEMPLATES:
+        raise ValueError(f"`prompt_template` must be one of {sorted(PROMPT_TEMPLATES)}, got {style.template!r}")
+    wording = PROMPT_TEMPLATES[style.template]
     names = [" ".join(name.split()) for name in names]
     types, line_ends = "", []
     if wording.list_names:
         types += f"Supported entity types ({len(names)}): {json.dumps(names, ensure_ascii=False)}\n"
-    types += "Entity type definitions:"
+    types += "Entity type definitions:" if style.definitions else "Entity types:"
     for name, description in zip(names, descriptions, strict=True):
-        types += f'\n- "{name}": "{" ".join(description.split())}"'
+        types += f'\n- "{name}"'
+        if style.definitions:
+            types += f': "{" ".join(description.split())}"'
         line_ends.append(len(types))
 
     contents = [wording.system, types]
@@ -157,7 +199,12 @@ def build_prompt(
         messages.append({"role": "assistant", "content": _SLOT.format(2)})
         messages.append({"role": "user", "content": _SLOT.format(3)})
         contents.append("")
-    contents[-1] += FIRST_MARKER
+    contents[-1] += FIRST_MARKER if style.copies == 2 else ONLY_MARKER
+    if style.copies == 1:
+        for twice, once in _ONE_COPY.items():
+            contents = [
+                content if turn == 1 else content.replace(twice, once) for turn, content in enumerate(contents)
+            ]
 
     input_ids: list[int] = []
     type_positions: list[int] = []

@@ -131,6 +131,12 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
         return JPTPipeline(model=self, tokenizer=tokenizer, **kwargs)
 
+    def training_collator(self, tokenizer, entity_types, **kwargs):
+        """A data collator for training this model with any Trainer; see [`~training_jpt.TrainingCollator`]."""
+        from .training_jpt import TrainingCollator
+
+        return TrainingCollator(self, tokenizer, entity_types, **kwargs)
+
     # Lengths
 
     @property
@@ -249,6 +255,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         ]
         return text_states, prompt_states
 
+    # `torch.compile(model)` leaves it alone: rows of ever other lengths and parts would be compiled again and again.
+    @torch.compiler.disable
     @can_return_tuple
     def forward(
         self,
@@ -330,7 +338,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         elif prompt_input_ids is None or type_positions is None:
             raise ValueError(
                 "`prompt_input_ids` and `type_positions`, or `encoded_prompts`, must be given; to tag texts, use "
-                "`model.as_pipeline(tokenizer)`"
+                "`model.as_pipeline(tokenizer)`; to train, give the Trainer "
+                "`data_collator=model.training_collator(tokenizer, entity_types)`"
             )
         else:
             if prompt_attention_mask is None:

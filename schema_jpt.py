@@ -7,21 +7,21 @@ application alike. Knows nothing of prompts, encoders or models.
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import snapshot_download
 
 from .atomic_jpt import atomic_file
+from .presets_jpt import PRESETS
+from .source_jpt import Source, quoted, shown
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 SCHEMA_FIELDS = ("name", "version", "description", "entity_types")
 TYPE_FIELDS = ("name", "definition", "threshold", "colour", "examples")
-PRESET_NAME = re.compile(r"[a-z0-9_-]+")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 EXPECTED = (
     'a dict of name to definition, a list of names or of {"name", "definition"}, the path of a .yaml, .yml or .json '
@@ -93,7 +93,7 @@ class Schema:
         return document
 
 
-def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
+def resolve_schema(value: Any) -> Schema:
     """
     Reads entity types in any form that users give them.
 
@@ -101,9 +101,7 @@ def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
         value:
             A dict of name to definition (or to a dict of `definition`, `threshold`, `colour`, `examples`), a list of
             names (each its own definition), dicts or [`EntityType`], a dict in the file format, a [`Schema`], the
-            path of a schema file, or the name of a preset.
-        repository (`str` or `Path`, *optional*):
-            Model folder or Hub id whose `schemas` folder is searched for presets after the one beside this file.
+            path of a schema file, or the name of a preset in `presets_jpt`.
 
     Returns:
         [`Schema`]: With names stripped and definitions on one line.
@@ -114,7 +112,7 @@ def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
     if isinstance(value, os.PathLike):
         return load_schema(Path(value))
     if isinstance(value, str):
-        return load_schema(value) if value.lower().endswith(FILE_SUFFIXES) else _load_preset(value, repository)
+        return load_schema(value) if value.lower().endswith(FILE_SUFFIXES) else _load_preset(value)
     document: Mapping[str, Any]
     if hasattr(value, "entity_types"):
         document = {field: getattr(value, field) for field in SCHEMA_FIELDS}
@@ -122,7 +120,7 @@ def resolve_schema(value: Any, repository: str | Path | None = None) -> Schema:
         document = value
     else:
         document = {"entity_types": value}
-    return _validated_schema(document, _Source())
+    return _validated_schema(document, Source())
 
 
 def load_schema(path: str | Path) -> Schema:
@@ -136,11 +134,14 @@ def load_schema(path: str | Path) -> Schema:
     Raises:
         ValueError: If there is no such file, or with `FILE:LINE: ` in front for anything wrong in it.
     """
-    path = _checked_path(path)
+    path = check_schema_path(path)
     if not os.path.isfile(path):
         raise ValueError(f"schema file not found: {path}")
-    source = _Source(path)
-    return _validated_schema(source.read(), source)
+    source = Source(path)
+    document = source.read()
+    if document is None:
+        raise source.error_at(1, "the file is empty; it needs entity_types")
+    return _validated_schema(document, source)
 
 
 def save_schema(schema: Any, path: str | Path) -> None:
@@ -151,7 +152,7 @@ def save_schema(schema: Any, path: str | Path) -> None:
         schema ([`Schema`], or anything [`resolve_schema`] takes): The types, validated before writing.
         path (`str` or `Path`): A `.yaml`, `.yml` or `.json` file in an existing folder.
     """
-    path = _checked_path(path)
+    path = check_schema_path(path)
     document = resolve_schema(schema).to_dict()
     if path.suffix.lower() == ".json":
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
@@ -161,139 +162,39 @@ def save_schema(schema: Any, path: str | Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def list_presets(repository: str | Path | None = None) -> dict[str, str]:
-    """Descriptions (may be empty) by name of the presets that [`resolve_schema`] finds with this `repository`."""
-    return {name: load_schema(path).description or "" for name, path in sorted(_preset_files(repository).items())}
+def list_presets() -> dict[str, str]:
+    """Descriptions by name of the presets that [`resolve_schema`] knows."""
+    return {name: document.get("description", "") for name, document in sorted(PRESETS.items())}
 
 
-def _checked_path(path: str | Path) -> Path:
+def check_schema_path(path: str | Path) -> Path:
+    """
+    The path of a schema file.
+
+    Raises:
+        ValueError: If its suffix is not one of `FILE_SUFFIXES`.
+    """
     path = Path(path)
     if path.suffix.lower() not in FILE_SUFFIXES:
         raise ValueError(f"a schema file ends in .yaml, .yml or .json, got {str(path)!r}")
     return path
 
 
-def preset_folders(repository: str | Path | None) -> Iterator[Path]:
-    yield Path(__file__).with_name("schemas")
-    if repository is None:
-        return
-    if not os.path.isdir(repository):
-        try:
-            repository = snapshot_download(str(repository), allow_patterns="schemas/*.yaml")
-        except (OSError, ValueError):  # offline and not cached, no such repository, or no repository id at all
-            return
-    yield Path(repository) / "schemas"
+def _load_preset(name: str) -> Schema:
+    if name not in PRESETS:
+        known = ", ".join(sorted(PRESETS))
+        raise ValueError(f"entity_types: unknown preset {name[:80]!r} (presets: {known}); expected {EXPECTED}")
+    return _validated_schema(PRESETS[name], Source())
 
 
-def _preset_files(repository: str | Path | None) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for folder in preset_folders(repository):
-        for path in folder.glob("*.yaml"):
-            if PRESET_NAME.fullmatch(path.stem):
-                files.setdefault(path.stem, path)
-    return files
-
-
-def _load_preset(name: str, repository: str | Path | None) -> Schema:
-    if PRESET_NAME.fullmatch(name):
-        for folder in preset_folders(repository):
-            path = folder / f"{name}.yaml"
-            if path.is_file():
-                return load_schema(path)
-    known = ", ".join(sorted(_preset_files(repository))) or "none found"
-    raise ValueError(f"entity_types: unknown preset {name[:80]!r} (presets: {known}); expected {EXPECTED}")
-
-
-class _TreeLoader(yaml.SafeLoader):
-    """Refuses aliases, with which a small file can describe an endless schema."""
-
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed; write the text again", mark)
-        return super().compose_node(parent, index)
-
-
-class _Source:
-    """Where a document was written, for error messages: a file with the line of each part, or nowhere."""
-
-    def __init__(self, path: Path | None = None):
-        self.path = path
-        self.lines: dict[tuple, int] = {}  # by the keys and indices that lead to the part
-
-    def error(self, where: tuple, message: str) -> ValueError:
-        if self.path is None:
-            return ValueError(message)
-        while where not in self.lines:
-            where = where[:-1]
-        return self.error_at(self.lines[where], message)
-
-    def error_at(self, line: int, message: str) -> ValueError:
-        return ValueError(f"{self.path}:{line}: {message}")
-
-    def read(self) -> Any:
-        """Parses the file into plain values and fills `lines`."""
-        data = self.path.read_bytes()
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise self.error_at(data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8 text") from error
-        is_json = self.path.suffix.lower() == ".json"
-        try:
-            if is_json:
-                json.loads(text)
-            # The YAML composer finds the lines in JSON too, once the characters that only JSON allows are blanked.
-            loader = _TreeLoader(re.sub(r"[^\n -~]", " ", text) if is_json else text)
-            root = loader.get_single_node()
-            if root is None:
-                raise self.error_at(1, "the file is empty; it needs entity_types")
-            if is_json:
-                return self._value(
-                    root, (), lambda node: json.loads(text[node.start_mark.index : node.end_mark.index])
-                )
-            return self._value(root, (), loader.construct_object)
-        except json.JSONDecodeError as error:
-            raise self.error_at(error.lineno, f"broken JSON: {error.msg}") from error
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise self.error_at(mark.line + 1, f"broken YAML: {error.problem}") from error
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise self.error_at(line, f"broken YAML: character U+{error.character:04X} is not allowed") from error
-        except RecursionError as error:
-            raise self.error_at(1, "the file is nested too deeply for a schema") from error
-
-    def _value(self, node: yaml.Node, where: tuple, read_scalar: Callable[[yaml.ScalarNode], Any]) -> Any:
-        line = node.start_mark.line + 1
-        self.lines.setdefault(where, line)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(item, (*where, index), read_scalar) for index, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode):
-            try:
-                return read_scalar(node)
-            except ValueError as error:  # such as the date 2024-13-45
-                raise self.error_at(line, f"cannot read {node.value!r} ({error}); put text in quotes") from error
-        mapping: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise self.error_at(line, "a key must be text, got a list or mapping")
-            key = self._value(key_node, (), read_scalar)
-            if key in mapping:
-                raise self.error_at(line, f'duplicate key "{key}", first on line {self.lines[*where, key]}')
-            self.lines[*where, key] = line
-            mapping[key] = self._value(value_node, (*where, key), read_scalar)
-            if key == "colour" and len(where) == 2 and value_node.value == "" and mapping[key] is None:
-                raise self.error_at(line, 'colour is empty; YAML needs quotes around it, as in "#ffcc00"')
-        return mapping
-
-
-def _validated_schema(document: Any, source: _Source) -> Schema:
+def _validated_schema(document: Any, source: Source) -> Schema:
     if not isinstance(document, Mapping):
         raise source.error((), f"a schema is a mapping with the key entity_types, got {_shown(document)}")
     for key in document:
         if key not in SCHEMA_FIELDS:
-            raise source.error((key,), f'unknown key "{key}" in the schema; known keys: {", ".join(SCHEMA_FIELDS)}')
+            raise source.error(
+                (key,), f"unknown key {quoted(key)} in the schema; known keys: {', '.join(SCHEMA_FIELDS)}"
+            )
     if "entity_types" not in document:
         raise source.error((), "the schema has no entity_types")
     about = {key: document[key] for key in SCHEMA_FIELDS[:3] if document.get(key) is not None}
@@ -315,7 +216,7 @@ def _validated_schema(document: Any, source: _Source) -> Schema:
     return Schema(tuple(entity_types), **about)
 
 
-def _type_records(value: Any, source: _Source) -> Iterator[tuple[tuple, int, Mapping]]:
+def _type_records(value: Any, source: Source) -> Iterator[tuple[tuple, int, Mapping]]:
     """Where each type was written, its number, and its fields as a mapping, from a dict or list of types."""
     root = ("entity_types",)
     if isinstance(value, Mapping):
@@ -341,22 +242,22 @@ def _type_records(value: Any, source: _Source) -> Iterator[tuple[tuple, int, Map
         raise source.error(root, f"entity_types: expected {EXPECTED}; got {_shown(value)}")
 
 
-def _validated_type(record: Mapping, position: int, source: _Source, where: tuple) -> EntityType:
+def _validated_type(record: Mapping, position: int, source: Source, where: tuple) -> EntityType:
     name = record.get("name")
     if name is None:
         raise source.error(where, f"entity_types: item {position} has no name")
     _text(name, f"entity_types: item {position}: name", source, (*where, "name"))
     name = name.strip()
-    label = f'entity_types: "{name}"'
+    label = f"entity_types: {quoted(name)}"
     if len(name.splitlines()) > 1:
-        raise source.error((*where, "name"), f"entity_types: the name {name!r} must be on one line")
+        raise source.error((*where, "name"), f"entity_types: the name {shown(name)} must be on one line")
 
     def error(field: str, message: str) -> ValueError:
         return source.error((*where, field), f"{label}{message}")
 
     for field in record:
         if field not in TYPE_FIELDS:
-            raise error(field, f' has an unknown field "{field}"; known fields: {", ".join(TYPE_FIELDS)}')
+            raise error(field, f" has an unknown field {quoted(field)}; known fields: {', '.join(TYPE_FIELDS)}")
 
     definition = record.get("definition")
     if definition is None or isinstance(definition, str) and not definition.strip():
@@ -381,7 +282,7 @@ def _validated_type(record: Mapping, position: int, source: _Source, where: tupl
     return EntityType(name, definition, threshold, colour, examples)
 
 
-def _text(value: Any, label: str, source: _Source, where: tuple) -> str:
+def _text(value: Any, label: str, source: Source, where: tuple) -> str:
     """The text on one line, whatever line breaks the file or the code wrapped it with."""
     if not isinstance(value, str):
         remedy = "" if source.path is None else "; put it in quotes"
@@ -389,9 +290,13 @@ def _text(value: Any, label: str, source: _Source, where: tuple) -> str:
     text = " ".join(value.split())
     if not text:
         raise source.error(where, f"{label} is empty")
+    if re.search("[\ud800-\udfff]", text):
+        raise source.error(where, f"{label} holds half a character (a lone surrogate)")
     return text
 
 
 def _shown(value: Any) -> str:
     kind = type(value).__name__
-    return f"{str(value)[:80]!r} ({kind})" if isinstance(value, (str, Real)) else kind
+    if isinstance(value, str):
+        return f"{value[:80]!r} ({kind})"
+    return f"'{shown(value)}' ({kind})" if isinstance(value, Real) else kind

@@ -15,6 +15,8 @@ from .words_jpt import split_words, trim_blanks, trim_span
 
 DEFAULT_SWITCH_COST = 2.0
 DEFAULT_NESTED_THRESHOLD = 0.5
+# How sure of it a model must be for a span to keep the article that its sentence begins with.
+FIRST_ARTICLE_PROBABILITY = 0.6
 
 _LINE_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 # Below this a probability counts as zero: keeps the logarithms of a best path finite.
@@ -234,7 +236,8 @@ def _make_spans(
             continue
         start, end = int(starts[kept][0]), int(ends[kept][-1])
         if trimmed:
-            start, end = trim_span(text, start, end)
+            sure = type_probabilities[first:last][kept][0, type_index] >= FIRST_ARTICLE_PROBABILITY
+            start, end = trim_span(text, start, end, keep_first_article=bool(sure))
             if start == end:
                 continue
             kept = (starts < end) & (ends > start)

@@ -1,7 +1,7 @@
-"""What a generative NER system is, beside its weights: which of the three, in which language, within which bounds.
+"""Settings of a generative NER system: its output format, language and limits.
 
-Plain values, kept in the `config.json` of an ordinary causal LM under the key `generative_ner`: a folder with them is
-still loaded by everything that loads causal LMs.
+Plain values, kept in the `config.json` of an ordinary causal LM under the key `generative_ner`, so that whatever loads
+causal LMs still loads the folder.
 """
 
 import dataclasses
@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .formats import SYSTEMS
+from .chat_prompts import CHAT_WORDINGS
+from .formats import GENERATIVE_SYSTEMS
 
 CONFIG_KEY = "generative_ner"
 TASKS = {"padellm-ner": ("padellm",), "autoreg-ner": ("autoreg-augmented", "autoreg-structured")}
 LANGUAGES = ("en", "zh")
+PROMPTS = ("trained", *CHAT_WORDINGS)
 DEDUPLICATION = ("probability", "none", "reversed")
 
 
@@ -23,24 +25,24 @@ class GenerativeConfig:
     Settings of a generative system.
 
     Args:
-        system (`str`, *optional*, defaults to `"padellm"`): One of `formats.SYSTEMS`.
+        system (`str`, *optional*, defaults to `"padellm"`): One of `formats.GENERATIVE_SYSTEMS`.
         language (`str`, *optional*, defaults to `"en"`):
             Language of PaDeLLM's template, `"en"` or `"zh"` (Table 11 of the paper).
         prompt (`str`, *optional*, defaults to `"trained"`):
-            `"trained"`: the templates that models are trained on. `"chat"`: a task description in the tokenizer's
-            chat template, for a causal LM that was not trained for NER.
-        max_new_tokens (`int`, *optional*, defaults to 512): Most tokens generated in one sequence (Section 4.1).
+            `"trained"`: the templates that models are trained on. `"chat"` and `"ye2023"`: a task description for a
+            causal LM that was not trained for NER (`chat_prompts`).
+        max_new_tokens (`int`, *optional*, defaults to 512): Maximum length of one generated sequence (Section 4.1).
         deduplication (`str`, *optional*, defaults to `"probability"`):
-            PaDeLLM: of a mention found under several labels, keep the one with the highest probability (Section 3.3).
-            `"none"` keeps all, `"reversed"` drops the most probable one (Table 6).
+            PaDeLLM: of a mention found under several labels, keep the most probable one (Section 3.3). `"none"` keeps
+            all, `"reversed"` the least probable one (Table 6).
         reuse_text (`bool`, *optional*, defaults to `True`):
-            Compute the keys and values of what sequences share once. Same output, less work.
+            Compute the keys and values of common prefixes once. Same output, less work.
         early_quit (`bool`, *optional*, defaults to `True`):
             Take finished sequences out of the batch. Same output, less work.
         mode (`str`, *optional*, defaults to `"batch"`):
             PaDeLLM: `"batch"` decodes all sequences on one device, `"multi"` one sequence per device (Section 4.1).
         definitions (`bool`, *optional*, defaults to `False`):
-            Write the definition of a type behind its label in prompts; for models that were trained so.
+            Write the definition of a type after its label; for models that were trained with definitions.
         entity_types (`dict[str, str]`, *optional*): Types, name to definition, to look for when a call names none.
 
     Raises:
@@ -59,9 +61,9 @@ class GenerativeConfig:
     entity_types: dict[str, str] | None = None
 
     def __post_init__(self):
-        _check_choice("system", self.system, SYSTEMS)
+        _check_choice("system", self.system, GENERATIVE_SYSTEMS)
         _check_choice("language", self.language, LANGUAGES)
-        _check_choice("prompt", self.prompt, ("trained", "chat"))
+        _check_choice("prompt", self.prompt, PROMPTS)
         _check_choice("deduplication", self.deduplication, DEDUPLICATION)
         _check_choice("mode", self.mode, ("batch", "multi"))
         if not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 1:
@@ -72,12 +74,17 @@ class GenerativeConfig:
         """Name of the pipeline."""
         return next(task for task, systems in TASKS.items() if self.system in systems)
 
+    @property
+    def is_padellm(self) -> bool:
+        """Whether a count and each mention have sequences of their own."""
+        return self.system == "padellm" and self.prompt == "trained"
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_model_config(cls, config) -> "GenerativeConfig | None":
-        """The settings in a model's configuration (an object, or `config.json` as a dict); `None` without any."""
+        """The settings in a model's configuration (an object, or `config.json` as a dict), `None` if it has none."""
         read = config.get if isinstance(config, Mapping) else lambda key: getattr(config, key, None)
         values = read(CONFIG_KEY)
         if values is None:

@@ -1,11 +1,11 @@
-"""Greedy decoding of many sequences that share a beginning, with any causal LM: token ids in, token ids and
-probabilities out.
+"""Greedy decoding of many sequences with a common prefix, with any causal LM: token ids in, token ids and probabilities
+out.
 
 PaDeLLM-NER reads one text under many labels and indices. Its authors name two wastes: every sequence encodes the text
-anew, and finished sequences keep running. `SharedCache` removes the first: it holds a tree of tokens in one row, each
-token computed once and seen by those that continue it. `PaddedRows` is the ordinary batch, one row a sequence, for
-comparison and for models whose attention takes no mask of its own. In both, finished sequences can leave. Knows nothing
-of entities or text.
+again, and finished sequences keep running. `SharedCache` removes the first: its KV cache holds a tree of tokens in one
+row, each token computed once and seen by those that continue it. `PaddedCache` is the ordinary batch, one row per
+sequence, for comparison and for models whose attention takes no custom mask. In both, finished sequences can leave the
+batch. Knows nothing of entities or text.
 """
 
 import inspect
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-MASKED_ATTENTION = ("eager", "sdpa")  # implementations that take any mask
+MASKED_ATTENTION = ("eager", "sdpa")  # implementations that take a custom mask
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Generated:
         ids (`list[int]`): Tokens, without an end of sequence.
         probabilities (`list[float]`): Probability of each of them, given all before.
         ended (`bool`): Whether it ended by itself, not at a limit.
-        length (`int`): Number of tokens generated, with one that ended it.
+        length (`int`): Number of tokens generated, the one that ended it included.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -43,8 +43,8 @@ class Decoder:
 
     Args:
         model ([`PreTrainedModel`]): Any causal LM with its head.
-        end_ids (`Collection[int]`): Tokens that end a sequence, none of which is part of the result.
-        reuse (`bool`): Compute what sequences begin with together once (`SharedCache`), where the model allows it.
+        end_ids (`Collection[int]`): Tokens that end a sequence and are not part of the result.
+        reuse (`bool`): Compute common prefixes once (`SharedCache`), where the model allows it.
         early_quit (`bool`): Take finished sequences out of the batch.
     """
 
@@ -56,16 +56,16 @@ class Decoder:
         self._arguments = inspect.signature(model.forward).parameters
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
 
-    def open(self) -> "SharedCache | PaddedRows":
-        """A memory to decode with. Calls of `generate` with the same one share what they have read (if `reuse`)."""
-        return SharedCache(self._forward) if self.reuse else PaddedRows(self._forward)
+    def new_cache(self) -> "SharedCache | PaddedCache":
+        """A KV cache. Calls of `generate` with the same one share the prefixes they have read (if `reuse`)."""
+        return SharedCache(self._forward) if self.reuse else PaddedCache(self._forward)
 
     @torch.inference_mode()
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
         limits: Sequence[int],
-        memory: "SharedCache | PaddedRows | None" = None,
+        cache: "SharedCache | PaddedCache | None" = None,
         stop_ids: Collection[int] = (),
         forced: Sequence[Sequence[int]] | None = None,
     ) -> list[Generated]:
@@ -74,10 +74,10 @@ class Decoder:
 
         Args:
             prompts: Token ids of each prompt, at least one token each.
-            limits: Most new tokens of each.
-            memory (*optional*): From `open`.
-            stop_ids (*optional*): Further tokens that end a sequence and are part of the result.
-            forced (*optional*): Tokens to generate instead of the most probable ones, then an end: the time and the
+            limits: Maximum number of new tokens of each.
+            cache (*optional*): From `new_cache`.
+            stop_ids (*optional*): Further tokens that end a sequence, and are part of the result.
+            forced (*optional*): Tokens to generate instead of the most probable ones, then an end: for the time and the
                 probabilities of a known output.
 
         Raises:
@@ -92,20 +92,16 @@ class Decoder:
         limits = [min(limit, self.limit - len(prompt)) for limit, prompt in zip(limits, prompts, strict=True)]
         found = [Generated() for _ in prompts]
         done = [limit < 1 for limit in limits]
-        memory = memory or self.open()
+        cache = cache or self.new_cache()
         end = min(self.end_ids)
         rows = list(range(len(prompts)))
-        logits = memory.start(prompts) if rows else None
+        logits = cache.start(prompts) if rows else None
         while not all(done):
-            probabilities, tokens = logits.float().softmax(-1).max(-1)
+            wanted = None
             if forced is not None:
-                wanted = [
-                    forced[row][len(found[row].ids)] if len(found[row].ids) < len(forced[row]) else end for row in rows
-                ]
-                tokens = torch.tensor(wanted, device=logits.device)
-                probabilities = logits.float().softmax(-1).gather(-1, tokens[:, None])[:, 0]
+                wanted = [(forced[row][len(found[row].ids) :] or [end])[0] for row in rows]
             chosen = []
-            for row, token, probability in zip(rows, tokens.tolist(), probabilities.tolist(), strict=True):
+            for row, (token, probability) in zip(rows, _choose(logits, wanted), strict=True):
                 chosen.append(end if done[row] else token)
                 if not done[row]:
                     done[row] = self._take(found[row], token, probability, limits[row], stop_ids)
@@ -113,11 +109,11 @@ class Decoder:
                 chosen = [token for row, token in zip(rows, chosen, strict=True) if not done[row]]
                 rows = [row for row in rows if not done[row]]
             if not all(done):
-                logits = memory.step(rows, chosen)
+                logits = cache.step(rows, chosen)
         return found
 
     def _take(self, sequence: Generated, token: int, probability: float, limit: int, stop_ids) -> bool:
-        """Adds a token; whether the sequence is done with it."""
+        """Adds a token; returns whether the sequence is finished."""
         sequence.length += 1
         if token in self.end_ids:
             sequence.ended = True
@@ -141,11 +137,22 @@ class Decoder:
                     ~allowed, lowest
                 )
         if "position_ids" in self._arguments:
-            # A finished sequence that does not leave may run past what models with learned positions know.
+            # A finished sequence that stays in the batch may run past the last learned position.
             values["position_ids"] = torch.as_tensor(positions, device=device).clamp(max=self.limit - 1)
         if "logits_to_keep" in self._arguments:
             return self.model(**values, logits_to_keep=keep).logits
         return self.model(**values).logits[:, keep]
+
+
+def _choose(logits: torch.Tensor, wanted: Sequence[int] | None) -> list[tuple[int, float]]:
+    """Token and probability for each row of `logits (rows, vocabulary)`: the most probable ones, or those wanted."""
+    distribution = logits.float().softmax(-1)
+    if wanted is None:
+        probabilities, tokens = distribution.max(-1)
+    else:
+        tokens = torch.tensor(wanted, device=logits.device)
+        probabilities = distribution.gather(-1, tokens[:, None])[:, 0]
+    return list(zip(tokens.tolist(), probabilities.tolist(), strict=True))
 
 
 def can_share(model: PreTrainedModel) -> bool:
@@ -164,10 +171,10 @@ def can_share(model: PreTrainedModel) -> bool:
 
 class SharedCache:
     """
-    Sequences as a tree: tokens are nodes, and sequences that begin alike share them.
+    Sequences as a tree: tokens are nodes, and sequences with a common prefix share its nodes.
 
-    All nodes stand in one row of the model's cache, in the order of their computation. A mask lets each token see those
-    on its way to the root, and its position is its depth.
+    All nodes stand in one row of the model's KV cache, in the order of their computation. A mask lets each token see its
+    ancestors and itself, and its position is its depth.
     """
 
     def __init__(self, forward: Callable[..., torch.Tensor]):
@@ -179,7 +186,7 @@ class SharedCache:
         self._tips: list[int] = []
 
     def start(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Reads prompts; what was read before is not read again. Logits `(prompts, vocabulary)` after each."""
+        """Reads prompts, and of these only what is not in the cache. Logits `(prompts, vocabulary)` after each."""
         self._tips = [-1] * len(prompts)
         return self._read(list(range(len(prompts))), prompts)
 
@@ -195,7 +202,7 @@ class SharedCache:
             node = self._tips[row]
             for place, token in enumerate(ids):
                 child = self._children.get((node, token))
-                # The last token is read in any case: its logits are wanted, and they are not kept.
+                # The last token is always read: its logits are needed, and logits are not cached.
                 if child is None or (child < known and place == len(ids) - 1):
                     child = self._grow(node, token)
                     new.append(token)
@@ -203,7 +210,7 @@ class SharedCache:
             self._tips[row] = node
         total = len(self._depths)
         mask = self._visible[known:total, :total]
-        # A single chain is what models do by themselves, and faster.
+        # A single chain is plain causal attention, for which models need no mask and are faster.
         plain = mask.sum() == sum(range(known + 1, total + 1))
         logits = self._forward(
             np.array([new]),
@@ -231,8 +238,8 @@ class SharedCache:
             self._visible = larger
 
 
-class PaddedRows:
-    """Sequences as the rows of a batch, padded on the left; each prompt is read whole."""
+class PaddedCache:
+    """Sequences as the rows of a batch, padded on the left; every prompt is read in full."""
 
     def __init__(self, forward: Callable[..., torch.Tensor]):
         self._forward = forward

@@ -1,5 +1,5 @@
-"""Training examples of the generative systems: a labelled text in, token ids with a loss mask out; and many examples
-with a common beginning packed into one row that computes the beginning once.
+"""Training examples of the generative systems: a labelled text in, token ids with a loss mask out; and examples with a
+common prefix packed into one row that computes the prefix once.
 
 PaDeLLM-NER, Section 3.1: one text becomes one example for each mention, and one for each label without mentions.
 """
@@ -13,6 +13,7 @@ import torch
 from .formats import (
     augmented_target,
     count_part,
+    get_wording,
     index_part,
     label_part,
     labels_part,
@@ -30,13 +31,23 @@ class ExampleOptions:
 
     Args:
         language (`str`): Language of the template, `"en"` or `"zh"`.
-        definitions (`bool`): Write the definition of a type behind its label.
-        ignore_index_loss (`bool`): PaDeLLM: do not learn the template `<mention n>` ("loss ignoring", Table 6).
+        definitions (`bool`): Write the definition of a type after its label.
+        ignore_index_loss (`bool`): PaDeLLM: leave the template `<mention n>` out of the loss ("loss ignoring", Table 6).
+        max_output_tokens (`int`): Longest output of one example (Section C of the paper). Longer ones are left out.
+
+    Raises:
+        ValueError: If a value is not as described.
     """
 
     language: str = "en"
     definitions: bool = False
     ignore_index_loss: bool = False
+    max_output_tokens: int = 512
+
+    def __post_init__(self):
+        get_wording(self.language)
+        if self.max_output_tokens < 1:
+            raise ValueError(f"max_output_tokens: expected a whole number from 1, got {self.max_output_tokens!r}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Example:
 
     Args:
         input_ids (`list[int]`): Prompt, answer and the token that ends the sequence.
-        loss_mask (`list[bool]`): Which of them are learned.
+        loss_mask (`list[bool]`): Which of them the loss is computed on.
     """
 
     input_ids: list[int]
@@ -71,15 +82,15 @@ def build_examples(
 
     Args:
         tokenizer: Its `eos_token_id` ends every sequence.
-        system (`str`): One of `formats.SYSTEMS`.
+        system (`str`): One of `formats.GENERATIVE_SYSTEMS`.
         entities: Objects with `start`, `end` and `label`; those of other labels are left out.
-        labels: Labels asked of the text, in the order of the prompt, and their definitions, written if `options` say so.
+        labels: Labels to ask for, in the order of the prompt, and their definitions, which `options` may write.
 
     Raises:
         ValueError: If a label cannot be written in the system's template, or the tokenizer has no end of sequence.
     """
     if tokenizer.eos_token_id is None:
-        raise ValueError("`tokenizer` has no `eos_token`, with which answers end")
+        raise ValueError("`tokenizer` has no `eos_token` to end answers with")
     definitions = labels if options.definitions else {}
     first = (text_part(text, options.language), False)
     if system == "padellm":
@@ -92,11 +103,13 @@ def build_examples(
         write = augmented_target if system == "autoreg-augmented" else structured_target
         prompt = labels_part(list(labels), system, options.language, definitions)
         answers = [[first, (prompt, False), (write(text, entities, list(labels), options.language), True)]]
-    return [_example(tokenizer, parts) for parts in answers]
+    examples = [_example(tokenizer, parts) for parts in answers]
+    # What is longer would not be generated in full either.
+    return [each for each in examples if len(each.input_ids) - each.loss_mask.index(True) <= options.max_output_tokens]
 
 
 def _padellm_answers(mentions: Sequence[str], options: ExampleOptions) -> list[list[tuple[str, bool]]]:
-    """What follows the prompt of one label, one answer for each mention; without mentions, nothing."""
+    """What follows the prompt of one label: one answer for each mention; without mentions, an empty one."""
     if not mentions:
         return [[]]
     return [
@@ -121,16 +134,16 @@ def _example(tokenizer, parts: Sequence[tuple[str, bool]]) -> Example:
 @dataclass(frozen=True)
 class PackedRow:
     """
-    Examples as trees of tokens in one row: what begins alike stands there once.
+    Examples as trees of tokens in one row, in which a common prefix stands once.
 
     Args:
         input_ids (`np.ndarray` of shape `(n,)`): Tokens, parents before children.
         position_ids (`np.ndarray` of shape `(n,)`): Position in the example, from 0.
         visible (`np.ndarray` of shape `(n, n)`): Whether a token (row) sees another (column): what precedes it in its
             example, and itself.
-        predicting (`np.ndarray` of shape `(k,)`): Tokens behind which a target is learned, one for every learned token
-            of every example. A token is there several times if several examples go on from it.
-        targets (`np.ndarray` of shape `(k,)`): The tokens learned.
+        predicting (`np.ndarray` of shape `(k,)`): Position of the token that predicts each target. A token occurs once
+            for each example that continues from it.
+        targets (`np.ndarray` of shape `(k,)`): The tokens of the loss, of all examples.
     """
 
     input_ids: np.ndarray
@@ -142,7 +155,7 @@ class PackedRow:
 
 def pack(examples: Sequence[Example]) -> PackedRow:
     """
-    Packs examples. Loss and gradients are those of the examples in rows of their own, repeated beginnings included.
+    Packs examples. Loss and gradients equal those of the examples in rows of their own, repeated prefixes included.
     """
     children: dict[tuple[int, int], int] = {}
     input_ids: list[int] = []
@@ -154,7 +167,7 @@ def pack(examples: Sequence[Example]) -> PackedRow:
         for token, learned in zip(example.input_ids, example.loss_mask):
             if learned:
                 if node < 0:
-                    raise ValueError("`examples` should begin with a token that is not learned")
+                    raise ValueError("`examples` should begin with a token outside the loss")
                 predicting.append(node)
                 targets.append(token)
             child = children.get((node, token))
@@ -176,10 +189,10 @@ class RowCollator:
     """
     Puts packed rows into one batch for the `forward` of a causal LM whose attention takes any mask (`sdpa`, `eager`).
 
-    Logits are computed behind learned tokens alone. The loss is their mean.
+    Logits are computed for the targets alone. The loss is their mean.
 
     Args:
-        attention (`str`): The model's attention implementation; `eager` adds masks, `sdpa` selects by them.
+        attention (`str`): The model's attention implementation: `eager` takes additive masks, `sdpa` boolean ones.
     """
 
     def __init__(self, attention: str = "sdpa"):
@@ -187,12 +200,12 @@ class RowCollator:
 
     def __call__(self, rows: Sequence[PackedRow]) -> dict[str, torch.Tensor]:
         longest = max(len(row.input_ids) for row in rows)
-        most = max(len(row.targets) for row in rows)
-        # What pads sees itself: attention over nothing is no number.
+        most_targets = max(len(row.targets) for row in rows)
+        # Padding sees itself: attention over nothing is not a number.
         visible = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1, 1)
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         positions = torch.zeros_like(ids)
-        predicting = torch.zeros(len(rows), most, dtype=torch.long)
+        predicting = torch.zeros(len(rows), most_targets, dtype=torch.long)
         targets = torch.full_like(predicting, -100)
         for i, row in enumerate(rows):
             n, k = len(row.input_ids), len(row.targets)

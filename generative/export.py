@@ -1,31 +1,31 @@
-"""A generative system as a folder of its own: model in, and out a causal LM's folder with settings and code.
+"""Export of a generative system: a model in, a causal LM's folder with settings and code out.
 
 `pipeline("padellm-ner", model=FOLDER, trust_remote_code=True)` loads it where this package is not installed, and so
-does everything that loads causal LMs. It has a `config.json` of its own, because a second pipeline in that of JPT would
-leave `pipeline(model=...)` with two tasks to choose from.
+does everything that loads causal LMs. It has a `config.json` of its own, because with a second pipeline in that of JPT
+`pipeline(model=...)` could not tell which task is meant.
 """
 
 import copy
 import re
-import shutil
 import sys
 from pathlib import Path
 
 from ..atomic_jpt import atomic_folder, new_folder
-from ..schema_jpt import preset_folders
+from ..schema_jpt import Schema
 from .configuration_generative import CONFIG_KEY, GenerativeConfig
 
 FILES = (
+    "chat_prompts.py",
     "configuration_generative.py",
     "decoding.py",
     "examples.py",
     "export.py",
-    "extraction.py",
+    "extractors.py",
     "formats.py",
     "parsing.py",
     "pipeline_generative.py",
 )
-SHARED = ("atomic_jpt.py", "entity_pipeline_jpt.py", "schema_jpt.py", "words_jpt.py")
+SHARED = ("atomic_jpt.py", "entity_pipeline_jpt.py", "presets_jpt.py", "schema_jpt.py", "words_jpt.py")
 PIPELINE = "pipeline_generative.GenerativePipeline"
 
 
@@ -50,16 +50,13 @@ def export(model, tokenizer, settings: GenerativeConfig, output: str | Path) -> 
         setattr(config, CONFIG_KEY, settings.to_dict())
         config.custom_pipelines = {settings.task: {"impl": PIPELINE, "pt": ["AutoModelForCausalLM"]}}
         config.save_pretrained(whole)
-        _copy_code(whole, model.config.name_or_path or None)
+        _copy_code(whole)
     return output
 
 
-def _copy_code(folder: Path, repository: str | None) -> None:
-    """The runtime files, flat, as the Hub's loader wants them, and the presets."""
-    shared_folder = Path(sys.modules[preset_folders.__module__].__file__).parent
+def _copy_code(folder: Path) -> None:
+    """The runtime files, flat, as the Hub's loader wants them."""
+    shared_folder = Path(sys.modules[Schema.__module__].__file__).parent
     for file in [*(Path(__file__).with_name(name) for name in FILES), *(shared_folder / name for name in SHARED)]:
         code = re.sub(r"^from \.\.(\w+) import", r"from .\1 import", file.read_text(encoding="utf-8"), flags=re.M)
         (folder / file.name).write_text(code, encoding="utf-8")
-    for presets in preset_folders(repository):
-        if presets.is_dir():
-            shutil.copytree(presets, folder / "schemas", dirs_exist_ok=True)

@@ -1,13 +1,13 @@
 """What generative NER systems read and are trained to write: prompts and targets as text.
 
-Three systems (PaDeLLM-NER, Table 1 and Appendix B): `padellm` writes a count or one mention a sequence,
-`autoreg-augmented` repeats the text with marks in it, `autoreg-structured` lists pairs of label and mention. A fourth
-wording asks an untrained chat model. Outputs are read by `parsing`. Knows nothing of tokenizers or models.
+Three formats (PaDeLLM-NER, Table 1 and Appendix B): `padellm` writes a count or one mention per sequence,
+`autoreg-augmented` repeats the text with mentions marked, `autoreg-structured` lists pairs of label and mention. What an
+untrained chat model is asked is in `chat_prompts`; outputs are read by `parsing`. Knows nothing of tokenizers or models.
 
-Prompts and targets are made of *parts*, and every part is tokenized by itself, as plain text without special tokens,
-in training and at inference alike. So a part has the same tokens whatever follows it, and the keys and values of the
-text part serve all labels. Where a language writes spaces, a target begins with one: its first word then has the
-tokens that it has in the text.
+Prompts and targets are made of *parts*. Every part is tokenized on its own, as plain text without special tokens, in
+training and at inference alike. So a part has the same tokens whatever follows it, and the keys and values of the text
+part serve all labels. In languages written with spaces a target begins with one, so that its first word has the same
+tokens as in the text.
 """
 
 import re
@@ -15,16 +15,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-SYSTEMS = ("autoreg-augmented", "autoreg-structured", "padellm")
+GENERATIVE_SYSTEMS = ("padellm", "autoreg-augmented", "autoreg-structured")
+# Of one label in one text: a larger predicted count is cut to this, and so are training examples.
 MAX_MENTIONS = 64
-"""Most mentions of one label in one text: a larger predicted count is cut to this, in training data, too."""
 
 NULL = "NULL"
 
 
 @dataclass(frozen=True)
 class Mention:
-    """A predicted mention. `start` is the character where it begins, if the output says so."""
+    """A predicted mention. `start` is its first character in the text, where the output says so."""
 
     label: str
     text: str
@@ -37,7 +37,7 @@ class Parsed:
     What could be read of an output.
 
     Args:
-        mentions (`list[Mention]`): In the order of the output. Whether they occur in the text is left to `locate`.
+        mentions (`list[Mention]`): In the order of the output; `locate` finds out whether they occur in the text.
         failures (`Counter`): Number of failures by kind: `truncated`, `unbalanced`, `malformed`, `unknown_label`,
             `empty_mention`, `altered_text`, `repeated_text`.
     """
@@ -48,7 +48,7 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Wording:
-    """The template of one language (PaDeLLM-NER, Table 11). `mention` is filled in with the index."""
+    """The template of one language (PaDeLLM-NER, Table 11); `mention` is formatted with the index."""
 
     text: str
     label: str
@@ -101,18 +101,18 @@ def get_wording(language: str) -> Wording:
 
 def check_label(label: str, system: str, language: str = "en") -> None:
     """
-    Raises a `ValueError` for a label that a system cannot write: blank, of several lines, or with marks of its
-    template in it (`[` and `]` in `autoreg-augmented`, brackets in `autoreg-structured`).
+    Raises a `ValueError` for a label that a system cannot write: blank, of several lines, or with markers of its template
+    in it (`[` and `]` in `autoreg-augmented`, parentheses in `autoreg-structured`).
     """
-    if system not in SYSTEMS:
-        raise ValueError(f"`system` should be one of {', '.join(SYSTEMS)}, got {system!r}")
+    if system not in GENERATIVE_SYSTEMS:
+        raise ValueError(f"`system` should be one of {', '.join(GENERATIVE_SYSTEMS)}, got {system!r}")
     if not isinstance(label, str) or not label.strip() or label != label.strip():
         raise ValueError(f"a label should be a text that is not blank, without white space around it, got {label!r}")
     own = {"autoreg-augmented": r"[\[\]]", "autoreg-structured": r"[()]"}.get(system, r"(?!)")
     found = re.search(rf"[\r\n]|{own}", label) or get_wording(language).markers.search(label)
     if found:
         raise ValueError(
-            f"the label {label!r} holds {found[0]!r}, which the template of {system} is made of; rename it"
+            f"the label {label!r} holds {found[0]!r}, which is a marker in the template of {system}; rename it"
         )
 
 
@@ -120,32 +120,32 @@ def check_label(label: str, system: str, language: str = "en") -> None:
 
 
 def text_part(text: str, language: str = "en") -> str:
-    """First part of every prompt: the text. It is the same for all labels of the text."""
+    """First part of every prompt: the text, the same for all labels."""
     return get_wording(language).text.format(text.replace("\r\n", "\n"))
 
 
 def label_part(label: str, language: str = "en", definition: str | None = None) -> str:
     """
-    Second part of a PaDeLLM prompt: the label, up to and with `<num>`.
+    Second part of a PaDeLLM prompt: the label, up to and including `<num>`.
 
     Args:
-        definition (`str`, *optional*): Written behind the label, for models that were trained so.
+        definition (`str`, *optional*): Written after the label, for models that were trained with definitions.
 
     Raises:
-        ValueError: For a label that holds marks of the template.
+        ValueError: For a label that holds markers of the template.
     """
     check_label(label, "padellm", language)
     wording = get_wording(language)
-    return wording.label.format(_describe(label, definition)) + wording.number
+    return wording.label.format(describe(label, definition)) + wording.number
 
 
 def count_part(count: int) -> str:
-    """Answer of step 1, the number of mentions. Zero mentions have no such part: the end of the sequence follows."""
+    """Answer of step 1, the number of mentions. For zero mentions there is none: the sequence ends at once."""
     return f"{count}\n"
 
 
 def index_part(n: int, language: str = "en") -> str:
-    """Template before the `n`-th mention, counted from 1."""
+    """Template before the `n`-th mention, counting from 1."""
     return get_wording(language).mention.format(n)
 
 
@@ -165,7 +165,7 @@ def mention_prefix(prompt: str, count: int, n: int, language: str = "en") -> str
 
 
 def mentions_of(text: str, entities: Sequence, label: str) -> list[str]:
-    """Mentions of a label in the order of the text, what PaDeLLM is trained to count and to write."""
+    """Mentions of a label in the order of the text: what PaDeLLM is trained to count and to write."""
     found = sorted((each.start, each.end) for each in entities if each.label == label)
     return [text[start:end] for start, end in found[:MAX_MENTIONS]]
 
@@ -177,17 +177,17 @@ def labels_part(
     labels: Sequence[str], system: str, language: str = "en", definitions: Mapping[str, str] | None = None
 ) -> str:
     """
-    Second part of an autoregressive prompt: all labels, and the mark behind which the answer begins.
+    Second part of an autoregressive prompt: all labels, and the marker after which the answer begins.
 
     Raises:
-        ValueError: For no labels, or a label that holds marks of the template.
+        ValueError: For no labels, or a label that holds markers of the template.
     """
     if not labels:
         raise ValueError("`labels` should name at least one label, got none")
     for label in labels:
         check_label(label, system, language)
     wording = get_wording(language)
-    described = [_describe(label, (definitions or {}).get(label)) for label in labels]
+    described = [describe(label, (definitions or {}).get(label)) for label in labels]
     return wording.labels.format("; ".join(described)) + (
         wording.augmented if system == "autoreg-augmented" else wording.structured
     )
@@ -208,10 +208,13 @@ def structured_prompt(
 
 
 def augmented_target(text: str, entities: Sequence, labels: Sequence[str], language: str = "en") -> str:
-    """The text with its mentions marked as `[mention LABEL]`; mentions must not overlap."""
+    """
+    The text with its mentions marked as `[mention LABEL]`. The format holds no overlaps: of overlapping mentions the first
+    is kept, and of those with one start the longest.
+    """
     pieces, position = [get_wording(language).space], 0
-    for each in sorted(entities, key=lambda each: each.start):
-        if each.label in labels:
+    for each in sorted(entities, key=lambda each: (each.start, -each.end)):
+        if each.label in labels and each.start >= position:
             pieces += [text[position : each.start], f"[{text[each.start : each.end]} {each.label}]"]
             position = each.end
     return "".join([*pieces, text[position:]])
@@ -226,32 +229,6 @@ def structured_target(text: str, entities: Sequence, labels: Sequence[str], lang
     return f"{get_wording(language).space}({', '.join(f'({label}): ({mention})' for label, mention in pairs)})"
 
 
-def _describe(label: str, definition: str | None) -> str:
+def describe(label: str, definition: str | None) -> str:
+    """A label with its definition, if there is one, in one line."""
     return f"{label}: {' '.join(definition.split())}" if definition else label
-
-
-# --------------------------------------------------------------------------------------------- untrained chat model
-
-
-def chat_messages(text: str, labels: Sequence[str], definitions: Mapping[str, str] | None = None) -> list[dict]:
-    """
-    A chat that asks a model which was not trained for it (the causal backbone of JPT's Table 11); its answer is read by
-    `parse_chat`. The wording is this project's own.
-
-    Raises:
-        ValueError: For no labels or labels of several lines.
-    """
-    if not labels:
-        raise ValueError("`labels` should name at least one label, got none")
-    for label in labels:
-        check_label(label, "padellm")
-    types = "\n".join(f"- {_describe(label, (definitions or {}).get(label))}" for label in labels)
-    content = (
-        f"Find all named entities of these types in the text:\n{types}\n\nText: {text}\n\n"
-        "Answer with one line for each type: the type, a colon, and the entities exactly as they are written in the "
-        "text, separated by semicolons; or the word none."
-    )
-    return [
-        {"role": "system", "content": "You extract named entities from texts."},
-        {"role": "user", "content": content},
-    ]

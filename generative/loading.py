@@ -1,37 +1,58 @@
-"""Generative systems from where they are: an exported folder, trained adapters, or any causal LM. Pipeline out."""
+"""Loading of generative systems: an exported folder, a trained one, or any causal LM in, a pipeline out."""
 
 import dataclasses
 import json
 from pathlib import Path
 
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import cached_file
 
 from ..atomic_jpt import new_folder
 from ..backbone_jpt import damaged_files_named, resolve_backbone
+from ..optional_jpt import import_optional
 from .configuration_generative import GenerativeConfig
 from .pipeline_generative import GenerativePipeline
 
+HUB_TIMEOUT = 5.0  # seconds
+
 
 def read_settings(checkpoint: str | Path) -> GenerativeConfig | None:
-    """The settings of a generative system in a folder or a Hub repository; `None` for other models, or without one."""
+    """
+    The settings of a generative system in a folder or a Hub repository; `None` for other models, and for what is not there
+    or cannot be reached.
+    """
     try:
-        found = cached_file(str(checkpoint), "config.json")
+        source = resolve_backbone(str(checkpoint))
+        if not Path(source).is_dir() and not _in_reach(source):
+            return None
+        found = cached_file(source, "config.json")
     except OSError:
         return None
     return GenerativeConfig.from_model_config(json.loads(Path(found).read_text(encoding="utf-8")))
 
 
+def _in_reach(name: str) -> bool:
+    """Whether a Hub repository is in the cache or answers. Asked once: where there is no network, a download is retried for long."""
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return True
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=HUB_TIMEOUT)
+    except Exception:  # no network, no such repository, no access: it cannot be read
+        return False
+    return True
+
+
 def load_causal_lm(checkpoint: str | Path, backbone: str | None = None, dtype: torch.dtype = torch.float32):
     """
-    Loads a causal LM, with its adapters merged if the checkpoint has some.
+    Loads a causal LM, with its adapters merged if the checkpoint has any.
 
     Args:
-        checkpoint: Folder of adapters, as training leaves it; or a folder or Hub id of a causal LM, found as
-            `backbone_jpt.resolve_backbone` says.
-        backbone (*optional*): Other place for the backbone that the adapters name.
-        dtype: Of the weights; adapters are merged in float32 in any case.
+        checkpoint: Folder of adapters, as training leaves it; or folder or Hub id of a causal LM, which
+            `backbone_jpt.resolve_backbone` finds.
+        backbone (*optional*): Where to find the backbone, instead of where the adapters say.
+        dtype: Of the weights; adapters are always merged in float32.
 
     Raises:
         OSError: If the checkpoint or its backbone cannot be found.
@@ -41,12 +62,11 @@ def load_causal_lm(checkpoint: str | Path, backbone: str | None = None, dtype: t
     adapters = Path(checkpoint) / "adapter_config.json"
     if not adapters.is_file():
         return _load_whole(resolve_backbone(checkpoint), dtype)
-    from peft import PeftModel
-
+    peft = import_optional("peft", f"a checkpoint of adapters such as {checkpoint!r}")
     named = json.loads(adapters.read_text(encoding="utf-8"))["base_model_name_or_path"]
     base = _load_whole(resolve_backbone(backbone or named), torch.float32)
     with damaged_files_named(f"a weight file of {checkpoint!r}"):
-        model = PeftModel.from_pretrained(base, checkpoint).merge_and_unload()
+        model = peft.PeftModel.from_pretrained(base, checkpoint).merge_and_unload()
     return model.to(dtype)
 
 
@@ -55,14 +75,14 @@ def _load_whole(source: str, dtype: torch.dtype):
         model, report = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True)
     if report["missing_keys"]:
         raise ValueError(
-            f"{source!r} does not hold a whole causal LM: {', '.join(sorted(report['missing_keys'])[:3])} are missing"
+            f"{source!r} is not a complete causal LM: {', '.join(sorted(report['missing_keys'])[:3])} are missing"
         )
     return model
 
 
 def convert_generative(checkpoint: str | Path, output: str | Path, dtype: str = "float32") -> tuple[int, int]:
     """
-    Makes an exported folder of a trained one: adapters merged, with settings and code.
+    Exports a trained folder: adapters merged, with settings and code.
 
     Returns:
         `tuple[int, int]`: Bytes of the weights before and after.
@@ -93,10 +113,10 @@ def load_pipeline(
 
     Args:
         checkpoint: As for `load_causal_lm`.
-        device (*optional*): Defaults to the best.
+        device (*optional*): Defaults to the best available.
         dtype (*optional*): Defaults to bfloat16 on a GPU and float32 elsewhere.
         settings (*optional*): Instead of those in the checkpoint.
-        changes: Single settings to change.
+        changes: Settings to change.
     """
     settings = dataclasses.replace(settings or read_settings(checkpoint) or GenerativeConfig(), **changes)
     if dtype is None:

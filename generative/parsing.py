@@ -1,17 +1,17 @@
-"""Outputs of generative models back to mentions, and mentions back to characters of the text.
+"""Outputs of generative models to mentions, and mentions to characters of the text.
 
-Takes any string: what cannot be read is counted by kind, and nothing that the text does not hold gets offsets.
+Takes any string: what cannot be parsed is counted by kind, and only what the text contains gets offsets.
 """
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from .formats import MAX_MENTIONS, NULL, WORDINGS, Mention, Parsed
 
-_NOTHING = {"", "-", "none", "n/a", "null", "no entities", "nothing"}
+NOTHING = {"", "-", "none", "n/a", "null", "no entities", "nothing"}
 
 
 def parse_count(output: str) -> int | None:
@@ -32,7 +32,7 @@ def parse_count(output: str) -> int | None:
 
 
 def parse_mention(output: str) -> str:
-    """Reads the output of step 2: the mention, up to a line break or to the next mark of a template."""
+    """Reads the output of step 2: the mention, up to a line break or the next marker of a template."""
     line = output.strip().partition("\n")[0]
     cut = [found.start() for wording in WORDINGS.values() if (found := wording.markers.search(line))]
     return line[: min(cut, default=None)].strip()
@@ -42,12 +42,12 @@ def parse_augmented(output: str, text: str, labels: Sequence[str]) -> Parsed:
     """
     Reads a text with `[mention LABEL]` marks.
 
-    The marks are taken out and the rest is aligned with the text, so a mention has its own place even where the same
-    words occur before without a mark. Where the output departs from the text (`altered_text`), stops early
-    (`truncated`) or goes on (`repeated_text`), mentions outside of what agrees have no `start`.
+    The marks are removed and the rest is aligned with the text, so a mention keeps its place even where the same words
+    occur earlier without a mark. Where the output departs from the text (`altered_text`), stops early (`truncated`) or
+    continues (`repeated_text`), mentions outside the parts that agree have no `start`.
     """
     parsed = Parsed()
-    plain, marks = _take_out_marks(output, text, labels, parsed.failures)
+    plain, marks = _remove_marks(output, text, labels, parsed.failures)
     place = _align(plain, text, parsed.failures)
     for start, end, label in marks:
         mention = plain[start:end]
@@ -59,7 +59,7 @@ def parse_augmented(output: str, text: str, labels: Sequence[str]) -> Parsed:
     return parsed
 
 
-def _take_out_marks(output: str, text: str, labels: Sequence[str], failures: Counter):
+def _remove_marks(output: str, text: str, labels: Sequence[str], failures: Counter):
     """The output without marks, and the marks as `(start, end, label)` in it."""
     by_length = sorted(labels, key=len, reverse=True)
     pieces, marks, length, position = [], [], 0, 0
@@ -75,7 +75,7 @@ def _take_out_marks(output: str, text: str, labels: Sequence[str], failures: Cou
             failures["unknown_label"] += 1
             mention, position = output[opening + 1 : closing], closing + 1
         else:
-            # A bracket of the text itself, or one that is never closed.
+            # A bracket of the text itself, or one that is not closed.
             if text.count("[") <= "".join(pieces).count("["):
                 failures["unbalanced"] += 1
                 mention = ""
@@ -88,10 +88,10 @@ def _take_out_marks(output: str, text: str, labels: Sequence[str], failures: Cou
 
 
 def _read_mark(output: str, opening: int, text: str, labels: Sequence[str]) -> tuple[str, str, int] | None:
-    """Mention, label and end of the mark at `opening`; of several readings the one that the text holds."""
-    readings = []
+    """Mention, label and end of the mark at `opening`; of several candidates the one that occurs in the text."""
+    candidates = []
     closing = opening
-    # A mention may hold brackets of its own, but not many.
+    # A mention may contain brackets of its own, but not many.
     for _ in range(4):
         closing = output.find("]", closing + 1)
         if closing < 0:
@@ -105,8 +105,8 @@ def _read_mark(output: str, opening: int, text: str, labels: Sequence[str]) -> t
                 if mention and mention in text:
                     return mention, label, closing + 1
                 if "[" not in mention:
-                    readings.append((mention, label, closing + 1))
-    return readings[0] if readings else None
+                    candidates.append((mention, label, closing + 1))
+    return candidates[0] if candidates else None
 
 
 def _align(plain: str, text: str, failures: Counter):
@@ -138,7 +138,7 @@ _CUT_HEAD = re.compile(r"\)\s*,\s*(\([^()]*(\)[\s:]*)?)?$")
 
 
 def parse_structured(output: str, text: str, labels: Sequence[str]) -> Parsed:
-    """Reads `((LABEL): (mention), ..., (LABEL): (NULL))`. A mention may hold brackets."""
+    """Reads `((LABEL): (mention), ..., (LABEL): (NULL))`. A mention may contain parentheses."""
     parsed = Parsed()
     heads = list(_HEAD.finditer(output))
     if not heads:
@@ -166,43 +166,70 @@ def parse_structured(output: str, text: str, labels: Sequence[str]) -> Parsed:
 
 
 def _read_pair(rest: str, text: str, last: bool) -> tuple[str | None, str | None]:
-    """The mention at the start of `rest`, which ends before the next pair, and what was wrong."""
+    """The mention at the start of `rest`, which ends before the next pair, and the kind of failure, if any."""
     rest = rest.rstrip() if last else rest.rstrip(" ,(\n")
     if last and (cut := _CUT_HEAD.search(rest)):
         return rest[: cut.start()], "truncated"
     closed = len(rest) - len(rest.rstrip(")"))
     expected = 2 if last else 1
     if closed == 0:
-        # The end of the output cuts the last mention; before a next pair only the bracket is missing.
+        # The last mention is cut off; before a further pair only the parenthesis is missing.
         return (None, "truncated") if last else (rest, "unbalanced")
     if closed >= expected and (closed == expected or rest[:-expected] in text):
         return rest[:-expected], None
-    # Too many or too few brackets: as many are the mention's own as make it one of the text.
+    # Too many or too few parentheses: those are the mention's own with which it occurs in the text.
     for number in range(1, closed + 1):
         if rest[:-number] in text:
             return rest[:-number], "unbalanced"
     return rest.rstrip(")"), "unbalanced"
 
 
+MARKUP = " *_\"'`"
+
+
 def parse_chat(output: str, text: str, labels: Sequence[str]) -> Parsed:
-    """Reads the answer to `chat_messages`: lines of `label: mention; mention`. Bullets, quotes and stars are ignored."""
+    """
+    Reads the answer to `chat_messages` of the wording `chat`: lines of `label: mention; mention`. Bullets, quotes and
+    asterisks are ignored.
+    """
     parsed = Parsed()
-    known = {label.casefold(): label for label in labels}
-    for line in filter(None, map(str.strip, output.splitlines())):
-        head, colon, rest = line.lstrip("-*•0123456789. ").partition(":")
-        if not colon:
-            if line.casefold().rstrip(".") not in _NOTHING:
-                parsed.failures["malformed"] += 1
-            continue
-        label = known.get(head.strip(" *_\"'`").casefold())
-        mentions = [each.strip(" *_\"'`") for each in rest.split(";")]
-        if label is None:
-            parsed.failures["unknown_label"] += 1
-            continue
-        for mention in mentions:
-            parts = [mention] if mention in text else [each.strip(" *_\"'`") for each in mention.split(",")]
-            parsed.mentions += [Mention(label, part) for part in parts if part.casefold().rstrip(".") not in _NOTHING]
+    for label, rest in _labelled_parts(output.splitlines(), labels, parsed.failures):
+        for mention in rest.split(";"):
+            mention = mention.strip(MARKUP)
+            parts = [mention] if mention in text else mention.split(",")
+            parsed.mentions += _mentions(label, parts)
     return parsed
+
+
+def parse_ye2023(output: str, text: str, labels: Sequence[str]) -> Parsed:
+    """
+    Reads the answer to `chat_messages` of the wording `ye2023`: `Entity: label: word, word | label: None`, in one line or
+    several. The template separates entities by commas, so a comma always ends one.
+    """
+    parsed = Parsed()
+    lines = [line.strip(MARKUP).removeprefix("Entity:") for line in output.splitlines()]
+    for label, rest in _labelled_parts([part for line in lines for part in line.split("|")], labels, parsed.failures):
+        parsed.mentions += _mentions(label, rest.split(","))
+    return parsed
+
+
+def _labelled_parts(parts: Sequence[str], labels: Sequence[str], failures: Counter) -> Iterator[tuple[str, str]]:
+    """Label, and what follows its colon, of each part that has one."""
+    known = {label.casefold(): label for label in labels}
+    for part in filter(None, map(str.strip, parts)):
+        head, colon, rest = part.lstrip("-*•0123456789. ").partition(":")
+        label = known.get(head.strip(MARKUP).casefold())
+        if label is not None and colon:
+            yield label, rest
+        elif colon:
+            failures["unknown_label"] += 1
+        elif part.casefold().rstrip(".") not in NOTHING:
+            failures["malformed"] += 1
+
+
+def _mentions(label: str, words: Sequence[str]) -> list[Mention]:
+    stripped = [each.strip(MARKUP) for each in words]
+    return [Mention(label, each) for each in stripped if each.casefold().rstrip(".") not in NOTHING]
 
 
 @dataclass
@@ -212,8 +239,8 @@ class Located:
 
     Args:
         spans (`list`): For each mention its `(start, end)`, end exclusive, or `None` for a hallucination.
-        failures (`Counter`): Number of hallucinations by kind: `invented_text` is not in the text, `repeated_mention`
-            was given more often than it is there.
+        failures (`Counter`): Number of hallucinations by kind: `invented_text` does not occur in the text,
+            `repeated_mention` was written more often than it occurs.
     """
 
     spans: list[tuple[int, int] | None] = field(default_factory=list)
@@ -224,9 +251,9 @@ def locate(mentions: Sequence[Mention], text: str) -> Located:
     """
     Finds mentions in the text: the n-th mention of some words is their n-th occurrence.
 
-    Occurrences within a word count only if there is no other. Longer mentions go first, and an occurrence that no
-    other mention holds is preferred, so that `New York` is not found in `New York Times` where it stands alone, too.
-    Mentions of different labels may share an occurrence if there are not enough.
+    Occurrences within a word count only if there is no other. Longer mentions are placed first, and an occurrence that no
+    other mention covers is preferred, so that `New York` is not found inside `New York Times` if it also stands alone.
+    Mentions of different labels share an occurrence if there are too few.
     """
     located = Located([None] * len(mentions))
     taken: list[tuple[int, int, str]] = []
@@ -249,7 +276,7 @@ def locate(mentions: Sequence[Mention], text: str) -> Located:
 
 
 def occurrences(words: str, text: str) -> list[int]:
-    """Where `words` occur in the text: as whole words if they do, else anywhere. Nothing occurs nowhere."""
+    """Where `words` occur in the text: as whole words if they do, else anywhere."""
     if not words:
         return []
     found, position = [], text.find(words)
@@ -266,5 +293,5 @@ def occurrences(words: str, text: str) -> list[int]:
 
 
 def _same_word(left: str, right: str) -> bool:
-    """Scripts from U+2E80 on (Chinese, Japanese) write words without spaces; there any two characters may be two words."""
+    """From U+2E80 on (Chinese, Japanese) words are written without spaces: any two characters may be two words."""
     return left.isalnum() and right.isalnum() and ord(left) < 0x2E80 and ord(right) < 0x2E80

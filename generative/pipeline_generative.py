@@ -1,27 +1,27 @@
 """The `padellm-ner` and `autoreg-ner` pipelines: texts and entity types in, found entities with their characters out.
 
-The same face as the `jpt-ner` pipeline (`entity_pipeline_jpt`), around any causal LM. Texts are read (`extraction`), and
-what the output holds is found in the text. What could not be read or found is counted. Knows nothing of files or
-training.
+The same interface as the `jpt-ner` pipeline (`entity_pipeline_jpt`), around any causal LM. Mentions are generated
+(`extractors`) and found in the text; what could not be parsed or found is counted. Knows nothing of files or training.
 """
 
 import copy
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from ..entity_pipeline_jpt import Document, EntityPipeline, given_options
+from ..entity_pipeline_jpt import Document, EntityPipeline, given_options, lowest_scores
 from ..schema_jpt import Schema
 from .configuration_generative import DEDUPLICATION, TASKS, GenerativeConfig
 from .decoding import Decoder
-from .extraction import Reading, Task, build_system, settle
+from .extractors import Extraction, Query, build_extractor, deduplicate, resolve_mentions
+from .formats import Mention
 
-CHARACTERS_TOGETHER = 4096  # Texts that are read together share one row of the model: its attention must stay small.
+MAX_BATCH_CHARACTERS = 4096  # Texts that are read together share one row, whose attention mask is square.
 SETTINGS = tuple(field.name for field in dataclasses.fields(GenerativeConfig) if field.name != "entity_types")
 
 
@@ -36,15 +36,14 @@ class GenerativePipeline(EntityPipeline):
     >>> ner("Paris released a new album.", entity_types=["artist", "city"])
     ```
 
-    `failures` counts, by kind, what the model wrote and could not be read or found in the text, since the pipeline was
+    `failures` counts, by kind, what the model wrote that could not be parsed or found in the text, since the pipeline was
     made or `failures.clear()` was called. Threads may share a pipeline.
 
     Args:
         settings ([`GenerativeConfig`], *optional*): Defaults to what is in the model's configuration, then to PaDeLLM's.
         devices (`list[str]`, *optional*):
-            For `mode="multi"`: devices to spread sequences over, the first of them the model's own. Defaults to all
-            CUDA devices if the model is on one. On a single device, sequences are decoded one by one, as the paper
-            simulates it.
+            For `mode="multi"`: devices to spread sequences over, the model's own first. Defaults to all CUDA devices if
+            the model is on one. On a single device sequences are decoded one by one, as in the paper's simulation.
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
         kwargs: As for every [`Pipeline`] (`model`, `tokenizer`, `device`, `batch_size`), single settings of
             [`GenerativeConfig`] to change, and defaults for the options of calls.
@@ -57,21 +56,21 @@ class GenerativePipeline(EntityPipeline):
 
     def __init__(
         self,
-        *args,
+        *,
         settings: GenerativeConfig | None = None,
         devices: Sequence[str] | None = None,
         **kwargs,
     ):
         changes = {name: kwargs.pop(name) for name in SETTINGS if name in kwargs}
         self.failures: Counter = Counter()
-        super().__init__(*args, **kwargs)
+        super().__init__(**kwargs)
         found = settings or GenerativeConfig.from_model_config(self.model.config) or GenerativeConfig()
         self.settings = dataclasses.replace(found, **changes)
         self._decoders = [
             Decoder(model, self._end_ids(), self.settings.reuse_text, self.settings.early_quit)
             for model in self._replicas(devices)
         ]
-        self._system = build_system(self.tokenizer, self._decoders, self.settings)
+        self._extractor = build_extractor(self.tokenizer, self._decoders, self.settings)
 
     def __call__(self, inputs, **options):
         """
@@ -80,17 +79,18 @@ class GenerativePipeline(EntityPipeline):
                 An item is a text, or a dict with `text` and, optionally, `entity_types` of its own. With
                 `is_split_into_words`, each text is a list of words.
             entity_types (*optional*): As for [`JPTPipeline`]: whatever `schema_jpt.resolve_schema` takes.
-            threshold (`float`, *optional*):
-                Drops entities with a lower probability. The threshold of a type, if it has one, goes first.
+            threshold (`float` or `dict[str, float]`, *optional*):
+                Drops entities with a lower probability, of all types or of those named. What the call says of a type
+                takes precedence, then the type's own threshold, then what the call says of all.
             nested (`bool`, *optional*):
-                `False` drops entities that overlap with a more probable one. Defaults to keeping what was generated.
-            deduplication (`str`, *optional*): Other than the setting of this name.
+                `False` drops entities that overlap a more probable one. Defaults to keeping all.
+            deduplication (`str`, *optional*): Instead of the setting of this name.
             is_split_into_words (`bool`, *optional*, defaults to `False`):
                 Whether texts are lists of words. Entities are then whole words, and have `first_word` and `last_word`.
             delimiter (`str`, *optional*, defaults to `" "`): What joins given words.
-            batch_size (`int`, *optional*, defaults to 8): Most texts to read together. In multi mode it is 1.
+            batch_size (`int`, *optional*, defaults to 8): Maximum number of texts to read together; 1 in multi mode.
             show_progress (`bool`, *optional*, defaults to `False`): Whether to show a progress bar, by texts.
-            num_workers, decoder, aggregation_strategy (*optional*): Taken for compatibility, and ignored.
+            num_workers, decoder, aggregation_strategy (*optional*): Accepted for compatibility, and ignored.
 
         Returns:
             For one item, a list of dicts with `entity_group`, `score`, `word`, `start`, `end`, in the order of the
@@ -104,35 +104,43 @@ class GenerativePipeline(EntityPipeline):
         return super().__call__(inputs, **options)
 
     def process(self, documents, batch_size, forward_params, postprocess_params, progress) -> Iterator[list[dict]]:
-        """Some texts are read together."""
+        """Several texts are read together."""
         for batch in _batches(documents, batch_size if self.settings.mode == "batch" else 1):
-            for document, reading in zip(batch, self.forward(batch, **forward_params), strict=True):
-                yield self.postprocess((document, reading), **postprocess_params)
+            for document, extraction in zip(batch, self.forward(batch, **forward_params), strict=True):
+                yield self.postprocess((document, extraction), **postprocess_params)
                 progress.update()
 
-    def read(self, text: str, entity_types, forced: Iterable | None = None) -> Reading:
+    def extract(self, text: str, entity_types, forced: Iterable | None = None) -> Extraction:
         """
         What the model wrote about one text, with its latency and the lengths of its sequences.
 
         Args:
-            forced (*optional*): Entities to write instead (see `extraction.System.read`).
+            forced (*optional*): Entities to write instead (see `extractors.Extractor.extract`).
         """
         document = self.preprocess(text, schema=self._resolve(entity_types))
         with self._lock:
-            return self._read([document], None if forced is None else [forced])[0]
+            return self._extract([document], None if forced is None else [forced])[0]
 
-    def settle(self, reading: Reading, text: str, deduplication: str | None = None) -> tuple[list[dict], Counter]:
-        """Entities of a reading, as calls return them, and the number of its failures by kind."""
+    def resolve(
+        self, extraction: Extraction, text: str, deduplication: str | None = None
+    ) -> tuple[list[dict], Counter]:
+        """The entities of a text, as calls return them, and the number of failures by kind."""
         rule = deduplication or self.settings.deduplication
-        found, hallucinations = settle(reading, text, rule if self.settings.system == "padellm" else "none")
+        found, hallucinations = resolve_mentions(extraction, text, rule if self.settings.is_padellm else "none")
         entities = [
             {"entity_group": label, "score": score, "word": text[start:end], "start": start, "end": end}
             for start, end, label, score in found
         ]
-        return entities, reading.failures + hallucinations
+        return entities, extraction.failures + hallucinations
+
+    def kept_mentions(self, extraction: Extraction, deduplication: str | None = None) -> list[Mention]:
+        """The mentions of a text as they were written, without duplicates by the rule."""
+        rule = deduplication or self.settings.deduplication
+        kept = deduplicate(extraction.mentions, extraction.probabilities, rule if self.settings.is_padellm else "none")
+        return [extraction.mentions[i] for i in kept]
 
     def with_settings(self, **changes) -> "GenerativePipeline":
-        """A pipeline with other settings around the same model."""
+        """A pipeline with changed settings around the same model."""
         return type(self)(
             model=self.model,
             tokenizer=self.tokenizer,
@@ -155,48 +163,47 @@ class GenerativePipeline(EntityPipeline):
         if deduplication is not None and deduplication not in DEDUPLICATION:
             raise ValueError(f"`deduplication` must be one of {', '.join(DEDUPLICATION)}, got {deduplication!r}")
         if top_k:
-            raise ValueError("`top_k`: a generative model writes one label for a mention and scores no others")
+            raise ValueError("`top_k`: a generative model writes one label for a mention and scores no other")
         return preprocess, forward, postprocess | given_options(deduplication=deduplication)
 
     def _default_types(self):
         return self.settings.entity_types
 
     def _check_types(self, schema: Schema) -> None:
-        self._system.check(schema.names)
+        self._extractor.check(schema.names)
 
-    def _forward(self, model_inputs: list[Document]) -> list[Reading]:
+    def _forward(self, model_inputs: list[Document]) -> list[Extraction]:
         with self._lock:
-            return self._read(model_inputs)
+            return self._extract(model_inputs)
 
-    def _read(self, documents: list[Document], forced: Sequence[Iterable] | None = None) -> list[Reading]:
-        """One reading for each document; blank texts are not read."""
-        readings = [Reading() for _ in documents]
+    def _extract(self, documents: list[Document], forced: Sequence[Iterable] | None = None) -> list[Extraction]:
+        """One extraction for each document; blank texts are not read."""
+        extractions = [Extraction() for _ in documents]
         wanted = [i for i, document in enumerate(documents) if document.text.strip()]
-        tasks = [
-            Task(documents[i].text, dict(zip(documents[i].schema.names, documents[i].schema.descriptions)))
+        queries = [
+            Query(documents[i].text, dict(zip(documents[i].schema.names, documents[i].schema.descriptions)))
             for i in wanted
         ]
-        if tasks:
-            found = self._system.read(tasks, None if forced is None else [forced[i] for i in wanted])
-            for i, reading in zip(wanted, found, strict=True):
-                readings[i] = reading
-        return readings
+        if queries:
+            found = self._extractor.extract(queries, None if forced is None else [forced[i] for i in wanted])
+            for i, extraction in zip(wanted, found, strict=True):
+                extractions[i] = extraction
+        return extractions
 
     def postprocess(
         self,
-        model_outputs: tuple[Document, Reading],
+        model_outputs: tuple[Document, Extraction],
         nested: bool | None = None,
-        threshold: float | None = None,
+        threshold: float | Mapping[str, float] | None = None,
         deduplication: str | None = None,
     ) -> list[dict[str, Any]]:
         """Entities of a text that was read."""
-        document, reading = model_outputs
-        entities, failures = self.settle(reading, document.text, deduplication)
+        document, extraction = model_outputs
+        entities, failures = self.resolve(extraction, document.text, deduplication)
         with self._lock:
             self.failures += failures
-        thresholds = {each.name: each.threshold for each in document.schema.entity_types}
-        lowest = {name: (threshold or 0.0) if own is None else own for name, own in thresholds.items()}
-        entities = [each for each in entities if each["score"] >= lowest[each["entity_group"]]]
+        lowest = dict(zip(document.schema.names, lowest_scores(document.schema, threshold), strict=True))
+        entities = [each for each in entities if each["score"] >= (lowest[each["entity_group"]] or 0.0)]
         if document.words is not None:
             entities = _whole_words(entities, document)
         return _flat(entities) if nested is False else entities
@@ -204,12 +211,12 @@ class GenerativePipeline(EntityPipeline):
     # The model
 
     def _end_ids(self) -> set[int]:
-        """Tokens that end a sequence: the tokenizer's, and those of the model's own generation."""
+        """Tokens that end a sequence: the tokenizer's, and those of the model's generation config."""
         config = getattr(self.model, "generation_config", None)
         ends = [self.tokenizer.eos_token_id, getattr(config, "eos_token_id", None)]
         ids = {i for end in ends for i in (end if isinstance(end, (list, tuple)) else [end]) if i is not None}
         if not ids:
-            raise ValueError("`tokenizer` has no `eos_token`, with which sequences end")
+            raise ValueError("`tokenizer` has no `eos_token` to end sequences with")
         return ids
 
     def _replicas(self, devices: Sequence[str] | None) -> list:
@@ -224,10 +231,11 @@ class GenerativePipeline(EntityPipeline):
         return [self.model, *(copy.deepcopy(self.model).to(device) for device in devices[1:])]
 
 
-def _batches(documents: Iterable[Document], most: int) -> Iterator[list[Document]]:
+def _batches(documents: Iterable[Document], max_texts: int) -> Iterator[list[Document]]:
     batch: list[Document] = []
     for document in documents:
-        if batch and (len(batch) == most or sum(len(each.text) for each in [*batch, document]) > CHARACTERS_TOGETHER):
+        characters = sum(len(each.text) for each in [*batch, document])
+        if batch and (len(batch) == max_texts or characters > MAX_BATCH_CHARACTERS):
             yield batch
             batch = []
         batch.append(document)
@@ -236,7 +244,7 @@ def _batches(documents: Iterable[Document], most: int) -> Iterator[list[Document
 
 
 def _flat(entities: list[dict]) -> list[dict]:
-    """Without those that overlap with a more probable one."""
+    """Without entities that overlap a more probable one."""
     kept: list[dict] = []
     for each in sorted(entities, key=lambda each: (-each["score"], each["start"], -each["end"])):
         if all(each["end"] <= other["start"] or other["end"] <= each["start"] for other in kept):
@@ -245,7 +253,7 @@ def _flat(entities: list[dict]) -> list[dict]:
 
 
 def _whole_words(entities: list[dict], document: Document) -> list[dict]:
-    """Entities stretched to the words they touch."""
+    """Entities extended to whole words."""
     found: dict[tuple, dict] = {}
     for each in entities:
         touched = [word for word in document.words if word[0] < each["end"] and each["start"] < word[1]]
@@ -258,7 +266,7 @@ def _whole_words(entities: list[dict], document: Document) -> list[dict]:
     return list(found.values())
 
 
-# Makes `pipeline("padellm-ner", model=object)` work from here on.
+# Makes `pipeline("padellm-ner", model=object)` work.
 for _task in TASKS:
     PIPELINE_REGISTRY.supported_tasks[_task] = {"impl": GenerativePipeline, "pt": (AutoModelForCausalLM,)}
 

@@ -12,7 +12,7 @@ HOME = Path(__file__).resolve().parents[1]
 FILES = (
     *("app.py", "__init__.py", "*_jpt.py", "LICENSE", "requirements.txt"),
     *("config.json", "model.safetensors", "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja"),
-    *("schemas/*.yaml", "samples/*.jsonl", "space/*.*", "tools/**/*.py"),
+    *("schemas/*.yaml", "samples/*.jsonl", "space/*.*", "tools/**/*.py", "tools/**/templates/*"),
 )
 
 

@@ -1,6 +1,6 @@
 """The tab Files: a file with many texts in, the same texts with their entities out, bad rows named with their reason.
 
-The file is read into memory and removed at once; results live in the session until they are downloaded.
+Results live in the session until they are downloaded.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,58 +14,124 @@ import gradio as gr
 
 from ..schema_jpt import Schema
 from ..tools.files.documents import Document
-from .editor import TypesError, schema_of, sentence
-from .finding import QUIET, SESSION_SECONDS, colours_of, error_line
+from .editor import schema_of
+from .errors import PageError, TimeLimitError, TypesError, sentence
+from .finding import QUIET, SESSION_SECONDS, Update, colours_of, error_line
 from .highlighting import EMPTY, highlight, legend
-from .model import Model, ModelError
+from .model import Model
+from .requests import MAX_FILE_SECONDS, RequestLimit
 from .snippets import FORMATS, download, entity_file
-from .uploads import MOST_TEXTS, FileError, columns_of, likely_column, read_batch
+from .uploads import (
+    COLUMNS_BYTES,
+    MAX_CHARACTERS,
+    MAX_TEXTS,
+    SUFFIXES,
+    columns_of,
+    likely_column,
+    read_batch,
+    uploaded_bytes,
+)
 
 SHOWN_TEXTS = 20
 SHOWN_REASONS = 100
-FILES = [".jsonl", ".csv", ".tsv", ".txt", ".md", ".docx", ".pdf", ".conll"]
+SHOWN_TITLE = 80  # characters
+CHUNK_TEXTS = 64
+CHUNK_CHARACTERS = 8_000  # about one forward pass
 NOTHING_YET = EMPTY.format("Upload a file: one text a row in .jsonl, .csv or .tsv, or one document.")
+
+Tagged = tuple[Document, list[dict[str, Any]]]
 
 
 @dataclass
 class Batch:
-    """What a file holds and what was found in it."""
+    """What a file holds and what was found in it. `stopped` says, if it is not empty, why not all texts were read."""
 
     name: str
-    tagged: list[tuple[Document, list[dict[str, Any]]]] = field(default_factory=list)
+    tagged: list[Tagged] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    stopped: str = ""
 
 
-def tag_batch(
+def tag_file(
+    model: Model,
+    path: str | Path,
+    text_column: str | None,
+    schema: Schema,
+    threshold: float,
+    nested: bool,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Batch:
+    """
+    Reads a file and finds the entities of its texts. What was found when the time is up is kept.
+
+    Raises:
+        PageError: If the file, the types or the model cannot be used, or the client has left.
+    """
+    limit = RequestLimit(MAX_FILE_SECONDS)
+    documents, skipped = read_batch(path, text_column)
+    batch = Batch(Path(path).name, [], skipped)
+    try:
+        for tagged in tag_documents(model, documents, schema, threshold, nested, limit):
+            batch.tagged.append(tagged)
+            if on_progress is not None:
+                on_progress(len(batch.tagged), len(documents))
+    except TimeLimitError:
+        if not batch.tagged:
+            raise
+        read = f"{len(batch.tagged):,} of {len(documents):,} texts"
+        batch.stopped = f"After {limit.seconds:g} seconds {read} were read. Split the file, or use the command line."
+    return batch
+
+
+def tag_documents(
     model: Model,
     documents: list[Document],
     schema: Schema,
     threshold: float,
     nested: bool,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Iterator[tuple[Document, list[dict[str, Any]]]]:
+    limit: RequestLimit | None = None,
+) -> Iterator[Tagged]:
     """
-    Documents with their entities, in their order.
+    Yields documents with their entities, in their order.
+
+    They are read in chunks, and a long text by itself and window by window, so that the limit is checked every few seconds.
 
     Raises:
         TypesError: If the types do not fit the model, such as too long definitions.
+        PageError: If the limit is exceeded.
     """
-    split = bool(documents) and documents[0].words is not None
-    found = model.pipeline()(
-        (document.item for document in documents),
-        entity_types=schema,
-        threshold=float(threshold),
-        nested=bool(nested),
-        is_split_into_words=split,
-    )
-    for number, document in enumerate(documents, 1):
-        try:
-            entities = next(found)
-        except ValueError as error:
-            raise TypesError(sentence(error)) from error
-        if on_progress is not None:
-            on_progress(number, len(documents))
-        yield document, entities
+    limit = limit or RequestLimit(MAX_FILE_SECONDS)
+    pipeline = model.pipeline()
+    options = {"threshold": float(threshold), "nested": bool(nested)}
+    try:
+        for chunk in _chunks(documents):
+            limit.check()
+            if len(chunk) == 1 and chunk[0].words is None:
+                reading = pipeline.read(chunk[0].text, schema, on_progress=lambda *_: limit.check())
+                yield chunk[0], pipeline.decode(reading, **options)
+                continue
+            items = [document.item for document in chunk]
+            split = chunk[0].words is not None
+            found = pipeline(items, entity_types=schema, is_split_into_words=split, **options)
+            yield from zip(chunk, found, strict=True)
+    except PageError:
+        raise
+    except ValueError as error:
+        raise TypesError(sentence(error)) from error
+
+
+def _chunks(documents: list[Document]) -> Iterator[list[Document]]:
+    """The documents in their order, some at a time."""
+    chunk: list[Document] = []
+    characters = 0
+    for document in documents:
+        if chunk and (len(chunk) == CHUNK_TEXTS or characters + len(document.text) > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append(document)
+        characters += len(document.text)
+    if chunk:
+        yield chunk
 
 
 def report(batch: Batch, schema: Schema) -> str:
@@ -79,19 +145,26 @@ def report(batch: Batch, schema: Schema) -> str:
     colours = colours_of(schema)
     return (
         summary
+        + error_line(batch.stopped)
         + legend([entity for _, found in batch.tagged for entity in found], colours)
         + _reasons(batch.skipped)
-        + "".join(
-            f'<section class="jpt-document"><h3>{escape(str(document.row.get("id", f"line {document.line}")))}</h3>'
-            f"{highlight(document.text, found, colours)}</section>"
-            for document, found in batch.tagged[:SHOWN_TEXTS]
-        )
-        + (
-            f'<p class="jpt-note">{texts - SHOWN_TEXTS:,} more are in the downloads.</p>'
-            if texts > SHOWN_TEXTS
-            else ""
-        )
+        + _first_texts(batch.tagged, colours)
     )
+
+
+def _first_texts(tagged: list[Tagged], colours: dict[str, str]) -> str:
+    """The first texts, as many as are good to look at on a page."""
+    sections, characters = [], 0
+    for document, found in tagged[:SHOWN_TEXTS]:
+        characters += len(document.text)
+        if sections and characters > MAX_CHARACTERS or len(document.text) > MAX_CHARACTERS:
+            break
+        title = str(document.row.get("id", f"line {document.line}"))[:SHOWN_TITLE]
+        sections.append(
+            f'<section class="jpt-document"><h3>{escape(title)}</h3>{highlight(document.text, found, colours)}</section>'
+        )
+    more = len(tagged) - len(sections)
+    return "".join(sections) + (f'<p class="jpt-note">{more:,} more are in the downloads.</p>' if more else "")
 
 
 def _reasons(skipped: list[str]) -> str:
@@ -107,20 +180,18 @@ def _reasons(skipped: list[str]) -> str:
 
 
 def batch_tab(model: Model, finding: SimpleNamespace) -> None:
-    """Lays the tab out and wires it; `finding` are the components of the tab Find, whose types are asked for."""
-    part = SimpleNamespace(
-        content=gr.State(time_to_live=SESSION_SECONDS), batch=gr.State(time_to_live=SESSION_SECONDS)
-    )
+    """Lays out the tab and connects it; `finding` has the components of the tab Find, whose types it looks for."""
+    part = SimpleNamespace(batch=gr.State(time_to_live=SESSION_SECONDS))
     with gr.Row(elem_classes="jpt-columns"):
         with gr.Column(scale=4, min_width=320, elem_classes="jpt-panel"):
             gr.HTML(
                 '<h2 class="jpt-step">Many texts</h2><p class="jpt-hint">Finds the types of the tab Find in every row. '
-                f"Up to {MOST_TEXTS:,} texts; larger files are for the command line.</p>",
+                f"Up to {MAX_TEXTS:,} texts; larger files are for the command line.</p>",
                 apply_default_css=False,
             )
             part.file = gr.File(
                 label="File (.jsonl, .csv, .tsv, .txt, .docx, .pdf)",
-                file_types=FILES,
+                file_types=list(SUFFIXES),
                 elem_id="jpt-batch-file",
                 height=150,
             )
@@ -142,41 +213,34 @@ def batch_tab(model: Model, finding: SimpleNamespace) -> None:
 
 
 def _wire(part: SimpleNamespace, model: Model, finding: SimpleNamespace) -> None:
-    def take(path: str | None):
+    def take(path: str | None) -> Update:
         if path is None:
-            return None, gr.Dropdown(choices=[], value=None), ""
-        file = Path(path)
-        content = file.read_bytes()
-        file.unlink(missing_ok=True)
-        columns = columns_of(file.name, content)
-        return (file.name, content), gr.Dropdown(choices=columns, value=likely_column(columns)), ""
+            return {part.column: gr.Dropdown(choices=[], value=None), part.error: ""}
+        try:
+            columns = columns_of(Path(path).name, uploaded_bytes(path, COLUMNS_BYTES))
+        except PageError as error:
+            return {part.error: error_line(error)}
+        return {part.column: gr.Dropdown(choices=columns, value=likely_column(columns)), part.error: ""}
 
-    def run(content, column, types, threshold, nested, progress=gr.Progress()):  # noqa: B008 (how Gradio hands it over)
-        if content is None:
-            return gr.skip(), gr.skip(), error_line("There is no file yet. Upload one.")
-        name, content = content
+    def run(path, column, types, threshold, nested, progress=gr.Progress()) -> Update:  # noqa: B008 (how Gradio injects it)
+        def on_progress(done: int, total: int) -> None:
+            progress((done, total), desc="Reading", unit="texts")
+
+        if path is None:
+            return {part.error: error_line("There is no file yet. Upload one.")}
         try:
             schema = schema_of(types)
-            documents, skipped = read_batch(name, content, column)
-            tagged = tag_batch(
-                model,
-                documents,
-                schema,
-                threshold,
-                nested,
-                lambda done, total: progress((done, total), desc="Reading", unit="texts"),
-            )
-            batch = Batch(name, list(tagged), skipped)
+            batch = tag_file(model, path, column, schema, threshold, nested, on_progress)
         except TypesError as error:
-            return gr.skip(), gr.skip(), error_line(f"The types of the tab Find: {error}")
-        except (FileError, ModelError) as error:
-            return gr.skip(), gr.skip(), error_line(str(error))
-        return batch, report(batch, schema), ""
+            return {part.error: error_line(f"The types of the tab Find: {error}")}
+        except PageError as error:
+            return {part.error: error_line(error)}
+        return {part.batch: batch, part.report: report(batch, schema), part.error: ""}
 
-    part.file.change(take, part.file, [part.content, part.column, part.error], **QUIET)
+    part.file.change(take, part.file, [part.column, part.error], **QUIET)
     part.run.click(
         run,
-        [part.content, part.column, finding.types, part.threshold, part.nested],
+        [part.file, part.column, finding.types, part.threshold, part.nested],
         [part.batch, part.report, part.error],
         show_progress_on=part.report,
         concurrency_limit=1,
@@ -185,19 +249,18 @@ def _wire(part: SimpleNamespace, model: Model, finding: SimpleNamespace) -> None
         api_visibility="private",
     )
     for name, button in part.downloads.items():
-        button.click(_download(name), part.batch, [finding.file, part.error], **QUIET)
+        button.click(_download(name, part, finding), part.batch, [finding.file, part.error], **QUIET)
 
 
-def _download(format: str):
-    def give(batch: Batch | None):
+def _download(format: str, part: SimpleNamespace, finding: SimpleNamespace):
+    def fetch(batch: Batch | None) -> Update:
         if batch is None:
-            return gr.skip(), error_line(
-                "There is nothing to download yet. Upload a file and find entities in it first."
-            )
+            message = "There is nothing to download yet. Upload a file and find entities in it first."
+            return {part.error: error_line(message)}
         try:
             name, content = entity_file(format, batch.tagged)
         except ValueError as error:
-            return gr.skip(), error_line(sentence(error))
-        return download(f"{Path(batch.name).stem}-{name}", content), ""
+            return {part.error: error_line(sentence(error))}
+        return {finding.file: download(f"{Path(batch.name).stem}-{name}", content), part.error: ""}
 
-    return give
+    return fetch

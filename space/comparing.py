@@ -1,6 +1,6 @@
 """The tab Compare: two sets of definitions, or two thresholds, on one text, and where they differ.
 
-Entities are matched one to one: the same place and type first, then the same place, then the largest overlap.
+Entities are matched one to one by `matching.match_spans`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,48 +10,51 @@ from typing import Any
 
 import gradio as gr
 
+from ..tools.evaluation import matching
+from ..tools.evaluation.matching import Span, match_spans
 from . import presets
-from .editor import TypesError, document_of, schema_of, type_editor
-from .finding import Result, TextError, error_line, find
+from .editor import document_of, schema_of, type_editor
+from .errors import PageError, TypesError
+from .finding import QUIET, READING, Result, Update, error_line, find
 from .highlighting import EMPTY, highlight, legend
-from .model import Model, ModelError
+from .model import Model
+from .requests import MAX_TEXT_SECONDS, RequestLimit
 
 SIDES = ("a", "b")
-SAME, TYPE, EDGES, ONLY_A, ONLY_B = "same", "type", "edges", "only_a", "only_b"
-TITLES = {SAME: "the same", TYPE: "another type", EDGES: "other edges", ONLY_A: "only A", ONLY_B: "only B"}
+SAME, TYPE, BOUNDARIES, ONLY_A, ONLY_B = "same", "type", "boundaries", "only_a", "only_b"
+KINDS = {
+    matching.CORRECT: SAME,
+    matching.TYPE: TYPE,
+    matching.BOTH: TYPE,
+    matching.BOUNDARY: BOUNDARIES,
+    matching.MISSED: ONLY_A,
+    matching.SPURIOUS: ONLY_B,
+}
+TITLES = {SAME: "the same", TYPE: "another type", BOUNDARIES: "other boundaries", ONLY_A: "only A", ONLY_B: "only B"}
 NOTHING_YET = EMPTY.format("Press <b>Compare</b>, and both results appear here with their differences marked.")
 
 
 def differences(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
-    Pairs of entities in the order of the text.
+    Pairs the entities of two results, in the order of the text.
 
     Returns:
-        `list[dict]`: Each with `kind` (`"same"`, `"type"`: another type, or other edges and type; `"edges"`: the same
-        type with other edges; `"only_a"`, `"only_b"`), and the entities `a` and `b`, one of which may be None.
+        `list[dict]`: Each with `kind` (`"same"`, `"type"`: another type, whatever the boundaries; `"boundaries"`: the same
+        type with other boundaries; `"only_a"`, `"only_b"`), and the entities `a` and `b`, one of which may be None.
     """
-    pairs = []
-    left_a, left_b = list(range(len(a))), list(range(len(b)))
-    candidates = [(_closeness(a[i], b[j]), i, j) for i in left_a for j in left_b]
-    for closeness, i, j in sorted(candidates, key=lambda each: (each[0], -each[1], -each[2]), reverse=True):
-        if closeness[2] > 0 and i in left_a and j in left_b:
-            same_place, same_type, _ = closeness
-            kind = SAME if same_place and same_type else EDGES if same_type else TYPE
-            pairs.append({"kind": kind, "a": a[i], "b": b[j]})
-            left_a.remove(i)
-            left_b.remove(j)
-    pairs += [{"kind": ONLY_A, "a": a[i], "b": None} for i in left_a]
-    pairs += [{"kind": ONLY_B, "a": None, "b": b[j]} for j in left_b]
-    return sorted(pairs, key=lambda pair: _place(pair["a"] or pair["b"]))
+    matches = match_spans([_span(each) for each in a], [_span(each) for each in b])
+    return [
+        {
+            "kind": KINDS[match.kind],
+            "a": None if match.gold is None else a[match.gold],
+            "b": None if match.predicted is None else b[match.predicted],
+        }
+        for match in matches
+    ]
 
 
-def _place(entity: Mapping[str, Any]) -> tuple[int, int]:
-    return entity["start"], entity["end"]
-
-
-def _closeness(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[bool, bool, int]:
-    overlap = min(a["end"], b["end"]) - max(a["start"], b["start"])
-    return _place(a) == _place(b), a["entity_group"] == b["entity_group"], overlap
+def _span(entity: Mapping[str, Any]) -> Span:
+    return entity["start"], entity["end"], entity["entity_group"]
 
 
 def comparison(result_a: Result, result_b: Result) -> str:
@@ -103,7 +106,7 @@ def _cell(entity: Mapping[str, Any] | None, colours: Mapping[str, str]) -> str:
 
 
 def compare_tab(model: Model, check, finding: SimpleNamespace) -> None:
-    """Lays the tab out and wires it; `finding` are the components of the tab Find."""
+    """Lays out the tab and connects it; `finding` has the components of the tab Find."""
     part = SimpleNamespace(types={}, threshold={}, preset={}, take={}, types_error={})
     gr.HTML(
         '<p class="jpt-lead">What does a better definition, or a higher threshold, change? The example asks for the same '
@@ -158,41 +161,35 @@ def _side(part: SimpleNamespace, side: str, value: dict[str, Any], check) -> Non
 
 
 def _wire(part: SimpleNamespace, model: Model, finding: SimpleNamespace) -> None:
-    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    def run(text, types_a, types_b, threshold_a, threshold_b) -> Update:
+        limit = RequestLimit(MAX_TEXT_SECONDS)
+        no_errors = {part.types_error["a"]: "", part.types_error["b"]: "", part.error: ""}
+        results = []
+        for side, types, threshold in zip(SIDES, (types_a, types_b), (threshold_a, threshold_b)):
+            try:
+                results.append(find(model, text, types, threshold, nested=False, limit=limit))
+            except TypesError as error:
+                return {**no_errors, part.types_error[side]: error_line(error)}
+            except PageError as error:
+                return {**no_errors, part.error: error_line(error)}
+        return {**no_errors, part.result: comparison(*results)}
 
-    def run(text, types_a, types_b, threshold_a, threshold_b):
-        try:
-            side = "a"
-            result_a = find(model, text, types_a, threshold_a, False)
-            side = "b"
-            result_b = find(model, text, types_b, threshold_b, False)
-        except TypesError as error:
-            sentences = [error_line(str(error)) if each == side else "" for each in SIDES]
-            return [gr.skip(), *sentences, ""]
-        except (TextError, ModelError) as error:
-            return [gr.skip(), "", "", error_line(str(error))]
-        return [comparison(result_a, result_b), "", "", ""]
+    def take_example() -> Update:
+        return {
+            part.types["a"]: document_of(schema_of(presets.GENERIC)),
+            part.types["b"]: document_of(schema_of(presets.PRECISE)),
+            part.text: presets.COMPARED_TEXT,
+        }
 
     part.run.click(
         run,
         [part.text, *part.types.values(), *part.threshold.values()],
         [part.result, *part.types_error.values(), part.error],
         show_progress_on=part.result,
-        concurrency_limit=2,
-        concurrency_id="model",
-        api_visibility="private",
+        **READING,
     )
     for side in SIDES:
-        part.preset[side].input(presets.preset, part.preset[side], part.types[side], **quiet)
-        part.take[side].click(lambda types: types, finding.types, part.types[side], **quiet)
-    part.take_text.click(lambda text: text, finding.text, part.text, **quiet)
-    part.example.click(
-        lambda: [
-            document_of(schema_of(presets.GENERIC)),
-            document_of(schema_of(presets.PRECISE)),
-            presets.COMPARED_TEXT,
-        ],
-        None,
-        [*part.types.values(), part.text],
-        **quiet,
-    )
+        part.preset[side].input(presets.preset, part.preset[side], part.types[side], **QUIET)
+        part.take[side].click(lambda types: types, finding.types, part.types[side], **QUIET)
+    part.take_text.click(lambda text: text, finding.text, part.text, **QUIET)
+    part.example.click(take_example, None, [*part.types.values(), part.text], **QUIET)

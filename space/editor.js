@@ -140,7 +140,7 @@ function row(type, index) {
 function draw() {
   list.replaceChildren(...types.map(row));
   list.querySelectorAll('textarea').forEach(fit);
-  addButton.disabled = types.length >= props.most_types;
+  addButton.disabled = types.length >= props.max_types;
 }
 
 function showNotes(notes) {

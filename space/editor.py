@@ -1,23 +1,28 @@
-"""The table of entity types: an HTML component whose value is a schema in the file format, and what it says of it.
+"""The table of entity types: an HTML component whose value is a schema in the file format, and the notes beside its rows.
 
-The value is what `Schema.to_dict` gives and `resolve_schema` reads, so that the page, the files it imports and exports
-and the command line share one form. The rows are drawn by `editor.js`.
+The value is what `Schema.to_dict` returns and `resolve_schema` reads, so that the page, the files it imports and exports,
+and the command line share one form. `editor.js` draws the rows.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..schema_jpt import EntityType, Schema, resolve_schema
+from ..schema_jpt import FILE_SUFFIXES, EntityType, Schema, resolve_schema
+from ..tools.data.records import is_unicode
+from ..tools.diagnostics import MAX_WORDS, MIN_WORDS
 from ..tools.files.highlight import PALETTE
+from .errors import TypesError, sentence
 
 FOLDER = Path(__file__).parent
-MOST_TYPES = 60
-SHORT_WORDS, LONG_WORDS = 8, 60
+MAX_TYPES = 60
+MAX_NAME = 80  # characters
+MAX_DESCRIPTION = 3000  # characters of a definition and its examples
+MAX_WARNINGS = 3  # shown beside one row
 EXCLUDES = re.compile(r"\b(not|nor|never|no|except|excluding|without|unless|only)\b", re.IGNORECASE)
 EXEMPLIFIES = re.compile(r"\b(such as|for example|for instance|like|including|e\.g\.)|[:\"“]", re.IGNORECASE)
 TEMPLATE = (
@@ -26,19 +31,15 @@ TEMPLATE = (
 )
 
 
-class TypesError(ValueError):
-    """The types in the table cannot be used; a sentence for beside the table."""
-
-
 def type_editor(value: dict[str, Any], elem_id: str, check: Callable[[Any], dict], **options: Any) -> gr.HTML:
     """
-    The table as a component. It triggers `input` when a user has changed it.
+    Builds the table as a component, which triggers `input` when a user has changed it.
 
     Args:
         value (`dict`): A schema in the file format, with colours; see [`document_of`].
-        elem_id (`str`): Its id in the page.
-        check (`Callable`): [`type_notes`] or a function like it; the table asks it after changes.
-        options: As for every `gr.HTML`.
+        elem_id (`str`): Its id on the page.
+        check (`Callable`): Called by the table after changes; returns what [`type_notes`] returns.
+        options: Passed on to `gr.HTML`.
     """
     return gr.HTML(
         value,
@@ -48,14 +49,14 @@ def type_editor(value: dict[str, Any], elem_id: str, check: Callable[[Any], dict
         elem_id=elem_id,
         server_functions=[check],
         palette=list(PALETTE),
-        most_types=MOST_TYPES,
+        max_types=MAX_TYPES,
         **options,
     )
 
 
 @cache
 def script(name: str) -> str:
-    """The text of a script or style sheet of this folder."""
+    """The text of a script, style sheet or page fragment in this folder."""
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
@@ -72,37 +73,40 @@ def document_of(schema: Schema) -> dict[str, Any]:
 
 def schema_of(value: Any) -> Schema:
     """
-    The schema in the table.
+    Validates the types of a request, which the page limits in number and length.
 
     Raises:
-        TypesError: If it is not well-formed.
+        TypesError: If they are malformed or more than the page takes.
     """
+    if isinstance(value, str) and value.lower().endswith(FILE_SUFFIXES):  # it would be one of the server's
+        raise TypesError("Give the types themselves or the name of a preset; a file is read where you are.")
+    entries = value.get("entity_types", value) if isinstance(value, Mapping) else value
+    if not isinstance(entries, str) and isinstance(entries, (Mapping, Sequence)) and len(entries) > MAX_TYPES:
+        raise TypesError(f"This page looks for at most {MAX_TYPES} types at once, got {len(entries):,}.")
     try:
         schema = resolve_schema(value)
     except ValueError as error:
         raise TypesError(sentence(error)) from error
-    if len(schema) > MOST_TYPES:
-        raise TypesError(f"At most {MOST_TYPES} types can be looked for at once on this page.")
+    for each in schema.entity_types:
+        if len(each.name) > MAX_NAME:
+            raise TypesError(f'The name "{each.name[:20]}…" is too long: {len(each.name):,} characters of {MAX_NAME}.')
+        if len(each.description) > MAX_DESCRIPTION:
+            raise TypesError(
+                f'The definition of "{each.name}" is too long: {len(each.description):,} characters, with its examples, '
+                f"of {MAX_DESCRIPTION:,}."
+            )
     return schema
 
 
-def sentence(error: Exception | str) -> str:
-    """An error message of the library as a sentence for people who do not see its code."""
-    text = re.sub(r"^`?entity_types`?: (the )?", "", str(error)).strip()
-    text = re.sub(r"^item (\d+)", r"type \1", text)
-    text = {"entity_types is empty; give at least one type": "there are no types yet; add one"}.get(text, text)
-    return (text[:1].upper() + text[1:]).rstrip(".") + "."
-
-
 def traits(entity_type: EntityType) -> list[dict[str, Any]]:
-    """What a good definition has, whether this one has it, and how to get there."""
+    """What a good definition has, whether this one has it, and how to add it."""
     words = len(entity_type.description.split())
-    size = "ok" if SHORT_WORDS <= words <= LONG_WORDS else "too short" if words < SHORT_WORDS else "too long"
+    size = "ok" if MIN_WORDS <= words <= MAX_WORDS else "too short" if words < MIN_WORDS else "too long"
     return [
         {
             "label": "length" if size == "ok" else size,
             "met": size == "ok",
-            "help": f"{words} words. One or two sentences do best: {SHORT_WORDS} to {LONG_WORDS} words.",
+            "help": f"{words} words. One or two sentences work best: {MIN_WORDS} to {MAX_WORDS} words.",
         },
         {
             "label": "says what is out",
@@ -112,41 +116,61 @@ def traits(entity_type: EntityType) -> list[dict[str, Any]]:
         {
             "label": "gives examples",
             "met": bool(entity_type.examples) or bool(EXEMPLIFIES.search(entity_type.definition)),
-            "help": "Two or three, of the kind your texts have: “such as Lisbon or New York”.",
+            "help": "Two or three, of the kind found in your texts: “such as Lisbon or New York”.",
         },
     ]
 
 
-def type_notes(value: Any, warnings: Callable[[Schema], list[Any]]) -> dict[str, Any]:
+def type_notes(value: Any, diagnose: Callable[[list[EntityType]], list[Any]]) -> dict[str, Any]:
     """
     What the table shows beside its rows.
 
     Args:
-        value: The table's value, which may be half filled in.
-        warnings (`Callable`): Gives objects with `types` (names) and `message` about a list of types.
+        value: The table's value, which may be half filled in, or anything else that a client sends.
+        diagnose (`Callable`): Returns objects with `types` (names) and `message` about a list of types.
 
     Returns:
-        `dict`: `error` (a sentence, or empty), `traits` (by row) and `warnings` (by row, lists of sentences).
+        `dict`: `error` (a sentence, or empty), `traits` (by row) and `warnings` (by row, lists of sentences). Of a value
+        that is no table, or larger than the page takes, only the error is filled in.
     """
     try:
         schema_of(value)
         error = ""
     except TypesError as problem:
         error = str(problem)
-    entity_types = [_as_type(record) for record in (value or {}).get("entity_types") or ()]
+    entity_types = _rows_as_types(value)
     by_row: list[list[str]] = [[] for _ in entity_types]
-    for warning in warnings(entity_types):
+    for warning in diagnose(entity_types) if entity_types else ():
         for messages, entity_type in zip(by_row, entity_types):
             if entity_type.name in warning.types:
                 messages.append(warning.message)
-    return {"error": error, "traits": [traits(each) for each in entity_types], "warnings": by_row}
+    return {
+        "error": error,
+        "traits": [traits(each) for each in entity_types],
+        "warnings": [_limited(messages) for messages in by_row],
+    }
+
+
+def _limited(messages: list[str]) -> list[str]:
+    more = len(messages) - MAX_WARNINGS
+    return messages if more <= 0 else [*messages[:MAX_WARNINGS], f"{more} more warnings like these."]
+
+
+def _rows_as_types(value: Any) -> list[EntityType]:
+    """The rows of the table, as far as they are filled in; none if the value is no table or too large for the page."""
+    records = value.get("entity_types") if isinstance(value, Mapping) else None
+    if not isinstance(records, list) or len(records) > MAX_TYPES:
+        return []
+    rows = [_as_type(record) for record in records]
+    fit = all(len(each.name) <= MAX_NAME and len(each.description) <= MAX_DESCRIPTION for each in rows)
+    return rows if fit and all(is_unicode(each.name + each.description) for each in rows) else []
 
 
 def _as_type(record: Any) -> EntityType:
     record = record if isinstance(record, dict) else {}
-    examples = record.get("examples")
+    name, definition, examples = (record.get(key) for key in ("name", "definition", "examples"))
     return EntityType(
-        str(record.get("name") or ""),
-        str(record.get("definition") or ""),
-        examples=tuple(map(str, examples)) if isinstance(examples, (list, tuple)) else (),
+        name if isinstance(name, str) else "",
+        definition if isinstance(definition, str) else "",
+        examples=tuple(each for each in examples if isinstance(each, str)) if isinstance(examples, list) else (),
     )

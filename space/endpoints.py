@@ -1,64 +1,41 @@
-"""The page's functions for programs: named endpoints for `gradio_client`, and their documentation on the page."""
+"""The page's functions for programs: named endpoints for `gradio_client`, and their documentation on the page.
+
+Errors are [`PageError`]s, which the page turns into answers.
+"""
 
 import base64
 import os
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import gradio as gr
 
-from ..schema_jpt import FILE_SUFFIXES, Schema, resolve_schema
-from ..tools.files.documents import Document
-from .batch import tag_batch
+from . import batch
 from .comparing import differences
-from .editor import MOST_TYPES, TypesError, script, sentence
-from .finding import find
+from .editor import schema_of, script
+from .errors import FileError, PageError, TypesError, sentence
+from .finding import READING, checked_threshold, find, model_name
 from .model import Model
+from .requests import MAX_TEXT_SECONDS, RequestLimit
 from .snippets import FORMATS, entity_file, python_code
-from .uploads import FileError, read_batch
 
 Types = dict | list | str
 Format = Literal["jsonl", "csv", "conll", "standoff", "labelstudio", "python"]
 
 
-def given_schema(entity_types: Any) -> Schema:
-    """
-    The types of a request: in the forms that pipelines take, less the names of files, which would be the server's.
-
-    Raises:
-        gr.Error: With what is wrong.
-    """
-    if isinstance(entity_types, str) and entity_types.lower().endswith(FILE_SUFFIXES):
-        raise gr.Error(
-            "entity_types: give the types themselves or the name of a preset; a file is read where you are."
-        )
-    try:
-        schema = resolve_schema(entity_types)
-    except ValueError as error:
-        raise gr.Error(str(error)) from error
-    if len(schema) > MOST_TYPES:
-        raise gr.Error(f"entity_types: at most {MOST_TYPES} types can be looked for at once, got {len(schema)}")
-    return schema
-
-
-def add_endpoints(model: Model, check) -> None:
-    """Adds the endpoints to the page that is being built."""
-
-    def found(text: Any, entity_types: Any, threshold: float, nested: bool):
-        if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
-            raise gr.Error(f"threshold: must be a number from 0 to 1, got {threshold!r}")
-        try:
-            return find(model, text, given_schema(entity_types), threshold, nested)
-        except (ValueError, RuntimeError) as error:
-            raise gr.Error(str(error)) from error
+def add_endpoints(model: Model, check: Callable[[Any], dict]) -> None:
+    """Adds the endpoints to the page that is being built; `check` returns the notes of [`type_notes`]."""
 
     def tag(text: str, entity_types: Types, threshold: float = 0.0, nested: bool = False) -> list[dict]:
         """Entities of a text: `entity_group`, `score`, `word`, `start`, `end`."""
-        return found(text, entity_types, threshold, nested).entities
+        return find(model, text, entity_types, checked_threshold(threshold), nested).entities
 
     def check_types(entity_types: Types) -> dict:
         """What is wrong with types: `error`, and for each type its `traits` and `warnings`."""
-        return check(given_schema(entity_types).to_dict())
+        try:
+            return check(schema_of(entity_types).to_dict())
+        except TypesError as error:
+            return {"error": str(error), "traits": [], "warnings": []}
 
     def compare(
         text: str,
@@ -68,45 +45,54 @@ def add_endpoints(model: Model, check) -> None:
         threshold_b: float = 0.0,
     ) -> list[dict]:
         """Entities of a text under two sets of types, in pairs: `kind`, `a`, `b`."""
-        a = found(text, entity_types_a, threshold_a, False)
-        b = found(text, entity_types_b, threshold_b, False)
+        limit = RequestLimit(MAX_TEXT_SECONDS)
+        a, b = (
+            find(model, text, types, checked_threshold(threshold), nested=False, limit=limit)
+            for types, threshold in ((entity_types_a, threshold_a), (entity_types_b, threshold_b))
+        )
         return differences(a.entities, b.entities)
 
     def export(
         text: str, entity_types: Types, output_format: Format = "jsonl", threshold: float = 0.0, nested: bool = False
     ) -> dict:
         """Entities of a text as a file: `file_name`, `content`, and its `encoding` (`utf-8`, or `base64` for a zip)."""
-        result = found(text, entity_types, threshold, nested)
+        if output_format != "python":
+            _check_format(output_format)
+        result = find(model, text, entity_types, checked_threshold(threshold), nested)
         if output_format == "python":
-            code = python_code(
-                text, result.reading.schema, result.threshold, result.nested, os.environ.get("JPT_MODEL", ".")
-            )
+            code = python_code(text, result.reading.schema, result.threshold, result.nested, model_name())
             return {"file_name": "entities.py", "content": code, "encoding": "utf-8"}
         return _file(output_format, [(result.document, result.entities)])
 
+    gr.api(tag, api_name="tag", **_limits(READING))
+    gr.api(compare, api_name="compare", **_limits(READING))
+    gr.api(export, api_name="export", **_limits(READING))
+    gr.api(check_types, api_name="check_types")
+    _add_file_endpoint(model)
+
+
+def _limits(event: dict[str, Any]) -> dict[str, Any]:
+    """The part of an event's options that says how many run at once."""
+    return {key: event[key] for key in ("concurrency_limit", "concurrency_id")}
+
+
+def _add_file_endpoint(model: Model) -> None:
+    """`/tag_file`, whose file comes through a component, which takes uploads only, never a path on the server."""
+
     def tag_file(
-        file: str, entity_types: Any, text_column: str, output_format: str, threshold: float, nested: bool
+        file: str | None, entity_types: Any, text_column: str, output_format: str, threshold: float, nested: bool
     ) -> dict:
         """Entities of the texts in a file, as another file, and the rows that were left out with their reasons."""
         if not file:
-            raise gr.Error("file: there is none")
-        path = Path(file)
-        content = path.read_bytes()
-        path.unlink(missing_ok=True)
-        try:
-            documents, skipped = read_batch(path.name, content, text_column)
-            tagged = list(tag_batch(model, documents, given_schema(entity_types), threshold, nested))
-        except (FileError, TypesError, RuntimeError) as error:
-            raise gr.Error(str(error)) from error
-        entities = sum(len(found) for _, found in tagged)
-        return {**_file(output_format, tagged), "texts": len(tagged), "entities": entities, "skipped": skipped}
+            raise FileError("file: there is none.")
+        _check_format(output_format)
+        threshold, schema = checked_threshold(threshold), schema_of(entity_types)
+        result = batch.tag_file(model, file, text_column, schema, threshold, nested)
+        entities = sum(len(found) for _, found in result.tagged)
+        skipped = [*result.skipped, *([result.stopped] if result.stopped else [])]
+        answer = {"texts": len(result.tagged), "entities": entities, "skipped": skipped}
+        return {**_file(output_format, result.tagged), **answer}
 
-    limits: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "model"}
-    gr.api(tag, api_name="tag", **limits)
-    gr.api(compare, api_name="compare", **limits)
-    gr.api(export, api_name="export", **limits)
-    gr.api(check_types, api_name="check_types")
-    # Files come through a component, which takes uploads only, never a path on the server.
     inputs = [
         gr.File(label="file", visible=False),
         gr.JSON(label="entity_types", visible=False),
@@ -125,18 +111,25 @@ def add_endpoints(model: Model, check) -> None:
     )
 
 
-def _file(format: str, tagged: list[tuple[Document, list[dict[str, Any]]]]) -> dict[str, Any]:
+def _check_format(output_format: Any) -> None:
+    """Before the model reads for nothing."""
+    if not isinstance(output_format, str) or output_format not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise PageError(f"output_format: must be one of {known} or python, got {str(output_format)[:80]!r}.")
+
+
+def _file(format: str, tagged: Iterable[batch.Tagged]) -> dict[str, Any]:
     try:
         name, content = entity_file(format, tagged)
     except ValueError as error:
-        raise gr.Error(sentence(error)) from error
+        raise PageError(sentence(error)) from error
     if name.endswith(".zip"):
         return {"file_name": name, "content": base64.b64encode(content).decode(), "encoding": "base64"}
     return {"file_name": name, "content": content.decode(), "encoding": "utf-8"}
 
 
 def api_tab() -> None:
-    """The endpoints in words, each with a call that runs."""
+    """The documentation of the endpoints, with a call of each that runs."""
     space = os.environ.get("SPACE_ID", "http://127.0.0.1:7860")
     with gr.Column(elem_classes="jpt-panel", elem_id="jpt-api-panel"):
         gr.Markdown(script("api.md").replace("ADDRESS", space), elem_id="jpt-api")

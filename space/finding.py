@@ -1,11 +1,13 @@
 """The tab Find: types, a text, and what the model finds in it, to look at, ask about and take away.
 
-The model reads a text once; from then on threshold, nesting, colours and downloads work on that reading, which lives
-in the session and nowhere else.
+The model reads a text once. From then on threshold, overlap, colours and downloads work on that reading, which lives in
+the session and nowhere else.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,28 +18,33 @@ from ..schema_jpt import Schema, load_schema
 from ..tools.data.records import is_unicode
 from ..tools.files.documents import Document
 from . import presets
-from .editor import TypesError, document_of, schema_of, script, sentence, type_editor
+from .editor import document_of, schema_of, script, type_editor
+from .errors import FileError, PageError, TextError, TypesError, sentence
 from .explaining import HINT, why
 from .highlighting import EMPTY, chart, highlight, legend, table
-from .model import Model, ModelError
+from .model import Model
+from .requests import MAX_TEXT_SECONDS, RequestLimit, check_work
 from .snippets import FORMATS, download, entity_file, python_code, schema_file
-from .uploads import MOST_CHARACTERS, file_sentence, first_text
+from .uploads import MAX_CHARACTERS, SUFFIXES, file_sentence, first_text, uploaded_schema
 
 SESSION_SECONDS = 3600
-UPLOADS = [".txt", ".md", ".docx", ".pdf", ".jsonl", ".csv", ".tsv"]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+# Reading an uploaded file is work: one at a time, in the queue.
+UPLOADING: dict[str, Any] = {
+    "show_progress": "minimal",
+    "concurrency_limit": 1,
+    "concurrency_id": "uploads",
+    "api_visibility": "private",
+}
+READING: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "model", "api_visibility": "private"}
 STALE = '<p class="jpt-stale-line" role="status">Changed since: find again</p>'
 STALE_SCRIPT = f"() => [document.querySelector('#jpt-highlight .jpt-text') ? `{STALE}` : '']"
 NOTHING_YET = EMPTY.format("Press <b>Find entities</b> and the text appears here, in the colours of its types.")
 
 
-class TextError(ValueError):
-    """The text cannot be read; a sentence for beside the text."""
-
-
 @dataclass(frozen=True)
 class Result:
-    """A reading with how it is looked at. `reading.schema` has the thresholds and colours of the table."""
+    """A reading and how it is looked at. `reading.schema` has the thresholds and colours of the table."""
 
     reading: Any
     entities: list[dict[str, Any]]
@@ -60,42 +67,80 @@ def colours_of(schema: Schema) -> dict[str, str]:
 
 def checked_text(text: Any) -> str:
     """
-    The text, if it can be read here.
+    Returns the text if it can be read here.
 
     Raises:
-        TextError: If it is empty, too long, or no text.
+        TextError: If it is empty, too long or no text.
     """
     if not isinstance(text, str) or not text.strip():
         raise TextError("There is no text yet. Paste one, upload one, or take the example.")
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > MAX_CHARACTERS:
         raise TextError(
-            f"The text has {len(text):,} characters; this tab takes up to {MOST_CHARACTERS:,}. Split it into rows of a "
+            f"The text has {len(text):,} characters; this tab takes up to {MAX_CHARACTERS:,}. Split it into rows of a "
             "file and use the tab Files, or use the command line."
         )
     if not is_unicode(text):
-        raise TextError("The text holds halves of characters (lone surrogates); copy it again from its source.")
+        raise TextError("The text holds half a character (a lone surrogate); copy it again from its source.")
     return text
 
 
-def error_line(message: str = "") -> str:
+def checked_threshold(threshold: Any) -> float:
+    """
+    Returns the threshold as a number.
+
+    Raises:
+        PageError: If it is no number from 0 to 1.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+        raise PageError(f"threshold: must be a number from 0 to 1, got {str(threshold)[:80]!r}.")
+    return float(threshold)
+
+
+def error_line(message: object = "") -> str:
     """A sentence in its place, announced by screen readers; empty if all is well."""
-    from html import escape
-
-    return f'<p role="alert" class="jpt-error-line">{escape(message)}</p>' if message else ""
+    return f'<p role="alert" class="jpt-error-line">{escape(str(message))}</p>' if message else ""
 
 
-def find(model: Model, text: Any, types: Any, threshold: float, nested: bool, on_progress=None) -> Result:
+def find(
+    model: Model,
+    text: Any,
+    types: Any,
+    threshold: float,
+    nested: bool,
+    on_progress: Callable[[int, int], None] | None = None,
+    limit: RequestLimit | None = None,
+) -> Result:
     """
     Reads a text and finds its entities.
 
+    Args:
+        model ([`Model`]): The model of the page.
+        text: What the client sent as the text.
+        types: What the client sent as the types, in any form that [`resolve_schema`] takes.
+        threshold (`float`): Lowest score of an entity.
+        nested (`bool`): Whether entities of different types may overlap.
+        on_progress (`Callable`, *optional*): Called with the numbers of windows read and to read.
+        limit ([`RequestLimit`], *optional*): The limit of the request, where it reads more than this text.
+
     Raises:
-        TypesError, TextError, ModelError: With a sentence for the page.
+        PageError: With a sentence for the page: a [`TypesError`], [`TextError`], [`ModelError`] or a limit exceeded.
     """
     schema = schema_of(types)
     text = checked_text(text)
+    check_work(len(text), len(schema))
     pipeline = model.pipeline()
+    limit = limit or RequestLimit(MAX_TEXT_SECONDS)
+    limit.check()  # the client may have left in the queue
+
+    def between_windows(done: int, total: int) -> None:
+        limit.check(done, total)
+        if on_progress is not None:
+            on_progress(done, total)
+
     try:
-        reading = pipeline.read(text, schema, on_progress=on_progress)
+        reading = pipeline.read(text, schema, on_progress=between_windows)
+    except PageError:
+        raise
     except ValueError as error:  # such as a prompt that leaves no room for the text
         raise TypesError(sentence(error)) from error
     return look(model, reading, threshold, nested)
@@ -134,23 +179,11 @@ def model_name() -> str:
     return os.environ.get("JPT_MODEL", ".")
 
 
-def shown(result: Result) -> tuple[Any, ...]:
-    """What the page shows of a result: legend, text, chart, table, code."""
-    entities, colours = result.entities, result.colours
-    code = python_code(result.reading.text, result.reading.schema, result.threshold, result.nested, model_name())
-    return (
-        legend(entities, colours) + highlight(result.reading.text, entities, colours),
-        chart(entities, colours),
-        table(entities, colours),
-        code,
-    )
-
-
 # ---- the tab --------------------------------------------------------------------------------------------------------
 
 
 def find_tab(model: Model, check) -> SimpleNamespace:
-    """Lays the tab out and wires it. Gives its components by name, for other tabs to use."""
+    """Lays out the tab and connects it. Returns its components by name, for other tabs to use."""
     part = SimpleNamespace(result=gr.State(time_to_live=SESSION_SECONDS))
     with gr.Row(elem_classes="jpt-columns"):
         with gr.Column(scale=5, min_width=320, elem_classes="jpt-panel"):
@@ -210,7 +243,7 @@ def _text_panel(part: SimpleNamespace) -> None:
     with gr.Row(elem_classes="jpt-bar-row"):
         part.run = gr.Button("Find entities", variant="primary", elem_id="jpt-run", scale=3, min_width=150)
         part.upload = gr.UploadButton(
-            "Upload a file", file_types=UPLOADS, elem_id="jpt-upload", scale=2, min_width=110
+            "Upload a file", file_types=list(SUFFIXES), elem_id="jpt-upload", scale=2, min_width=110
         )
         part.example = gr.Button("Example text", elem_id="jpt-example", scale=2, min_width=110)
     part.error = gr.HTML("", elem_id="jpt-error", apply_default_css=False)
@@ -261,101 +294,111 @@ def _take_away(part: SimpleNamespace) -> None:
 
 # ---- what happens ---------------------------------------------------------------------------------------------------
 
+Update = dict[Any, Any]  # new values by component; all others stay as they are
+
 
 def _wire_types(part: SimpleNamespace) -> None:
-    def choose(name: str, text: str):
+    def choose(name: str, text: str) -> Update:
         examples = presets.example_texts()
-        kept = text.strip() and text not in examples.values()
-        return presets.preset(name), gr.skip() if kept else examples.get(name, ""), ""
+        chosen = {part.types: presets.preset(name), part.types_error: ""}
+        own_text = text.strip() and text not in examples.values()
+        return chosen if own_text else {**chosen, part.text: examples.get(name, "")}
 
-    def import_schema(path: str):
+    def import_schema(path: str) -> Update:
         try:
-            schema = load_schema(path)
-            document = document_of(schema_of(schema))
+            schema = load_schema(uploaded_schema(path))
+            return {part.types: document_of(schema_of(schema)), part.types_error: ""}
+        except (FileError, TypesError) as error:
+            return {part.types_error: error_line(error)}
+        except OSError as error:
+            return {part.types_error: error_line(file_sentence(error, path, Path(path).name))}
         except ValueError as error:
-            return gr.skip(), error_line(sentence(str(error).replace(f"{path}:", "Line ").replace(path, "the file")))
-        finally:
-            Path(path).unlink(missing_ok=True)
-        return document, ""
+            message = str(error).replace(f"{path}:", "Line ").replace(path, "the file")
+            return {part.types_error: error_line(sentence(message))}
 
     def export_schema(suffix: str):
-        def give(types: Any):
+        def schema_download(types: Any) -> Update:
             try:
-                return download(*schema_file(schema_of(types), suffix)), ""
+                return {part.file: download(*schema_file(schema_of(types), suffix)), part.types_error: ""}
             except TypesError as error:
-                return gr.skip(), error_line(str(error))
+                return {part.types_error: error_line(error)}
 
-        return give
+        return schema_download
 
     part.preset.input(choose, [part.preset, part.text], [part.types, part.text, part.types_error], **QUIET)
-    part.import_.upload(import_schema, part.import_, [part.types, part.types_error], **QUIET)
+    part.import_.upload(import_schema, part.import_, [part.types, part.types_error], **UPLOADING)
     part.export_yaml.click(export_schema(".yaml"), part.types, [part.file, part.types_error], **QUIET)
     part.export_json.click(export_schema(".json"), part.types, [part.file, part.types_error], **QUIET)
 
 
 def _wire_text(part: SimpleNamespace) -> None:
-    def upload(path: str):
+    def upload(path: str) -> Update:
         try:
-            text = first_text(path)
-        except (ValueError, OSError, ImportError) as error:
-            return gr.skip(), error_line(file_sentence(error, path, Path(path).name))
-        finally:
-            Path(path).unlink(missing_ok=True)
-        return text, ""
+            return {part.text: first_text(path), part.error: ""}
+        except FileError as error:
+            return {part.error: error_line(error)}
 
-    part.upload.upload(upload, part.upload, [part.text, part.error], **{**QUIET, "show_progress": "minimal"})
+    part.upload.upload(upload, part.upload, [part.text, part.error], **UPLOADING)
     part.example.click(lambda name: presets.example_texts().get(name, ""), part.preset, part.text, **QUIET)
 
 
 def _wire_results(part: SimpleNamespace, model: Model) -> None:
     views = [part.highlight, part.chart, part.table, part.python]
-    errors = [part.types_error, part.error]
 
-    def run(text, types, threshold, nested, progress=gr.Progress()):  # noqa: B008 (how Gradio hands it over)
-        nothing = [gr.skip()] * 7
+    def shown(result: Result) -> Update:
+        entities, colours, text = result.entities, result.colours, result.reading.text
+        code = python_code(text, result.reading.schema, result.threshold, result.nested, model_name())
+        return {
+            part.result: result,
+            part.highlight: legend(entities, colours) + highlight(text, entities, colours),
+            part.chart: chart(entities, colours),
+            part.table: table(entities, colours),
+            part.python: code,
+        }
+
+    def run(text, types, threshold, nested, progress=gr.Progress()) -> Update:  # noqa: B008 (how Gradio injects it)
+        progress(0, desc="Reading")
         try:
-            progress(0, desc="Reading")
             result = find(
                 model, text, types, threshold, nested, lambda done, total: progress((done, total), unit="windows")
             )
         except TypesError as error:
-            return [*nothing, error_line(str(error)), ""]
-        except (TextError, ModelError) as error:
-            return [*nothing, "", error_line(str(error))]
-        return [result, *shown(result), HINT, "", "", ""]
+            return {part.types_error: error_line(error), part.error: ""}
+        except PageError as error:
+            return {part.types_error: "", part.error: error_line(error)}
+        return {**shown(result), part.why: HINT, part.stale: "", part.types_error: "", part.error: ""}
 
-    def refilter(result, types, threshold, nested):
+    def refilter(result, types, threshold, nested) -> Update:
         if result is None:
-            return [gr.skip()] * 5
-        result = look(model, with_types(result.reading, types), threshold, nested)
-        return [result, *shown(result)]
+            return gr.skip()
+        return shown(look(model, with_types(result.reading, types), threshold, nested))
 
-    def retype(result, types, threshold, nested):
-        if result is None or is_stale(result, types):
-            return [gr.skip() if result is None else STALE, *[gr.skip()] * 5]
-        return ["", *refilter(result, types, threshold, nested)]
+    def retype(result, types, threshold, nested) -> Update:
+        if result is None:
+            return gr.skip()
+        if is_stale(result, types):
+            return {part.stale: STALE}
+        return {part.stale: "", **refilter(result, types, threshold, nested)}
 
-    def nest(result, types, threshold, nested):
+    def nest(result, types, threshold, nested) -> Update:
         if nested and threshold == 0:
             threshold = 0.5  # the pipeline's default: each type is decided alone, and 0 would take every word
         elif not nested and threshold == 0.5:
             threshold = 0
-        return [threshold, *refilter(result, types, threshold, nested)]
+        return {part.threshold: threshold, **refilter(result, types, threshold, nested)}
 
-    def explain(result, event: gr.EventData):
-        return why(result and result.reading, event.word, result.colours if result else {}), gr.Tabs(selected="why")
+    def explain(result, event: gr.EventData) -> Update:
+        shown_word = why(result and result.reading, event.word, result.colours if result else {})
+        return {part.why: shown_word, part.views: gr.Tabs(selected="why")}
 
-    gr.on(
-        [part.run.click],
+    part.run.click(
         run,
         [part.text, part.types, part.threshold, part.nested],
-        [part.result, *views, part.why, part.stale, *errors],
+        [part.result, *views, part.why, part.stale, part.types_error, part.error],
         show_progress="full",
         show_progress_on=part.highlight,
-        concurrency_limit=2,
-        concurrency_id="model",
         trigger_mode="once",
-        api_visibility="private",
+        **READING,
     )
     looks = [part.result, part.types, part.threshold, part.nested]
     part.threshold.input(refilter, looks, [part.result, *views], trigger_mode="always_last", **QUIET)
@@ -364,16 +407,17 @@ def _wire_results(part: SimpleNamespace, model: Model) -> None:
     part.types.input(retype, looks, [part.stale, part.result, *views], trigger_mode="always_last", **QUIET)
     part.text.change(None, None, part.stale, js=STALE_SCRIPT, api_visibility="private")
     for name, button in part.downloads.items():
-        button.click(_download(name), part.result, [part.file, part.take_error], **QUIET)
+        button.click(_download(name, part), part.result, [part.file, part.take_error], **QUIET)
 
 
-def _download(format: str):
-    def give(result: Result | None):
+def _download(format: str, part: SimpleNamespace):
+    def fetch(result: Result | None) -> Update:
         if result is None:
-            return gr.skip(), error_line("There is nothing to download yet. Find entities first.")
+            return {part.take_error: error_line("There is nothing to download yet. Find entities first.")}
         try:
-            return download(*entity_file(format, [(result.document, result.entities)])), ""
+            file = entity_file(format, [(result.document, result.entities)])
         except ValueError as error:
-            return gr.skip(), error_line(sentence(error))
+            return {part.take_error: error_line(sentence(error))}
+        return {part.file: download(*file), part.take_error: ""}
 
-    return give
+    return fetch

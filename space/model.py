@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from . import presets
+from .errors import ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +19,6 @@ LOADING = "Loading the model"
 READY = "Model ready"
 FAILED = "The model could not be loaded"
 WARMING_TEXT = "Marta Kovac moved to Lisbon."
-
-
-class ModelError(RuntimeError):
-    """The model could not be loaded; says so in a sentence for the page."""
 
 
 class Model:

@@ -1,39 +1,68 @@
-"""The page: header, tabs, look. `build_page` puts it together, `launch_options` says how it is served."""
+"""The page: header, tabs, look and limits. `build_page` puts it together, `launch_options` says how it is served."""
 
+import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.exceptions import InvalidPathError
 
 from ..tools.diagnostics import diagnose_schema
 from .batch import batch_tab
 from .comparing import compare_tab
 from .editor import script, type_notes
 from .endpoints import add_endpoints, api_tab
+from .errors import PageError
 from .finding import find_tab
 from .model import FAILED, READY, Model
 
+logger = logging.getLogger(__name__)
+
 TITLE = "Just Pass Twice: entities you describe in words"
-MOST_WAITING = 32
-MOST_UPLOADED = "10mb"
+MAX_WAITING = 32
+MAX_UPLOAD = "10mb"
+MAX_SESSIONS = 500  # that texts and results are kept for
+UPLOAD_SECONDS = 300  # how long uploads are kept
+EMBEDDING_WAIT = 2.0  # seconds that a check of the types waits for another one to compare definitions
 FOLDER = Path(__file__).parent
+UNANSWERED = (
+    "The request could not be answered as it was sent. The tab API says what each call takes; if it was like that, this is "
+    "a fault of the page, and its log has the reason."
+)
+
+
+class Page(gr.Blocks):
+    """Blocks whose every error is an answer in a sentence, without stack traces or paths of the server."""
+
+    async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Runs an event handler, with what Gradio does before and after it."""
+        try:
+            return await super().process_api(*args, **options)
+        except gr.Error:
+            raise
+        except PageError as error:
+            message = str(error)
+        except InvalidPathError:
+            message = "Only files that were uploaded to this page can be read."
+        except Exception:
+            logger.exception("a request could not be answered")
+            message = UNANSWERED
+        raise gr.Error(message, print_exception=False)
 
 
 def build_page(load: Callable[[], Any]) -> gr.Blocks:
     """
-    The page, with its model on the way.
+    Builds the page and starts to load its model.
 
     Args:
         load (`Callable`): Makes the `jpt-ner` pipeline; called once, on a thread of its own.
     """
     model = Model(load)
-
-    def check_types(types: Any) -> dict[str, Any]:
-        encoder = model.pipeline().definition_encoder if model.state == READY else None
-        return type_notes(types, lambda schema: diagnose_schema(schema, encoder))
-
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as page:
+    check_types = _type_check(model)
+    delete_cache = (60, UPLOAD_SECONDS)
+    with Page(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=delete_cache) as page:
         with gr.Row(elem_id="jpt-header"):
             gr.HTML(script("header.html"), apply_default_css=False)
             status = gr.HTML(_status(model.state), elem_id="jpt-status", apply_default_css=False)
@@ -50,7 +79,24 @@ def build_page(load: Callable[[], Any]) -> gr.Blocks:
         page.load(
             _watch(model), None, status, show_progress="hidden", concurrency_limit=None, api_visibility="private"
         )
-    return page.queue(max_size=MOST_WAITING, default_concurrency_limit=4)
+    # Gradio would run calls past the queue all at once, except on Spaces.
+    return page.queue(max_size=MAX_WAITING, default_concurrency_limit=4, api_open=False)
+
+
+def _type_check(model: Model) -> Callable[[Any], dict[str, Any]]:
+    """What the table calls after changes. It comes past the queue, so only one call at a time compares definitions."""
+    embedding = threading.Lock()
+
+    def check_types(types: Any) -> dict[str, Any]:
+        encoder = model.pipeline().definition_encoder if model.state == READY else None
+        if encoder is None or not embedding.acquire(timeout=EMBEDDING_WAIT):
+            return type_notes(types, diagnose_schema)
+        try:
+            return type_notes(types, lambda entity_types: diagnose_schema(entity_types, encoder))
+        finally:
+            embedding.release()
+
+    return check_types
 
 
 def _status(state: str) -> str:
@@ -67,14 +113,15 @@ def _watch(model: Model):
 
 
 def launch_options() -> dict[str, Any]:
-    """Arguments of `launch`: look, limits, and no stack traces."""
+    """Arguments of `launch`: look and limits."""
     return {
         "theme": theme(),
         "css": script("style.css"),
         "head": f"<script>{script('page.js')}</script>",
-        "max_file_size": MOST_UPLOADED,
+        "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": MAX_SESSIONS,
         "ssr_mode": False,
-        "show_error": True,
+        "show_error": False,  # of errors that are not answers
         "footer_links": ["settings"],
     }
 

@@ -182,11 +182,11 @@ def measure(
 
 def _measured(repeats: int, users: int, requests: int, crowd: int) -> Iterator[tuple[str, str]]:
     from ..schema_jpt import resolve_schema
-    from ..tools.cli import _load_pipeline
+    from ..tools.loading import load_pipeline
 
     types = {each.name: each.definition for each in resolve_schema("general").entity_types[:TYPES]}
     texts = _texts(repeats + users * requests)
-    pipeline = _load_pipeline(None, "cpu")
+    pipeline = load_pipeline(device="cpu")
     pipeline(texts[0], entity_types=types)
     expected, alone = {}, []
     for text in texts:

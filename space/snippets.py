@@ -31,8 +31,8 @@ def entity_file(format: str, tagged: Iterable[tuple[Document, list[dict[str, Any
     Raises:
         ValueError: If the format is none of `FORMATS`, or cannot hold overlapping entities.
     """
-    if format not in FORMATS:
-        raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {format!r}")
+    if not isinstance(format, str) or format not in FORMATS:
+        raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {str(format)[:80]!r}")
     name = FORMATS[format][1]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name

@@ -1,35 +1,80 @@
 """Uploaded files in, their texts out, within the limits of the page; what is wrong with a file as a sentence.
 
-Rows never bring types of their own here: those could name files of the server.
+Gradio keeps an upload under the hash of its content, so that users who upload the same file share one: nothing here deletes
+it, `delete_cache` of the page does after some minutes. Rows never bring types of their own, which could name files of the server.
 """
 
 import csv
 import json
-import tempfile
+import threading
 from pathlib import Path
 
 from ..tools.files.documents import Document, read_documents
-from .editor import sentence
+from .errors import FileError, sentence
 
-MOST_TEXTS = 2_000
-MOST_BATCH_CHARACTERS = 2_000_000
-MOST_CHARACTERS = 50_000  # of a text to look at
+SUFFIXES = (".txt", ".md", ".docx", ".pdf", ".jsonl", ".ndjson", ".csv", ".tsv", ".conll")
+MAX_TEXTS = 2_000
+MAX_BATCH_CHARACTERS = 2_000_000
+MAX_CHARACTERS = 50_000  # of a single text, which is shown as a whole
+MAX_READING_SECONDS = 20.0  # of a Word or PDF file
+MAX_SCHEMA_BYTES = 200_000
+MAX_REASON = 300  # characters
+COLUMNS_BYTES = 200_000  # the start of a file, in which its columns are looked for
+MAX_COLUMNS = 200  # offered to choose from
 WITH_COLUMNS = {".csv": ",", ".tsv": "\t"}
 WITH_ROWS = (".jsonl", ".ndjson", *WITH_COLUMNS)
 LIKELY_COLUMNS = ("text", "review", "content", "body", "document", "sentence", "abstract", "description", "message")
 
-
-class FileError(ValueError):
-    """The file cannot be used; a sentence for beside it."""
+_reading = threading.Lock()  # one upload at a time, whichever tab or endpoint it came through
 
 
 def file_sentence(error: Exception, path: str | Path, name: str) -> str:
-    """What is wrong with a file, as a sentence that calls it by its own name and not by where it lay."""
+    """What is wrong with a file, as a sentence that calls it by its own name, not by where it lies on the server."""
+    if isinstance(error, FileNotFoundError):
+        return f"{name} is no longer there: uploads are kept for some minutes only. Upload it again."
+    if isinstance(error, OSError):
+        return f"{name} cannot be read: {error.strerror or 'the system gave no reason'}."
     place, _, reason = str(error).partition(": ")
     if not place.startswith(str(path)):
-        return sentence(str(error).replace(str(path), name))
+        return _shortened(sentence(str(error).replace(str(path), name)))
     line = place.removeprefix(str(path)).removeprefix(":")
-    return f"{name}{f', line {line}' if line else ''}: {reason.rstrip('.')}."
+    return f"{name}{f', line {line}' if line else ''}: {_shortened(reason.rstrip('.'))}."
+
+
+def _shortened(reason: str) -> str:
+    """A reason without the rest of what it quotes: a row may have a million keys."""
+    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON].rstrip()} …"
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise FileError(f"{path.name} is of a kind that is not known here; this page reads {', '.join(SUFFIXES)}.")
+
+
+def uploaded_bytes(path: str, limit: int = -1) -> bytes:
+    """
+    The start of an uploaded file, or all of it.
+
+    Raises:
+        FileError: If it is no longer there.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        raise FileError(file_sentence(error, path, Path(path).name)) from error
+
+
+def uploaded_schema(path: str) -> Path:
+    """
+    The path of an uploaded schema file that is small enough to be parsed.
+
+    Raises:
+        FileError: If it is not, or no longer there.
+    """
+    if len(uploaded_bytes(path, MAX_SCHEMA_BYTES + 1)) > MAX_SCHEMA_BYTES:
+        raise FileError(f"A schema file may have up to {MAX_SCHEMA_BYTES // 1000} kB here.")
+    return Path(path)
 
 
 def first_text(path: str) -> str:
@@ -37,27 +82,45 @@ def first_text(path: str) -> str:
     The text of a file; of a file with rows, all its texts, with blank lines between them.
 
     Raises:
-        FileError, ValueError, OSError: If it cannot be read or has too much text.
+        FileError: If it cannot be read, is empty or has too much text.
     """
+    _check_suffix(Path(path))
     texts, size = [], 0
-    column = likely_column(columns_of(path, Path(path).read_bytes())) or "text"
-    for document in read_documents(path, text_column=column, own_types=False):
-        texts.append(document.text)
-        size += len(document.text)
-        if size > MOST_CHARACTERS:
-            raise FileError(
-                f"The file has more than {MOST_CHARACTERS:,} characters of text; use the tab Files for files with many "
-                "rows, or the command line."
-            )
+    name = Path(path).name
+    column = likely_column(columns_of(name, uploaded_bytes(path, COLUMNS_BYTES))) or "text"
+    with _reading:
+        try:
+            for document in read_documents(
+                path,
+                text_column=column,
+                own_types=False,
+                max_characters=MAX_CHARACTERS,
+                max_seconds=MAX_READING_SECONDS,
+            ):
+                texts.append(document.text)
+                size += len(document.text)
+                if size > MAX_CHARACTERS:
+                    raise FileError(
+                        f"The file has more than {MAX_CHARACTERS:,} characters of text; use the tab Files for files with "
+                        "many rows, or the command line."
+                    )
+        except FileError:
+            raise
+        except (ValueError, OSError, ImportError) as error:
+            raise FileError(file_sentence(error, path, name)) from error
     if not any(text.strip() for text in texts):
         raise FileError("The file has no text.")
     return "\n\n".join(texts)
 
 
 def columns_of(name: str, content: bytes) -> list[str]:
-    """The columns or keys that a file's texts may be in; none for a file that is one text."""
+    """The columns or keys that a file's texts may be in; none for a file that is a single text."""
+    return _all_columns(name, content)[:MAX_COLUMNS]
+
+
+def _all_columns(name: str, content: bytes) -> list[str]:
     suffix = Path(name).suffix.lower()
-    first = content[:200_000].decode("utf-8-sig", errors="replace")
+    first = content[:COLUMNS_BYTES].decode("utf-8-sig", errors="replace")
     if suffix in WITH_COLUMNS:
         try:
             return next(csv.reader(first.splitlines(), delimiter=WITH_COLUMNS[suffix]), [])
@@ -81,33 +144,43 @@ def likely_column(columns: list[str]) -> str | None:
     return next((by_name[name] for name in LIKELY_COLUMNS if name in by_name), columns[0] if columns else None)
 
 
-def read_batch(name: str, content: bytes, text_column: str | None) -> tuple[list[Document], list[str]]:
+def read_batch(path: str | Path, text_column: str | None) -> tuple[list[Document], list[str]]:
     """
-    The texts of a file, and a sentence for each row that cannot be used.
+    Reads the texts of a file.
+
+    Returns:
+        `tuple[list[Document], list[str]]`: The texts, and a sentence for each row that cannot be used.
 
     Raises:
         FileError: If the file as a whole cannot be used, or has more than this page takes.
     """
+    path = Path(path)
+    _check_suffix(path)
+    name = path.name
     skipped: list[str] = []
     documents: list[Document] = []
     characters = 0
-    with tempfile.TemporaryDirectory() as folder:
-        suffix = Path(name).suffix.lower()
-        path = Path(folder) / f"file{suffix}"
-        path.write_bytes(content)
 
-        def skip(message: str) -> None:
-            skipped.append("Line " + message.removeprefix(f"{path}:"))
+    def skip(message: str) -> None:
+        if len(skipped) == MAX_TEXTS:
+            raise FileError(f"{name} has more than {MAX_TEXTS:,} rows that cannot be used. {skipped[0]}")
+        skipped.append("Line " + _shortened(message.removeprefix(f"{path}:")))
 
+    has_rows = path.suffix.lower() in (*WITH_ROWS, ".conll")  # a single text that is bad is a bad file
+    with _reading:
         try:
-            on_bad_row = skip if suffix in (*WITH_ROWS, ".conll") else None  # one text that is bad is a bad file
             for document in read_documents(
-                path, text_column=text_column or "text", own_types=False, on_bad_row=on_bad_row
+                path,
+                text_column=text_column or "text",
+                own_types=False,
+                on_bad_row=skip if has_rows else None,
+                max_characters=MAX_BATCH_CHARACTERS,
+                max_seconds=MAX_READING_SECONDS,
             ):
                 characters += len(document.text)
-                if len(documents) == MOST_TEXTS or characters > MOST_BATCH_CHARACTERS:
+                if len(documents) == MAX_TEXTS or characters > MAX_BATCH_CHARACTERS:
                     raise FileError(
-                        f"{name} has more than this page takes ({MOST_TEXTS:,} texts, {MOST_BATCH_CHARACTERS:,} characters). "
+                        f"{name} has more than this page takes ({MAX_TEXTS:,} texts, {MAX_BATCH_CHARACTERS:,} characters). "
                         "Split it, or use the command line."
                     )
                 documents.append(document)

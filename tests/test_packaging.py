@@ -16,6 +16,7 @@ COPIED = (
     "README.md",
     "generative/*.py",
     "tools/**/*.py",
+    "tools/**/templates/*",
     "schemas/*.yaml",
     "recipes/*.yaml",
     "samples/*.jsonl",
@@ -57,6 +58,7 @@ def test_wheel_holds_the_code_and_the_model(wheel):
             "space/*.html",
             "space/style.css",
             "tools/**/*.py",
+            "tools/**/templates/*",
         )
         for file in ROOT.glob(pattern)
     }

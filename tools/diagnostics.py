@@ -16,8 +16,8 @@ import numpy as np
 
 from ..schema_jpt import EntityType, Schema
 
-FEWEST_WORDS = 5
-MOST_WORDS = 60
+MIN_WORDS = 5
+MAX_WORDS = 60
 SIMILARITY_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"  # of the shipped model, and that of the next number
 SIMILAR = 0.65  # cosine of the embeddings of what two definitions include
 # A definition is to say what it leaves out, and by that resembles its neighbour: only what it includes is compared.
@@ -85,16 +85,16 @@ def _wording(entity_type: EntityType) -> Iterator[SchemaWarning]:
             "two or three examples."
         )
         yield SchemaWarning("bare-name", (name,), message)
-    elif count < FEWEST_WORDS:
+    elif count < MIN_WORDS:
         message = (
             f'The definition of "{name}" is very short ({count} words); say what counts and what does not, and give '
             "examples."
         )
         yield SchemaWarning("short", (name,), message)
-    elif count > MOST_WORDS:
+    elif count > MAX_WORDS:
         message = (
             f'The definition of "{name}" is long ({count} words); the model was trained on definitions of up to '
-            f"{MOST_WORDS}, and the ends of longer ones may be lost on it."
+            f"{MAX_WORDS}, and the ends of longer ones may be lost on it."
         )
         yield SchemaWarning("long", (name,), message)
 

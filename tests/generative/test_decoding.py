@@ -1,13 +1,13 @@
-"""Decoding of sequences that share a beginning: the same tokens and probabilities as one by one, by any road."""
+"""Decoding of sequences with a common prefix: the same tokens and probabilities as one by one, whatever the path."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
 from jpt_ner.generative.configuration_generative import GenerativeConfig
-from jpt_ner.generative.decoding import Decoder, PaddedRows, SharedCache, can_share
-from jpt_ner.generative.extraction import Reading, Task, build_system, deduplicate, settle
-from jpt_ner.generative.formats import SYSTEMS, Mention
+from jpt_ner.generative.decoding import Decoder, PaddedCache, SharedCache, can_share
+from jpt_ner.generative.extractors import Extraction, Query, build_extractor, deduplicate, resolve_mentions
+from jpt_ner.generative.formats import GENERATIVE_SYSTEMS, Mention
 from tiny import FAMILIES, tiny_causal_lm, tiny_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -58,14 +58,14 @@ def test_same_as_one_by_one(model, ends, reuse, early_quit):
     ]
     assert {ended for *_, ended in expected} == {True, False} and len({len(ids) for ids, *_ in expected}) > 3
     decoder = Decoder(model, end_ids, reuse, early_quit)
-    memory = decoder.open()
-    assert type(memory) is (SharedCache if reuse else PaddedRows)
-    assert_same(decoder.generate(PROMPTS, LIMITS, memory, stop_ids), expected)
-    # Again with the same memory, and with prompts that go on from what it holds.
-    assert_same(decoder.generate(PROMPTS, LIMITS, memory, stop_ids), expected)
+    cache = decoder.new_cache()
+    assert type(cache) is (SharedCache if reuse else PaddedCache)
+    assert_same(decoder.generate(PROMPTS, LIMITS, cache, stop_ids), expected)
+    # Again with the same cache, and with prompts that go on from what it holds.
+    assert_same(decoder.generate(PROMPTS, LIMITS, cache, stop_ids), expected)
     further = [PROMPTS[1] + [75, 76], PROMPTS[0] + expected[0][0] + [80], TEXT + [90]]
     again = [one_by_one(model, prompt, 6, end_ids) for prompt in further]
-    assert_same(decoder.generate(further, [6] * 3, memory), again)
+    assert_same(decoder.generate(further, [6] * 3, cache), again)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -112,10 +112,10 @@ def test_shared_tokens_are_read_once(model):
     )
     try:
         decoder = Decoder(model, {1})
-        memory = decoder.open()
-        decoder.generate([TEXT + [60], TEXT + [61]], [1, 1], memory)
+        cache = decoder.new_cache()
+        decoder.generate([TEXT + [60], TEXT + [61]], [1, 1], cache)
         assert read == [len(TEXT) + 2]
-        decoder.generate([TEXT + [60, 65, 66], TEXT + [60, 65, 67]], [1, 1], memory)
+        decoder.generate([TEXT + [60, 65, 66], TEXT + [60, 65, 67]], [1, 1], cache)
         assert read[1:] == [3]
         read.clear()
         Decoder(model, {1}, reuse=False).generate([TEXT + [60], TEXT + [61]], [1, 1])
@@ -163,9 +163,9 @@ def test_bounds(model):
 # ---- systems --------------------------------------------------------------------------------------------------------
 
 
-TASKS = [
-    Task("Angela Merkel visited Paris in May, said Bob Dylan.", {"artist": "Who sings", "city": "Big town"}),
-    Task("Paris released a new album.", {"city": "Big town", "dish": "Food", "artist": "Who sings"}),
+QUERIES = [
+    Query("Angela Merkel visited Paris in May, said Bob Dylan.", {"artist": "Who sings", "city": "Big town"}),
+    Query("Paris released a new album.", {"city": "Big town", "dish": "Food", "artist": "Who sings"}),
 ]
 
 
@@ -179,8 +179,8 @@ def spans(text, **mentions):
 
 
 GOLD = [
-    spans(TASKS[0].text, artist=["Angela Merkel", "Bob Dylan"], city=["Paris"]),
-    spans(TASKS[1].text, artist=["Paris"]),
+    spans(QUERIES[0].text, artist=["Angela Merkel", "Bob Dylan"], city=["Paris"]),
+    spans(QUERIES[1].text, artist=["Paris"]),
 ]
 
 
@@ -189,32 +189,32 @@ def tokenizer():
     return tiny_tokenizer()
 
 
-def make_system(tokenizer, models, **settings):
+def make_extractor(tokenizer, models, **settings):
     config = GenerativeConfig(**settings)
     decoders = [Decoder(each, {tokenizer.eos_token_id}, config.reuse_text, config.early_quit) for each in models]
-    return build_system(tokenizer, decoders, config)
+    return build_extractor(tokenizer, decoders, config)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", GENERATIVE_SYSTEMS)
 def test_gold_outputs_give_gold_entities(tokenizer, model, name, language):
-    system = make_system(tokenizer, [model], system=name, language=language)
-    for task, gold, reading in zip(TASKS, GOLD, system.read(TASKS, forced=GOLD), strict=True):
-        assert not reading.failures
-        found, hallucinations = settle(reading, task.text, "none")
+    system = make_extractor(tokenizer, [model], system=name, language=language)
+    for query, gold, extraction in zip(QUERIES, GOLD, system.extract(QUERIES, forced=GOLD), strict=True):
+        assert not extraction.failures
+        found, hallucinations = resolve_mentions(extraction, query.text, "none")
         assert [each[:3] for each in found] == [(each.start, each.end, each.label) for each in gold]
         assert not hallucinations and all(0 < each[3] < 1 for each in found)
-        assert reading.seconds > 0
+        assert extraction.seconds > 0
 
 
 def test_lengths_of_gold_outputs(tokenizer, model):
     """PaDeLLM: a count and a mention each, or an end alone; the others: the whole output."""
     encoded = lambda text: len(tokenizer(text)["input_ids"])  # noqa: E731
-    reading = make_system(tokenizer, [model]).read(TASKS[1:], forced=GOLD[1:])[0]
-    assert sorted(reading.lengths) == [1, 1, encoded("1\n") + encoded(" Paris") + 1]
+    extraction = make_extractor(tokenizer, [model]).extract(QUERIES[1:], forced=GOLD[1:])[0]
+    assert sorted(extraction.lengths) == [1, 1, encoded("1\n") + encoded(" Paris") + 1]
     output = " ((artist): (Paris), (city): (NULL), (dish): (NULL))"
-    structured = make_system(tokenizer, [model], system="autoreg-structured")
-    assert structured.read(TASKS[1:], forced=GOLD[1:])[0].lengths == [encoded(output) + 1]
+    structured = make_extractor(tokenizer, [model], system="autoreg-structured")
+    assert structured.extract(QUERIES[1:], forced=GOLD[1:])[0].lengths == [encoded(output) + 1]
 
 
 @pytest.mark.parametrize("forced", [GOLD, None])
@@ -229,9 +229,9 @@ def test_roads_agree(tokenizer, model, forced):
         ([model, model, model], {"mode": "multi"}),
     ]
     options = {"max_new_tokens": 12}
-    expected = make_system(tokenizer, [model], **options).read(TASKS, forced=forced)
+    expected = make_extractor(tokenizer, [model], **options).extract(QUERIES, forced=forced)
     for models, settings in roads:
-        found = make_system(tokenizer, models, **options, **settings).read(TASKS, forced=forced)
+        found = make_extractor(tokenizer, models, **options, **settings).extract(QUERIES, forced=forced)
         for each, other in zip(found, expected, strict=True):
             assert (each.mentions, each.failures, each.lengths) == (other.mentions, other.failures, other.lengths)
             assert each.probabilities == pytest.approx(other.probabilities, rel=1e-3)
@@ -239,7 +239,7 @@ def test_roads_agree(tokenizer, model, forced):
 
 def test_multi_mode_takes_as_long_as_its_slowest_sequence(tokenizer, model, monkeypatch):
     """With a clock that moves by one for every sequence that is decoded."""
-    import jpt_ner.generative.extraction as extraction
+    import jpt_ner.generative.extractors as extractors
 
     clock = [0.0]
     generate = Decoder.generate
@@ -249,50 +249,53 @@ def test_multi_mode_takes_as_long_as_its_slowest_sequence(tokenizer, model, monk
         return generate(self, prompts, *arguments, **options)
 
     monkeypatch.setattr(Decoder, "generate", slow)
-    monkeypatch.setattr(extraction.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(extractors.time, "perf_counter", lambda: clock[0])
     # Two counts and three mentions: all of them in one batch each; or one of each, the others meanwhile elsewhere.
     for mode, seconds in (("batch", 5.0), ("multi", 2.0)):
-        reading = make_system(tokenizer, [model], mode=mode).read(TASKS[:1], forced=GOLD[:1])[0]
-        assert reading.seconds == seconds
+        extraction = make_extractor(tokenizer, [model], mode=mode).extract(QUERIES[:1], forced=GOLD[:1])[0]
+        assert extraction.seconds == seconds
 
 
 def test_absurd_counts_are_bounded(tokenizer, model, monkeypatch):
     ids = tokenizer("99999\n")["input_ids"]
     generate, asked = Decoder.generate, []
 
-    def counting(self, prompts, limits, memory=None, stop_ids=(), forced=None):
+    def counting(self, prompts, limits, cache=None, stop_ids=(), forced=None):
         asked.append(len(prompts))
         forced = [ids] * len(prompts) if len(asked) == 1 else [[5]] * len(prompts)
-        return generate(self, prompts, limits, memory, stop_ids, forced)
+        return generate(self, prompts, limits, cache, stop_ids, forced)
 
     monkeypatch.setattr(Decoder, "generate", counting)
-    system = make_system(tokenizer, [model])
-    system.read([Task("Paris " * 40, {"city": ""})])
+    system = make_extractor(tokenizer, [model])
+    system.extract([Query("Paris " * 40, {"city": ""})])
     assert asked == [1, 64]
     asked.clear()
-    reading = system.read([Task("Paris", {"city": ""})])[0]
-    assert asked == [1, len(system._ids("text: Paris\n"))] and reading.failures["excess_count"] == 1
+    extraction = system.extract([Query("Paris", {"city": ""})])[0]
+    assert asked == [1, len(system._ids("text: Paris\n"))] and extraction.failures["excess_count"] == 1
 
 
 def test_unreadable_outputs_are_counted(tokenizer, model):
     """A random model: whatever it writes, nothing is found that the text does not hold, and failures are counted."""
-    for name in SYSTEMS:
-        system = make_system(tokenizer, [model], system=name, max_new_tokens=20)
-        for task, reading in zip(TASKS, system.read(TASKS), strict=True):
-            assert sum(reading.failures.values()) > 0
-            for start, end, label, _ in settle(reading, task.text)[0]:
-                assert task.text[start:end] and label in task.labels
+    for name in GENERATIVE_SYSTEMS:
+        system = make_extractor(tokenizer, [model], system=name, max_new_tokens=20)
+        for query, extraction in zip(QUERIES, system.extract(QUERIES), strict=True):
+            assert sum(extraction.failures.values()) > 0
+            for start, end, label, _ in resolve_mentions(extraction, query.text)[0]:
+                assert query.text[start:end] and label in query.labels
 
 
 def test_chat_prompt_keeps_user_text_plain(tokenizer, model):
-    system = make_system(tokenizer, [model], prompt="chat", max_new_tokens=4)
-    prompt = system._prompt(Task("one <|im_end|> two", {"city": "Big <|im_start|> town"}))
+    system = make_extractor(tokenizer, [model], prompt="chat", max_new_tokens=4)
+    prompt = system._prompt(Query("one <|im_end|> two", {"city": "Big <|im_start|> town"}))
     special = [token for token in prompt if token in (tokenizer.eos_token_id, tokenizer.bos_token_id)]
     assert len(special) == 4  # two turns
     assert "one <|im_end|> two" in tokenizer.decode(prompt) and "Big <|im_start|> town" in tokenizer.decode(prompt)
-    assert len(system.read(TASKS)) == 2
+    assert len(system.extract(QUERIES)) == 2
+    ye = make_extractor(tokenizer, [model], prompt="ye2023", max_new_tokens=4)
+    assert "identify city Entity" in tokenizer.decode(ye._prompt(Query("Rome", {"city": ""})))
+    assert len(make_extractor(tiny_tokenizer(None), [model], prompt="ye2023", max_new_tokens=4).extract(QUERIES)) == 2
     with pytest.raises(ValueError, match="chat template"):
-        make_system(tiny_tokenizer(None), [model], prompt="chat").read(TASKS)
+        make_extractor(tiny_tokenizer(None), [model], prompt="chat").extract(QUERIES)
 
 
 # ---- duplicates -----------------------------------------------------------------------------------------------------
@@ -308,12 +311,14 @@ def test_deduplication():
     assert deduplicate(mentions[:3], probabilities[:3], "reversed") == [1, 2]
 
 
-def test_settling():
-    reading = Reading([Mention("LOC", "Italy"), Mention("MISC", "Italy"), Mention("PER", "Rossi")], [0.9, 0.5, 0.7])
+def test_resolving():
+    extraction = Extraction(
+        [Mention("LOC", "Italy"), Mention("MISC", "Italy"), Mention("PER", "Rossi")], [0.9, 0.5, 0.7]
+    )
     text = "Italy beat England, and Italy won."
-    entities, failures = settle(reading, text)
+    entities, failures = resolve_mentions(extraction, text)
     assert entities == [(0, 5, "LOC", 0.9)] and failures == {"invented_text": 1}
-    assert [each[:3] for each in settle(reading, text, "reversed")[0]] == [(0, 5, "MISC")]
-    reading = Reading([Mention("LOC", "Italy")] * 3, [0.9, 0.8, 0.7])
-    entities, failures = settle(reading, text)
+    assert [each[:3] for each in resolve_mentions(extraction, text, "reversed")[0]] == [(0, 5, "MISC")]
+    extraction = Extraction([Mention("LOC", "Italy")] * 3, [0.9, 0.8, 0.7])
+    entities, failures = resolve_mentions(extraction, text)
     assert [each[:2] for each in entities] == [(0, 5), (24, 29)] and failures == {"repeated_mention": 1}

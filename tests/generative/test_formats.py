@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jpt_ner.generative.chat_prompts import chat_messages
 from jpt_ner.generative.formats import (
     MAX_MENTIONS,
     Mention,
     augmented_prompt,
     augmented_target,
-    chat_messages,
     check_label,
     count_prompt,
     label_part,
@@ -30,6 +30,7 @@ from jpt_ner.generative.parsing import (
     parse_count,
     parse_mention,
     parse_structured,
+    parse_ye2023,
 )
 
 
@@ -248,6 +249,61 @@ def test_answers_of_a_chat():
     assert parsed.failures == {"malformed": 1, "unknown_label": 1}
     parsed = parse_chat("person: Ann, Bob", "Ann met Bob.", labels)
     assert [each.text for each in parsed.mentions] == ["Ann", "Bob"]
+
+
+def test_template_of_ye_et_al():
+    """As Figure 7 of GLiNER's paper prints it."""
+    labels = ["Organization", "Person", "Location", "Miscellaneous"]
+    (message,) = chat_messages("Ann left.", labels, wording="ye2023")
+    assert message == {
+        "role": "user",
+        "content": "Please identify Organization, Person, Location, and Miscellaneous Entity from the given text, output "
+        "using the format as:\nEntity: Organization: None | Person: None | Location: Word1, Word2 | Miscellaneous: Word3\n"
+        "Text: Ann left.\nEntity:",
+    }
+    (message,) = chat_messages("Ann left.", ["person"], wording="ye2023")
+    assert "identify person Entity" in message["content"] and "Entity: person: Word3\n" in message["content"]
+    with pytest.raises(ValueError, match="`wording`"):
+        chat_messages("Ann", labels, wording="ye")
+    with pytest.raises(ValueError, match="at least one label"):
+        chat_messages("Ann", [], wording="ye2023")
+
+
+@pytest.mark.parametrize(
+    "output, mentions, failures",
+    [
+        (" person: Ann, Bob | political party: None", [("person", "Ann"), ("person", "Bob")], {}),
+        (
+            "Entity: Person: Ann\nEntity: political party: Greens |",
+            [("person", "Ann"), ("political party", "Greens")],
+            {},
+        ),
+        ("**person**: Ann. | place: Rome", [("person", "Ann.")], {"unknown_label": 1}),
+        ("None", [], {}),
+        ("I see Ann and Bob", [], {"malformed": 1}),
+        ("", [], {}),
+    ],
+)
+def test_answers_to_the_template_of_ye_et_al(output, mentions, failures):
+    parsed = parse_ye2023(output, "Ann met Bob.", ["person", "political party"])
+    assert [(each.label, each.text) for each in parsed.mentions] == mentions and parsed.failures == failures
+
+
+def test_overlapping_mentions_are_not_marked_twice():
+    """The augmented format holds no overlaps; the others do."""
+    text = "New York Times of Rome"
+    entities = [
+        *entities_of(text, ("New York Times", "ORG")),
+        *entities_of(text, ("New York", "LOC"), ("Rome", "LOC")),
+    ]
+    assert augmented_target(text, entities, ["ORG", "LOC"]) == " [New York Times ORG] of [Rome LOC]"
+    assert (
+        structured_target(text, entities, ["ORG", "LOC"])
+        == " ((LOC): (New York), (ORG): (New York Times), (LOC): (Rome))"
+    )
+    assert mentions_of(text, entities, "LOC") == ["New York", "Rome"] and mentions_of(text, entities, "ORG") == [
+        text[:14]
+    ]
 
 
 # ---- mentions to characters -----------------------------------------------------------------------------------------

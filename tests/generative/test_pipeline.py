@@ -7,11 +7,11 @@ import sys
 import pytest
 import torch
 from hub import put_in_hub_cache
-from jpt_ner.generative import extraction
+from jpt_ner.generative import extractors, loading
 from jpt_ner.generative.configuration_generative import CONFIG_KEY, GenerativeConfig
 from jpt_ner.generative.decoding import Decoder
 from jpt_ner.generative.export import FILES, export
-from jpt_ner.generative.formats import SYSTEMS, Mention
+from jpt_ner.generative.formats import GENERATIVE_SYSTEMS, Mention
 from jpt_ner.generative.loading import convert_generative, load_causal_lm, load_pipeline, read_settings
 from jpt_ner.generative.pipeline_generative import GenerativePipeline
 from jpt_ner.tools import cli
@@ -44,16 +44,16 @@ def scripted(monkeypatch):
     """Makes systems find given mentions, with given probabilities, whatever the model says."""
 
     def script(*mentions, failures=None):
-        def read(self, tasks, forced=None):
+        def extract(self, queries, forced=None):
             found = [(Mention(label, text), score) for label, text, score in mentions]
             return [
-                extraction.Reading(
-                    [each for each, _ in found], [score for _, score in found], extraction.Counter(failures or {}), [3]
+                extractors.Extraction(
+                    [each for each, _ in found], [score for _, score in found], extractors.Counter(failures or {}), [3]
                 )
-                for _ in tasks
+                for _ in queries
             ]
 
-        monkeypatch.setattr(extraction.Padellm, "read", read)
+        monkeypatch.setattr(extractors.Padellm, "extract", extract)
 
     return script
 
@@ -112,7 +112,7 @@ def test_words(make, scripted):
     assert make()([words, words], entity_types=TYPES, is_split_into_words=True) == [found, found]
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", GENERATIVE_SYSTEMS)
 def test_many_texts(make, system):
     """One by one, together, and as a stream: the same, in order."""
     pipe = make(system=system, entity_types=TYPES)
@@ -131,7 +131,7 @@ def test_many_texts(make, system):
     assert brief(own[1]) == brief(expected[0])
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", GENERATIVE_SYSTEMS)
 def test_default_types(make, system):
     settings = GenerativeConfig(system=system, entity_types=TYPES, max_new_tokens=4)
     assert isinstance(make(settings=settings)(TEXTS[0]), list)
@@ -149,7 +149,7 @@ def test_devices(make, model):
 # ---- bad input ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", GENERATIVE_SYSTEMS)
 def test_nothing_to_read(make, system):
     pipe = make(system=system)
     assert pipe(["", " \n", ""], entity_types=TYPES) == [[], [], []]
@@ -189,7 +189,7 @@ def test_refused_inputs(make, inputs):
         make()(inputs, entity_types=TYPES)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", GENERATIVE_SYSTEMS)
 def test_context_limit(system):
     """Texts up to the limit give a result, cut outputs are counted; longer ones are refused."""
     model = tiny_causal_lm(max_position_embeddings=128)
@@ -265,17 +265,31 @@ print(json.dumps(found))
     for each in found:
         assert [brief(entities) for entities in each] == [brief(entities) for entities in expected]
     names = {path.name for path in exported.iterdir()}
-    assert {*FILES, "schema_jpt.py", "schemas", "config.json", "model.safetensors", "tokenizer.json"} <= names
+    assert {*FILES, "schema_jpt.py", "presets_jpt.py", "config.json", "model.safetensors", "tokenizer.json"} <= names
     assert names == {path.name for path in again.iterdir()}
 
 
 def test_hub_repository(exported, make):
     name = put_in_hub_cache(exported, "org/padellm-tiny")
     expected = [brief(each) for each in make(entity_types=TYPES)(TEXTS)]
-    for ner in (pipeline(model=name, trust_remote_code=True, device="cpu"), cli._load_pipeline(name, "cpu")):
+    for ner in (pipeline(model=name, trust_remote_code=True, device="cpu"), cli.load_pipeline(name, device="cpu")):
         assert [brief(each) for each in ner(TEXTS)] == expected
     with pytest.raises(ValueError, match="trust_remote_code"):
         pipeline("padellm-ner", model=name, trust_remote_code=False)
+
+
+def test_hub_ids_out_of_reach_are_not_waited_for(monkeypatch):
+    """A download is retried for most of a minute; settings are asked for once."""
+    asked = []
+
+    def refuse(url, timeout):
+        asked.append((url, timeout))
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(loading, "get_hf_file_metadata", refuse)
+    monkeypatch.setattr(loading, "cached_file", lambda *arguments: pytest.fail("downloads are not tried"))
+    assert read_settings("org/nowhere") is None
+    assert asked == [("https://huggingface.co/org/nowhere/resolve/main/config.json", loading.HUB_TIMEOUT)]
 
 
 def test_exported_settings(exported, make, tmp_path):

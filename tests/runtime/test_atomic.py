@@ -1,8 +1,11 @@
 """Files and folders that appear whole or not at all."""
 
+import errno
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -26,56 +29,6 @@ def test_file_is_replaced_whole_or_stays(tmp_path):
     assert path.read_text() == "new" and names(tmp_path) == ["a.txt"]
 
 
-def test_a_link_is_written_through_and_a_folder_refused_at_once(tmp_path):
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "real").write_text("old")
-    (tmp_path / "link").symlink_to(tmp_path / "there" / "real")
-    with atomic_file(tmp_path / "link") as temporary:
-        temporary.write_text("new")
-    assert (tmp_path / "there" / "real").read_text() == "new" and (tmp_path / "link").is_symlink()
-    with pytest.raises(IsADirectoryError), atomic_file(tmp_path / "there"):
-        raise AssertionError("nothing is to be written")
-    assert names(tmp_path) == ["link", "there"] and names(tmp_path / "there") == ["real"]
-
-
-LEAVE = """
-import os, sys
-from jpt_ner.atomic_jpt import atomic_file, atomic_folder
-with atomic_file(sys.argv[1] + "/a.txt") as file, atomic_folder(sys.argv[1] + "/model") as folder:
-    file.write_text("half")
-    (folder / "weights").touch()
-    print("written", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs flock")
-def test_leftovers_of_killed_runs_are_removed_by_the_next_and_those_of_living_ones_are_not(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", LEAVE, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "written\n"
-        left = names(tmp_path)
-        assert len(left) == 2 and left[0].startswith(".a.txt-") and left[1].startswith(".model-")
-        with atomic_file(tmp_path / "a.txt") as temporary, atomic_folder(tmp_path / "model"):
-            temporary.write_text("whole")
-        assert names(tmp_path) == [*left, "a.txt", "model"]
-    finally:
-        process.kill()
-        process.communicate()
-    with atomic_file(tmp_path / "a.txt") as temporary, atomic_folder(tmp_path / "model"):
-        temporary.write_text("whole")
-    assert names(tmp_path) == ["a.txt", "model"]
-
-
-def test_names_of_any_length_can_be_written(tmp_path):
-    for path in (tmp_path / ("ä" * 127), tmp_path / ("a" * 250 + ".txt")):
-        with atomic_file(path) as temporary:
-            temporary.write_text("x")
-        assert path.read_text() == "x"
-
-
 def test_folder_is_replaced_whole_or_stays(tmp_path):
     path = tmp_path / "model"
     for content in ("old", "new"):
@@ -96,7 +49,7 @@ def test_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_path, mon
 
     def refused(source, target):
         if Path(source).name == "new":
-            raise OSError("refused")
+            raise OSError(errno.EBUSY, "refused")
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", refused)
@@ -124,3 +77,158 @@ def test_new_folder(tmp_path):
     for path in (tmp_path, tmp_path / "file"):
         with pytest.raises(ValueError, match="`place` must be a new or an empty folder"):
             new_folder(path, "place")
+
+
+# ---- what killed runs leave -----------------------------------------------------------------------------------------
+
+WRITE = """
+import sys, time
+from jpt_ner.atomic_jpt import atomic_file, atomic_folder
+kind, path = sys.argv[1:]
+with (atomic_file if kind == "file" else atomic_folder)(path) as temporary:
+    (temporary if kind == "file" else temporary / "weights").write_text("half")
+    print("written", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start_writing():
+    runs = []
+
+    def start(kind, path):
+        run = subprocess.Popen([sys.executable, "-c", WRITE, kind, str(path)], stdout=subprocess.PIPE)
+        runs.append(run)
+        assert run.stdout.readline() == b"written\n"
+        return run
+
+    yield start
+    for run in runs:
+        run.kill()
+        run.wait()
+        run.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+@pytest.mark.parametrize("kind", ["file", "folder", "empty folder"])
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path, start_writing, kind):
+    path = tmp_path / "output.jsonl"
+    if kind == "empty folder":
+        path.mkdir()
+    run = start_writing(kind, path)
+    place = path if kind == "empty folder" else tmp_path
+    (hidden,) = (name for name in names(place) if name.startswith("."))
+    assert hidden.startswith(".output.jsonl.")
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert hidden in names(place) and new_folder(path) == path if kind == "empty folder" else True
+    if kind == "file":
+        with atomic_file(path) as temporary:
+            temporary.write_text("whole")
+    else:
+        with atomic_folder(path) as whole:
+            (whole / "weights").write_text("whole")
+    assert names(tmp_path) == ["output.jsonl"]
+    assert (path if kind == "file" else path / "weights").read_text() == "whole"
+    assert kind == "file" or names(path) == ["weights"]
+
+
+def test_what_a_living_run_or_another_output_has_is_left_alone(tmp_path, start_writing):
+    start_writing("file", tmp_path / "a.jsonl")
+    start_writing("file", tmp_path / "a")
+    before = names(tmp_path)
+    (tmp_path / ".a.jsonl.notours.tmp").mkdir()
+    (tmp_path / f".a.jsonl.{'0' * 12}.tmp").touch()
+    with atomic_file(tmp_path / "a.jsonl") as temporary:
+        temporary.write_text("x")
+    assert set(before) < set(names(tmp_path)) and len(names(tmp_path)) == len(before) + 3
+
+
+def test_many_runs_of_one_output_do_not_disturb_each_other(tmp_path):
+    errors = []
+
+    def write(number):
+        try:
+            for _ in range(6):
+                with atomic_file(tmp_path / "a.txt") as temporary:
+                    temporary.write_text(str(number) * 1000)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = (tmp_path / "a.txt").read_text()
+    assert errors == [] and names(tmp_path) == ["a.txt"] and content == content[0] * 1000
+
+
+# ---- places that are special ----------------------------------------------------------------------------------------
+
+
+def test_a_link_is_written_through(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real" / "a.txt")
+    with atomic_file(tmp_path / "link.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real" / "a.txt").read_text() == "new"
+    (tmp_path / "models").symlink_to(tmp_path / "real")
+    with atomic_folder(tmp_path / "models") as whole:
+        (whole / "b").touch()
+    assert (tmp_path / "models").is_symlink() and names(tmp_path / "real") == ["b"]
+
+
+def test_permissions_of_a_replaced_file_are_kept(tmp_path):
+    path = tmp_path / "private.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    with atomic_file(path) as temporary:
+        temporary.write_text("new")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    with atomic_file(path) as temporary:
+        temporary.write_text("x")
+    reader.join()
+    assert read == ["x"] and path.is_fifo()
+
+
+def test_a_folder_in_the_place_of_a_file_is_said_before_anything_is_written(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught, atomic_file(tmp_path):
+        raise AssertionError("not reached")
+    assert caught.value.filename == str(tmp_path)
+
+
+def test_the_current_folder_is_filled_and_stays_the_same(tmp_path, monkeypatch):
+    """It cannot be replaced, nor could a mounted volume; a shell in it would be left in one that is gone."""
+    monkeypatch.chdir(tmp_path)
+    before = tmp_path.stat().st_ino
+    with atomic_folder(new_folder(".")) as whole:
+        (whole / "weights").touch()
+        (whole / "schemas").mkdir()
+    assert names(Path(".")) == ["schemas", "weights"] and tmp_path.stat().st_ino == before
+    with pytest.raises(ValueError, match="new or an empty folder"):
+        new_folder(".")
+
+
+def test_errors_name_the_output(tmp_path):
+    for context in (atomic_file(tmp_path / "no" / "a.txt"), atomic_file(tmp_path / ("a" * 300))):
+        with pytest.raises(OSError) as caught, context as temporary:
+            temporary.write_text("x")
+        assert caught.value.filename.startswith(str(tmp_path)) and ".tmp" not in str(caught.value)
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path):
+    path = tmp_path / ("ü" * 127)
+    with atomic_file(path) as temporary:
+        temporary.write_text("x")
+    assert names(tmp_path) == [path.name]

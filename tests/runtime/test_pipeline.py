@@ -15,7 +15,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpt_ner import pipeline_jpt
-from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
+from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, PromptStyle, build_prompt, encode_texts, split_windows
 from jpt_ner.pipeline_jpt import JPTPipeline
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.spans_jpt import decode_nested_spans, decode_spans
@@ -41,12 +41,12 @@ def naive(pipe, text, types, *, nested=False, rule="word", thresholds=None, top_
     """
     model, tokenizer = pipe.model, pipe.tokenizer
     schema = resolve_schema(types)
-    prompt = build_prompt(tokenizer, schema.names, schema.descriptions, model.config.prompt_template)
+    prompt = build_prompt(tokenizer, schema.names, schema.descriptions, PromptStyle.of(model.config))
     encoded = encode_texts(tokenizer, [text])[0]
     ids = encoded.input_ids.tolist()
     row = prompt.input_ids + ids + model.config.separator_ids + ids
     pairs = zip(schema.names, schema.descriptions, strict=True)
-    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(definition_text(*pair) for pair in pairs)])
+    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in pairs)])
     with torch.no_grad():
         states = model.model(input_ids=torch.tensor([row]), use_cache=False).last_hidden_state[0]
         softmax, sigmoid, _ = model.head(states[-len(ids) :], torch.tensor(definitions), states[prompt.type_positions])
@@ -286,9 +286,9 @@ def test_windows_are_read_alone_and_stitched(make_pipeline):
     windows = split_windows(text, encoded.offsets, 24, 8)
     assert len(windows) > 5
     schema = resolve_schema(TYPES)
-    prompt = build_prompt(pipe.tokenizer, schema.names, schema.descriptions, "compact")
+    prompt = build_prompt(pipe.tokenizer, schema.names, schema.descriptions, PromptStyle("compact"))
     pairs = zip(schema.names, schema.descriptions, strict=True)
-    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(definition_text(*pair) for pair in pairs)])
+    definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in pairs)])
     stitched = []
     with torch.no_grad():
         for window in windows:
@@ -355,7 +355,7 @@ def test_definitions_that_leave_no_room_are_named(make_pipeline):
         pipe("in May", entity_types=types)
     message = str(error.value)
     tokens = len(encode_texts(pipe.tokenizer, [" ".join(types["longer"].split())])[0].input_ids)
-    prompt = build_prompt(pipe.tokenizer, list(types), list(types.values()), "compact")
+    prompt = build_prompt(pipe.tokenizer, list(types), list(types.values()), PromptStyle("compact"))
     over = len(prompt.input_ids) + 3 + 2 * 32 - 400
     assert f"{over} over the limit of 400" in message
     assert f"'longer' ({tokens} tokens), 'long' " in message
@@ -706,3 +706,42 @@ def test_threads_do_not_share_settings_of_the_tokenizer(pipe, quick_switches):
             assert special & set(document.plan.prompt.input_ids)
 
     in_threads(read_texts, write_prompts)
+
+
+# ---- readings -------------------------------------------------------------------------------------------------------
+
+
+def test_readings_are_those_of_the_model(make_pipeline):
+    """Each by its own backbone pass; "auto" is the open one where it is sure and the other where it is not."""
+    pipe = make_pipeline(readings=["twice", "open"], begin_head=True, window_length=24, window_overlap=6)
+    texts = [*TEXTS, " ".join(TEXTS) * 3]
+    calls = {reading: pipe(texts, entity_types=TYPES, reading=reading) for reading in ("twice", "open")}
+    assert_same(pipe(texts, entity_types=TYPES), calls["twice"])
+    assert without_scores(calls["open"]) != without_scores(calls["twice"])
+    for reading, found in calls.items():
+        model_says = pipe.read(TEXTS[0], TYPES, reading=reading)
+        assert_same(pipe.decode(model_says), found[0])
+        assert model_says.begin.shape == model_says.sigmoid.shape
+
+    config = pipe.model.config
+    for confidence, expected in ((0.0, calls["open"]), (1.01, calls["twice"])):
+        config.auto_confidence = confidence
+        assert_same(pipe(texts, entity_types=TYPES, reading="auto"), expected)
+    # Window by window; these texts are one each.
+    pipe = make_pipeline(readings=["twice", "open"], begin_head=True)
+    calls = {reading: pipe(TEXTS, entity_types=TYPES, reading=reading) for reading in ("twice", "open")}
+    config = pipe.model.config
+    sure = [float(pipe.read(text, TYPES, reading="open").probabilities.max(-1).min()) for text in TEXTS]
+    config.auto_confidence = sorted(sure)[1]
+    found = pipe(TEXTS, entity_types=TYPES, reading="auto")
+    mixed = [calls["open" if each >= config.auto_confidence else "twice"][i] for i, each in enumerate(sure)]
+    assert_same(found, mixed)
+    assert len({each >= config.auto_confidence for each in sure}) == 2
+
+
+def test_a_reading_the_model_cannot_do_is_refused(pipe, make_pipeline):
+    with pytest.raises(ValueError, match="`reading` must be 'twice' for this model, got 'auto'"):
+        pipe(TEXTS[0], entity_types=TYPES, reading="auto")
+    both = make_pipeline(readings=["open", "twice"])
+    with pytest.raises(ValueError, match="`reading` must be 'open' or 'twice' or 'auto' for this model, got 'once'"):
+        both.read(TEXTS[0], TYPES, reading="once")

@@ -10,7 +10,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jpt_ner import presets_jpt
 from jpt_ner.schema_jpt import EntityType, Schema, list_presets, load_schema, resolve_schema, save_schema
+from jpt_ner.tools.presets import presets_code
 
 ARTIST = "A musician, singer or band."
 CITY = "A named city or town."
@@ -237,12 +239,24 @@ HEAD = "name: music\nentity_types:\n  - name: artist\n    definition: A band.\n"
         ("# nothing\n", 1, "the file is empty"),
         ("\n- artist\n- city\n", 2, "a schema is a mapping with the key entity_types, got list"),
         ("[" * 5000 + "]" * 5000, 1, "nested too deeply"),
+        (HEAD + "version: !!timestamp soon\n", 5, "cannot read 'soon'; put text in quotes"),
+        (HEAD + 'version: !!int ""\n', 5, "cannot read ''; put text in quotes"),
+        (HEAD + "version: !!bool perhaps\n", 5, "cannot read 'perhaps'; put text in quotes"),
+        (HEAD + 'version: !!float "_"\n', 5, "cannot read '_'; put text in quotes"),
+        (HEAD + "version: !!binary é\n", 5, "broken YAML"),
+        (HEAD + "!!seq x: y\n", 5, "cannot read 'x'"),
+        (HEAD + "version: !!map x\n", 5, "cannot read 'x'"),
+        (HEAD + f"    threshold: 0b{'1' * 20_000}\n", 5, "got 'a number of 20000 bits' (int)"),
+        (HEAD + f"    threshold: {'1' * 5_000}\n", 5, "cannot read '1111"),
+        (HEAD + f"? {'k' * 5_000}\n: x\n", 5, 'unknown key "kkk'),
+        (HEAD + f"  - name: {'n' * 5_000}\n", 5, "nnn"),
+        (HEAD + "version: {a: [b, [c, d]]}\n", 5, "version must be text, got dict"),
     ],
 )
 def test_bad_yaml_names_line_and_culprit(tmp_path, text, line, message):
     path = write(tmp_path, text)
     found = message_of(resolve_schema, str(path))
-    assert found.startswith(f"{path}:{line}: ") and message in found
+    assert found.startswith(f"{path}:{line}: ") and message in found and len(found) < len(str(path)) + 400
 
 
 @pytest.mark.parametrize(
@@ -255,6 +269,8 @@ def test_bad_yaml_names_line_and_culprit(tmp_path, text, line, message):
         ('\ufeff{"entity_types": ["a",\n "b",\n "A"]}', 3, '"A" repeats "a"'),
         ('{"entity_types": ["a"],\n "colour": null}', 2, 'unknown key "colour"'),
         ("[" * 100_000, 1, "nested too deeply"),
+        ('{"entity_types": ["a"],\n "version": ' + "1" * 5_000 + "}", 1, "broken JSON: a number has too many digits"),
+        ('{"entity_types": [\n"half \\ud83d"]}', 2, "name holds half a character"),
     ],
 )
 def test_bad_json_names_line_and_culprit(tmp_path, text, line, message):
@@ -270,49 +286,18 @@ def test_yaml_never_runs_code(tmp_path):
     assert not flag.exists()
 
 
-def test_presets_of_a_repository_come_after_our_own(tmp_path):
-    (tmp_path / "schemas").mkdir()
-    for name in ("general", "own_1", "Not-a-Name"):
-        save_schema(
-            {"entity_types": ["pet"], "description": f"{name} of the folder"}, tmp_path / f"schemas/{name}.yaml"
-        )
-    assert list_presets(tmp_path) == {**list_presets(), "own_1": "own_1 of the folder"}
-    assert (
-        resolve_schema("own_1", tmp_path)
-        == resolve_schema("own_1", str(tmp_path))
-        == load_schema(tmp_path / "schemas/own_1.yaml")
-    )
-    assert resolve_schema("general", tmp_path) == resolve_schema("general")
-    assert "unknown preset 'own_1'" in message_of(resolve_schema, "own_1")
-
-
-@pytest.mark.parametrize("name", ["../secret", "schemas/../../secret", "Not-a-Name", "general\n", ".", "..", "a b"])
-def test_preset_names_cannot_leave_the_folder(tmp_path, name):
-    (tmp_path / "schemas").mkdir()
+@pytest.mark.parametrize("name", ["../secret", "schemas/general", "general\n", "General", ".", "", "a b"])
+def test_what_is_no_preset_is_looked_for_nowhere_else(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
     save_schema(["pet"], tmp_path / "secret.yaml")
-    save_schema(["pet"], tmp_path / "schemas/Not-a-Name.yaml")
-    assert "unknown preset" in message_of(resolve_schema, name, tmp_path)
+    assert "unknown preset" in message_of(resolve_schema, name)
 
 
-@pytest.mark.parametrize("repository", ["org/name", "not a repository id", "/no/such/folder"])
-def test_repository_out_of_reach(repository):
-    assert resolve_schema("general", repository) == resolve_schema("general")
-    assert list_presets(repository) == list_presets()
-    message = message_of(resolve_schema, "nonsense", repository)
-    assert "unknown preset 'nonsense' (presets: ai-research," in message
-
-
-def test_presets_of_a_cached_hub_repository(tmp_path, monkeypatch):
-    import huggingface_hub.constants
-
-    commit = "0" * 40
-    folder = tmp_path / "models--org--name"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs/main").write_text(commit)
-    (folder / "snapshots" / commit / "schemas").mkdir(parents=True)
-    save_schema(["pet"], folder / "snapshots" / commit / "schemas/pets.yaml")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    assert resolve_schema("pets", "org/name").names == ["pet"]
+def test_presets_in_the_code_are_those_in_the_files():
+    """`make presets` was run after the last change to schemas/*.yaml."""
+    assert Path(presets_jpt.__file__).read_text(encoding="utf-8") == presets_code()
+    for name in PRESETS:
+        assert resolve_schema(name) == load_schema(Path(__file__).resolve().parents[2] / "schemas" / f"{name}.yaml")
 
 
 def test_all_presets_are_listed():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from jpt_ner.spans_jpt import DEFAULT_SWITCH_COST, decode_nested_spans, decode_spans, label_tokens
+from jpt_ner import words_jpt
+from jpt_ner.spans_jpt import DEFAULT_SWITCH_COST, decode_nested_spans, decode_spans, label_tokens, tag_types
 from jpt_ner.words_jpt import split_words, trim_blanks, trim_span
 
 FAMILY = "👨\u200d👩\u200d👧"
@@ -165,6 +166,31 @@ def test_words_cover_every_visible_character_once(text):
         ("[القاهرة،] مصر", "القاهرة"),
         ("[...]", ""),
         ("[ ]", ""),
+        ("moved to [The Hague]", "The Hague"),
+        ("near [the Danube]", "Danube"),
+        ("Rain. [The Danube] rose", "Danube"),
+        ("He said: [The Danube] rose", "Danube"),
+        ("on a line\n[The Danube] rose", "Danube"),
+        ('read "[The Woman in White]" twice', "The Woman in White"),
+        ("[A Coruña]", "Coruña"),
+        ("in [A Coruña]", "A Coruña"),
+        ("is [HER2-] and", "HER2-"),
+        ("is [HER2+] and", "HER2+"),
+        ("type [AB-], or", "AB-"),
+        ("type [O−]", "O−"),
+        ("a [Paris-]based firm", "Paris"),
+        ("[Paris -]", "Paris"),
+        ("in [/etc/nginx/]", "/etc/nginx/"),
+        ("[Paris/]London", "Paris"),
+        ("met ['t Hooft] there", "'t Hooft"),
+        ("met ['Ndrangheta]", "'Ndrangheta"),
+        ("said ['Paris]' and", "Paris"),
+        ("at [10 a.m.]", "10 a.m."),
+        ("at [10 A.M.] sharp", "10 A.M."),
+        ("<a href='x.html'>[Siemens</a>] grew", "Siemens"),
+        ("[<b>Siemens</b>] grew", "Siemens"),
+        ("[Sie<b>mens</b> AG] grew", "Sie<b>mens</b> AG"),
+        ("if [a<b] then", "a<b"),
     ],
 )
 def test_trimming(marked, kept):
@@ -175,6 +201,48 @@ def test_trimming(marked, kept):
     left, right = trim_span(text, start, end)
     assert text[left:right] == kept
     assert start <= left <= right <= end
+
+
+def test_an_article_that_begins_a_sentence_stays_where_the_model_is_sure():
+    text = "The Hague lies west . The Rhine flows ."
+    offsets, _ = whole_words(text)
+    inside = [0.9, 0.9, 0, 0, 0, 0.55, 0.9, 0, 0]
+    probabilities = np.array([[1 - value, value] for value in inside])
+    for found in (
+        decode_spans(text, offsets, probabilities),
+        decode_nested_spans(text, offsets, probabilities[:, 1:]),
+    ):
+        assert [text[span.start : span.end] for span in found] == ["The Hague", "Rhine"]
+
+
+def test_every_trimming_rule_keeps_something():
+    """A rule that changes nothing is none."""
+    marked = {
+        "closing": "Heroes (album)",
+        "unit": "50 %",
+        "abbreviation": "Apple Inc.",
+        "exclamation": "Yahoo! said",
+        "plus": "C++",
+        "minus": "AB-",
+        "star": "A*",
+        "ending": "C#",
+        "folder": "/etc/nginx/",
+        "opening": "(555) 123",
+        "sign": "-5",
+        "handle": "@user",
+        "leading": ".NET",
+        "elision": "'t Hooft",
+    }
+    for name in ("RULES_AT_RIGHT", "RULES_AT_LEFT"):
+        rules = getattr(words_jpt, name)
+        for rule in rules:
+            text = marked.pop(rule.__name__.strip("_"))
+            end = len("Yahoo!") if "Yahoo" in text else len(text)
+            assert trim_span(text, 0, end) == (0, end)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(words_jpt, name, tuple(each for each in rules if each is not rule))
+                assert trim_span(text, 0, end) != (0, end), rule
+    assert not marked
 
 
 @given(TEXTS, st.data())
@@ -234,6 +302,80 @@ def test_best_path_equals_the_best_of_all_paths(seed, number_of_words, types, sw
     )
     assert path_value(pooled, found, switch_cost, outside_bias) == pytest.approx(best, abs=1e-9)
     assert [span.end for span in spans] == sorted(span.end for span in spans)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 4),
+    st.integers(1, 2),
+    st.sampled_from([0.0, 0.3, 2.0]),
+    st.sampled_from([0.0, -1.5, 0.7]),
+)
+def test_best_path_with_begins_equals_the_best_of_all(seed, number_of_words, types, switch_cost, outside_bias):
+    """Over all sequences of O, beginning and inside of each type, where nothing goes on that did not begin."""
+    text = " ".join(["word"] * number_of_words)
+    offsets, _ = whole_words(text)
+    probabilities = random_probabilities(seed, number_of_words, types + 1)
+    begins = np.random.default_rng(seed + 1).uniform(size=(number_of_words, types))
+    spans = decode_spans(
+        text, offsets, probabilities, switch_cost=switch_cost, outside_bias=outside_bias, begins=begins
+    )
+    states = [(0, False), *itertools.product(range(1, types + 1), (True, False))]
+
+    def value(path):
+        total, before = 0.0, 0
+        for row, (state, begin) in enumerate(path):
+            total += math.log(probabilities[row, state]) + outside_bias * (state == 0)
+            if state:
+                if not begin and state != before:
+                    return -math.inf
+                total += math.log(begins[row, state - 1] if begin else 1 - begins[row, state - 1])
+                total -= switch_cost * (begin and before not in (0, state))
+            before = state
+        return total
+
+    best = max(itertools.product(states, repeat=number_of_words), key=value)
+    starts = [row for row, (_, begin) in enumerate(best) if begin]
+    expected = []
+    for row in starts:
+        end = next((i for i in range(row + 1, number_of_words) if best[i] != (best[row][0], False)), number_of_words)
+        expected.append((int(offsets[row][0]), int(offsets[end - 1][1]), best[row][0] - 1))
+    assert ranges_of(spans) == expected
+
+
+def test_begins_tell_neighbours_apart():
+    text = "Ne , Mg and Si Fe, an alloy"
+    offsets, one_hot = whole_words(text)
+    types = [1, 0, 1, 0, 1, 1, 0, 0, 0]
+    begins = np.array([0.9, 0.1, 0.9, 0.1, 0.9, 0.9, 0.1, 0.1, 0.1])[:, None].repeat(3, axis=1)
+    found = decode_spans(text, offsets, one_hot(types), begins=begins)
+    assert [text[span.start : span.end] for span in found] == ["Ne", "Mg", "Si", "Fe"]
+    nested = decode_nested_spans(text, offsets, one_hot(types)[:, 1:], begins=begins)
+    assert [text[span.start : span.end] for span in nested] == ["Ne", "Mg", "Si", "Fe"]
+    for plain in (
+        decode_spans(text, offsets, one_hot(types)),
+        decode_nested_spans(text, offsets, one_hot(types)[:, 1:]),
+        decode_spans(text, offsets, one_hot(types), rule="token", begins=begins),
+        decode_spans(text, offsets, one_hot(types), begins=np.full((9, 3), 0.5)),  # an untrained head
+    ):
+        assert [text[span.start : span.end] for span in plain] == ["Ne", "Mg", "Si Fe"]
+
+
+def test_line_breaks_and_tabs_keep_their_label():
+    text = "Anna Berg\nTom Hill\t Sara\n  Lund"
+    tokens = ["Anna", " Berg", "\n", "Tom", " Hill", "\t", " Sara", "\n ", " Lund"]
+    ends = np.cumsum([len(token) for token in tokens])
+    offsets = np.column_stack([ends - [len(token) for token in tokens], ends])
+    inside = np.array([1, 1, 0, 1, 1, 0, 1, 1, 1])  # the last break is one within a mention
+    probabilities = np.eye(2)[inside]
+    for found in (
+        decode_spans(text, offsets, probabilities),
+        decode_nested_spans(text, offsets, probabilities[:, 1:]),
+        decode_spans(text, offsets, probabilities, rule="token"),
+    ):
+        assert [text[span.start : span.end] for span in found] == ["Anna Berg", "Tom Hill", "Sara\n  Lund"]
+        assert all(span.score == 1 for span in found)
 
 
 @settings(deadline=None)
@@ -488,6 +630,7 @@ def test_labels_name_what_they_cannot_represent():
 
     merged = label_tokens(text, offsets, [span("Ann", 0), span("Bob", 0), span("Eve", 0)])
     assert (merged.merged, merged.unrepresentable) == ([0, 1], [0, 1])
+    assert np.flatnonzero(merged.begins).tolist() == [index["Ann"], index["Bob"], index["Eve"]]
     assert label_tokens(text, offsets, [span("Ann", 0), span("Bob", 1)]).unrepresentable == []
 
     colliding = label_tokens(text, offsets, [span("York", 1), span("New York", 0), span("York City", 2)])
@@ -527,6 +670,14 @@ def test_labels_read_back_as_the_spans(sample, data):
         if start < end and (start, end) == trim_blanks(text, start, end):
             spans.append((start, end, data.draw(st.integers(0, 1))))
     result = label_tokens(text, offsets, spans)
+    tags = tag_types(text, offsets, spans, 2)
+    first = min(range(len(spans)), key=lambda i: (spans[i][0], -spans[i][1]), default=None)
+    if first is not None and first not in result.uncovered:
+        assert result.begins.any() and (tags[:, spans[first][2]] == 2).any()
+    assert (result.begins <= (result.labels > 0)).all()
+    for type_index in (0, 1):
+        own = [span for span in spans if span[2] == type_index]
+        assert ((tags[:, type_index] > 0) == (label_tokens(text, offsets, own).labels > 0)).all()
     faulty = result.unrepresentable
     assert len(faulty) == len(set(faulty))
     read = ranges_of(decode_spans(text, offsets, np.eye(3)[result.labels], rule="token"))

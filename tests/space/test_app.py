@@ -127,7 +127,7 @@ def space():
 
 @pytest.fixture(scope="module")
 def ner():
-    return cli._load_pipeline(None, "cpu")
+    return cli.load_pipeline(device="cpu")
 
 
 @pytest.fixture(scope="module")

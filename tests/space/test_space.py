@@ -6,16 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gradio as gr
 import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jpt_ner.schema_jpt import load_schema, resolve_schema
-from jpt_ner.space import batch, comparing, editor, endpoints, explaining, finding, presets, snippets, uploads
+from jpt_ner.space import batch, comparing, editor, explaining, finding, presets, snippets, uploads
 from jpt_ner.space.assemble import assemble
-from jpt_ner.space.model import FAILED, READY, Model, ModelError
+from jpt_ner.space.errors import FileError, ModelError, TextError, TypesError
+from jpt_ner.space.model import FAILED, READY, Model
 from jpt_ner.tools.files.documents import Document
 from jpt_ner.words_jpt import split_words
 
@@ -76,15 +76,15 @@ def test_thresholds_in_the_table_apply_at_once_and_other_definitions_do_not(pipe
     assert not finding.is_stale(result, TYPES)
 
 
-@pytest.mark.parametrize("text", [None, "", "  \n", "a" * (finding.MOST_CHARACTERS + 1), "half \ud83d"])
+@pytest.mark.parametrize("text", [None, "", "  \n", "a" * (finding.MAX_CHARACTERS + 1), "half \ud83d"])
 def test_texts_that_cannot_be_read_are_said_in_a_sentence(model, text):
-    with pytest.raises(finding.TextError, match=r"\.$"):
+    with pytest.raises(TextError, match=r"\.$"):
         finding.find(model, text, TYPES, 0, False)
 
 
 def test_types_that_leave_no_room_are_said_beside_the_types(model):
-    endless = {"a": "word " * 4000}
-    with pytest.raises(editor.TypesError, match="too long"):
+    endless = {str(i): "word " * 500 for i in range(40)}
+    with pytest.raises(TypesError, match="Definitions are too long"):
         finding.find(model, TEXT, {"entity_types": endless}, 0, False)
 
 
@@ -157,12 +157,12 @@ def test_every_type_has_a_colour_of_its_own():
             {"entity_types": [{"name": "a", "definition": "x", "threshold": 7}]},
             "threshold must be a number from 0 to 1",
         ),
-        ({"entity_types": [{"name": str(i), "definition": "x"} for i in range(61)]}, "At most 60"),
+        ({"entity_types": [{"name": str(i), "definition": "x"} for i in range(61)]}, "at most 60 types"),
         (None, "."),
     ],
 )
 def test_wrong_types_are_said_in_a_sentence(value, sentence):
-    with pytest.raises(editor.TypesError) as caught:
+    with pytest.raises(TypesError) as caught:
         editor.schema_of(value)
     assert sentence in str(caught.value) and str(caught.value).endswith(".")
 
@@ -194,13 +194,18 @@ def test_presets_have_examples_and_meet_what_the_page_teaches():
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def test_bad_rows_are_named_and_good_ones_kept(model, pipe):
+def read_batch(folder, name, content, column="text"):
+    (folder / name).write_bytes(content)
+    return uploads.read_batch(folder / name, column)
+
+
+def test_bad_rows_are_named_and_good_ones_kept(model, pipe, tmp_path):
     content = b'id,review\n1,"Bob Dylan, in Paris"\n2\n3,Angela Merkel \xff\n4,May\n'
     assert uploads.likely_column(uploads.columns_of("a.csv", content)) == "review"
-    documents, skipped = uploads.read_batch("a.csv", content, "review")
+    documents, skipped = read_batch(tmp_path, "a.csv", content, "review")
     assert [document.row["id"] for document in documents] == ["1", "4"]
     assert [reason.split(":")[0] for reason in skipped] == ["Line 3", "Line 4"]
-    tagged = list(batch.tag_batch(model, documents, resolve_schema(TYPES), 0.2, False))
+    tagged = list(batch.tag_documents(model, documents, resolve_schema(TYPES), 0.2, False))
     assert [found for _, found in tagged] == pipe(["Bob Dylan, in Paris", "May"], entity_types=TYPES, threshold=0.2)
 
 
@@ -208,10 +213,10 @@ def test_rows_cannot_make_the_server_read_its_files(tmp_path):
     secret = tmp_path / "secret.yaml"
     secret.write_text("entity_types: {hidden: Something hidden}")
     row = json.dumps({"text": "May", "entity_types": str(secret)}).encode()
-    (document,), skipped = uploads.read_batch("a.jsonl", row, "text")
+    (document,), skipped = read_batch(tmp_path, "a.jsonl", row)
     assert document.entity_types is None and skipped == []
-    with pytest.raises(gr.Error, match="file"):
-        endpoints.given_schema(str(secret))
+    with pytest.raises(TypesError, match="a file is read where you are"):
+        editor.schema_of(str(secret))
 
 
 @pytest.mark.parametrize(
@@ -219,15 +224,16 @@ def test_rows_cannot_make_the_server_read_its_files(tmp_path):
     [
         ("a.csv", b"id,review\n1,x\n", "no column 'text'"),
         ("a.jsonl", b"", "no texts"),
-        ("a.xyz", b"x", "not known"),
+        ("a.xyz", b"x", "not known here"),
+        ("a.jsonl.gz", b"x", "not known here"),
         ("a.docx", b"not a document", "a.docx"),
-        ("a.jsonl", b'{"text": "x"}\n' * (uploads.MOST_TEXTS + 1), "more than this page takes"),
+        ("a.jsonl", b'{"text": "x"}\n' * (uploads.MAX_TEXTS + 1), "more than this page takes"),
     ],
 )
-def test_files_that_cannot_be_used_are_said_in_a_sentence(name, content, sentence):
-    with pytest.raises(uploads.FileError) as caught:
-        uploads.read_batch(name, content, "text")
-    assert sentence in str(caught.value) and "/tmp" not in str(caught.value)
+def test_files_that_cannot_be_used_are_said_in_a_sentence(tmp_path, name, content, sentence):
+    with pytest.raises(FileError) as caught:
+        read_batch(tmp_path, name, content)
+    assert sentence in str(caught.value) and str(tmp_path) not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1, 2]\n3\nnull\n{", b'{"b": 1}\n{"Text": "x"}'])

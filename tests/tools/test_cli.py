@@ -10,7 +10,7 @@ import pytest
 import yaml
 from files import docx_bytes, pdf_bytes
 from jpt_ner.tools import cli
-from jpt_ner.tools.commands.loading import load_pipeline, schema_of
+from jpt_ner.tools.commands.arguments import schema_of
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.highlight import Highlighter
 from rich.console import Console
@@ -48,8 +48,8 @@ def model(make_model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(model):
     """What the pipeline itself finds in `TEXTS`."""
-    pipe = load_pipeline(str(model), None)
-    found = pipe(TEXTS, entity_types=schema_of(TYPES[1::2], None))
+    pipe = cli.load_pipeline(str(model))
+    found = pipe(TEXTS, entity_types=schema_of(TYPES[1::2]))
     assert sum(map(len, found)) >= 3
     return found
 
@@ -215,16 +215,16 @@ def test_nested_records_are_evaluated_where_that_is_said(model, tmp_path):
 
 
 def test_definitions_that_end_like_files_are_definitions(tmp_path):
-    schema = schema_of(["file=A file name, such as config.json", "x=y.yaml"], None)
+    schema = schema_of(["file=A file name, such as config.json", "x=y.yaml"])
     assert {each.name: each.definition for each in schema.entity_types} == {
         "file": "A file name, such as config.json",
         "x": "y.yaml",
     }
     path = tmp_path / "lr=1.yaml"
     path.write_text("entity_types: {city: A named town.}\n")
-    assert schema_of([str(path)], None).names == ["city"]
+    assert schema_of([str(path)]).names == ["city"]
     with pytest.raises(ValueError, match="schema file not found: runs/lr=1/types.yaml"):
-        schema_of(["runs/lr=1/types.yaml"], None)
+        schema_of(["runs/lr=1/types.yaml"])
 
 
 ENDED = """

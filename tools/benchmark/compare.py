@@ -1,15 +1,12 @@
-"""Comparison of JPT with the generative systems: F1, latency, generated tokens and failures, from one run.
+"""`jpt-ner compare`: JPT beside the generative systems: F1, latency, generated tokens and failures, from one run.
 
 Every text goes through every system, one after the other in changing order, so that whatever else the machine does
-meets all of them alike. What was measured is kept line by line, so that a run that was stopped goes on.
+affects all of them alike. What was measured is logged text by text, so that a stopped run resumes.
 """
 
-import json
-import os
+import dataclasses
 import random
-import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,15 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from ...generative.configuration_generative import DEDUPLICATION, GenerativeConfig
-from ...generative.formats import SYSTEMS
+from ...generative.chat_prompts import CHAT_WORDINGS
+from ...generative.configuration_generative import GenerativeConfig
+from ...generative.formats import GENERATIVE_SYSTEMS
 from ...generative.loading import load_pipeline, read_settings
 from ...generative.pipeline_generative import GenerativePipeline
 from ..data.records import Record
+from ..resumable_log import ResumableLog
+from .measuring import take_turns
+from .systems import GenerativeSystem, JPTSystem, Output, System
 
 VARIANTS = {
     "padellm (batch)": {},
@@ -42,32 +43,30 @@ class Measurement:
 
     Args:
         seconds (`list[float]`): Latency in each repetition.
-        lengths (`list[int]`): Tokens generated in each sequence; none by JPT.
-        failures (`dict[str, int]`): Failures by kind.
-        found (`dict[str, list]`): `[start, end, label]` of the entities, by rule of de-duplication.
+        output (`Output`): What it said, in the first of them.
     """
 
-    seconds: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    failures: dict[str, int] = field(default_factory=dict)
-    found: dict[str, list] = field(default_factory=dict)
+    seconds: list[float]
+    output: Output
 
 
 @dataclass
-class Row:
+class MeasuredText:
     """
     One text read by all systems.
 
     Args:
         dataset (`str`): Name of the dataset.
         number (`int`): Of the record in it.
-        types (`int`): Number of types asked.
-        gold (`list`): `[start, end, label]` of the gold entities among them.
+        text (`str`): The text.
+        types (`int`): Number of candidate types.
+        gold (`list`): `[start, end, label]` of the gold entities of these types.
         systems (`dict[str, Measurement]`): By name of the system.
     """
 
     dataset: str
     number: int
+    text: str
     types: int
     gold: list
     systems: dict[str, Measurement]
@@ -80,70 +79,44 @@ class Comparison:
 
     Args:
         about (`dict`): The machine and the settings.
-        rows (`list[Row]`): Every text under all types of its dataset.
-        by_types (`list[Row]`): Some texts under few and many types.
+        texts (`list[MeasuredText]`): Every text under all types of its dataset.
+        by_types (`list[MeasuredText]`): Some texts under few and many types.
     """
 
     about: dict[str, Any]
-    rows: list[Row] = field(default_factory=list)
-    by_types: list[Row] = field(default_factory=list)
+    texts: list[MeasuredText] = field(default_factory=list)
+    by_types: list[MeasuredText] = field(default_factory=list)
 
 
-class Reader:
-    """One system to measure: a pipeline, and whether its outputs are forced to be the gold ones."""
-
-    def __init__(self, pipeline, gold_output: bool = False):
-        self.pipeline = pipeline
-        self.generative = isinstance(pipeline, GenerativePipeline)
-        self.gold_output = gold_output
-
-    def read(self, record: Record) -> tuple[float, Measurement]:
-        """Latency in seconds, and the rest of the measurement."""
-        began = time.perf_counter()
-        if not self.generative:
-            entities = self.pipeline({"text": record.text, "entity_types": record.types})
-            return time.perf_counter() - began, Measurement(found={"none": _spans(entities)})
-        pipeline = self.pipeline
-        reading = pipeline.read(record.text, record.types, record.entities if self.gold_output else None)
-        entities, failures = pipeline.settle(reading, record.text)
-        elapsed = time.perf_counter() - began
-        if pipeline.settings.mode == "multi":
-            elapsed = reading.seconds  # the time of one device after the other is not that of all at once
-        rules = DEDUPLICATION if _is_padellm(pipeline) else ("none",)
-        found = {rule: _spans(pipeline.settle(reading, record.text, rule)[0]) for rule in rules}
-        return elapsed, Measurement([], reading.lengths, dict(failures), found)
-
-
-def load_systems(named: Sequence[str], device: str | None = None) -> dict[str, GenerativePipeline]:
+def load_generative(named: Sequence[str], device: str | None = None) -> dict[str, GenerativePipeline]:
     """
     Pipelines of generative systems, by name.
 
     Args:
-        named: `NAME=FOLDER` each. If the folder does not say what it holds, the name does: one of `formats.SYSTEMS`, or
-            `chat` for a causal LM that is asked in a chat.
+        named: `NAME=FOLDER` each. If the folder does not say what it holds, the name does: one of
+            `formats.GENERATIVE_SYSTEMS`, or one of `chat_prompts.CHAT_WORDINGS` for a causal LM that was not trained for it.
 
     Raises:
-        ValueError: If it is not written so, a name is given twice, or nothing says what a folder holds.
+        ValueError: If an item is not of this form, a name is given twice, or nothing says what a folder holds.
     """
-    systems: dict[str, GenerativePipeline] = {}
+    pipelines: dict[str, GenerativePipeline] = {}
     for each in named:
         name, separator, folder = each.partition("=")
         if not (name and separator and folder):
             raise ValueError(f"`--system` must be NAME=FOLDER, got {each!r}")
-        if name in systems:
+        if name in pipelines:
             raise ValueError(f"`--system`: the name {name!r} is given twice")
         settings = read_settings(folder)
-        if settings is None and name not in (*SYSTEMS, "chat"):
-            raise ValueError(
-                f"`--system`: {folder} does not say which system it is; name it one of {', '.join(SYSTEMS)}, chat"
-            )
+        if settings is None and name not in (*GENERATIVE_SYSTEMS, *CHAT_WORDINGS):
+            known = ", ".join((*GENERATIVE_SYSTEMS, *CHAT_WORDINGS))
+            raise ValueError(f"`--system`: {folder} does not say which system it is; name it one of {known}")
         if settings is None:
-            settings = GenerativeConfig(prompt="chat") if name == "chat" else GenerativeConfig(system=name)
-        systems[name] = load_pipeline(folder, device=device, settings=settings)
-    return systems
+            settings = GenerativeConfig(prompt=name) if name in CHAT_WORDINGS else GenerativeConfig(system=name)
+        pipelines[name] = load_pipeline(folder, device=device, settings=settings)
+    return pipelines
 
 
-def build_readers(jpt, generative: dict[str, GenerativePipeline], gold_output: bool = False) -> dict[str, Reader]:
+def build_compared(jpt, generative: Mapping[str, GenerativePipeline], gold_output: bool = False) -> dict[str, System]:
     """
     Systems by name: JPT, all variants of the first PaDeLLM, and the others as they are.
 
@@ -152,19 +125,19 @@ def build_readers(jpt, generative: dict[str, GenerativePipeline], gold_output: b
         generative: Pipelines by name.
         gold_output: Force gold outputs, for the latency of a model that makes no mistakes.
     """
-    readers = {} if jpt is None else {"jpt": Reader(jpt)}
-    first = next((name for name, each in generative.items() if _is_padellm(each)), None)
+    systems: list[System] = [] if jpt is None else [JPTSystem("jpt", jpt)]
+    first = next((name for name, each in generative.items() if each.settings.is_padellm), None)
     for name, pipeline in generative.items():
         if name == first:
             for variant, changes in VARIANTS.items():
-                readers[variant] = Reader(pipeline.with_settings(**changes), gold_output)
+                systems.append(GenerativeSystem(variant, pipeline.with_settings(**changes), gold_output))
         else:
-            readers[name] = Reader(pipeline, gold_output)
-    return readers
+            systems.append(GenerativeSystem(name, pipeline, gold_output))
+    return {system.name: system for system in systems}
 
 
 def compare(
-    readers: dict[str, Reader],
+    systems: dict[str, System],
     datasets: dict[str, Sequence[Record]],
     *,
     repeats: int = 1,
@@ -176,37 +149,37 @@ def compare(
     Measures all systems on all records.
 
     Args:
-        datasets: Records by name of their dataset, each with the types to ask for.
+        datasets: Records by name of their dataset, each with its candidate types.
         repeats (`int`): How often each text is read; latencies are means over repetitions, as in the paper.
         by_types (`bool`): Also read some texts under few and many of their types.
-        log (*optional*): File of lines to keep what was measured in. One that is there is gone on with.
-        about (*optional*): Further facts for the report; a log of others is refused.
+        log (*optional*): File that keeps what was measured, line by line. Resumes if it exists.
+        about (*optional*): Further facts for the report; a log with others is refused.
 
     Raises:
-        ValueError: If the log is of another comparison.
+        ValueError: If the log is of another run.
     """
-    about = {**machine(readers), "repeats": repeats, "systems": list(readers), **(about or {})}
-    plan = [("rows", name, i, record) for name, records in datasets.items() for i, record in enumerate(records)]
+    about = {**machine(systems), "repeats": repeats, "systems": list(systems), **(about or {})}
+    plan = [("texts", name, i, record) for name, records in datasets.items() for i, record in enumerate(records)]
     if by_types:
         plan += [("by_types", *each) for each in _under_some_types(datasets)]
-    done = _read_log(log, about)
+    kept = ResumableLog(log, about)
+    done = {line["key"]: _from_line(line) for line in kept.lines}
     comparison = Comparison(about)
     warm: set[tuple] = set()
-    for place, (part, name, number, record) in enumerate(tqdm(plan, unit="text", disable=None)):
+    for turn, (part, name, number, record) in enumerate(tqdm(plan, unit="text", disable=None)):
         key = f"{part} {name} {number} {len(record.types)}"
-        if key in done:
-            row = done[key]
-        else:
-            row = _measure(readers, name, number, record, repeats, place, warm)
-            if log is not None:
-                _append(log, {"key": key, **_plain(row)})
-        getattr(comparison, part).append(row)
+        measured = done.get(key)
+        if measured is None:
+            order = list(systems)[turn % len(systems) :] + list(systems)[: turn % len(systems)]
+            measured = _measure({name: systems[name] for name in order}, name, number, record, repeats, warm)
+            kept.append({"key": key, **dataclasses.asdict(measured)})
+        getattr(comparison, part).append(measured)
     return comparison
 
 
-def machine(readers: dict[str, Reader]) -> dict[str, Any]:
+def machine(systems: Mapping[str, System]) -> dict[str, Any]:
     """What timings depend on."""
-    models = {name: reader.pipeline.model for name, reader in readers.items()}
+    models = {name: system.model for name, system in systems.items()}
     return {
         "device": sorted({str(model.device) for model in models.values()}),
         "threads": torch.get_num_threads(),
@@ -215,26 +188,39 @@ def machine(readers: dict[str, Reader]) -> dict[str, Any]:
     }
 
 
-def _measure(readers, name, number, record: Record, repeats: int, place: int, warm: set) -> Row:
-    row = Row(name, number, len(record.types), [[e.start, e.end, e.label] for e in record.entities], {})
-    order = list(readers)
-    order = order[place % len(order) :] + order[: place % len(order)]
-    for system in order:
+def _measure(systems: dict[str, System], name, number, record: Record, repeats: int, warm: set) -> MeasuredText:
+    results: dict[str, list] = {}
+
+    def job(system: System) -> Callable[[int], float | None]:
+        def run(turn: int) -> float | None:
+            read = system.read([record])
+            results.setdefault(system.name, read)
+            return system.latency(read)
+
+        return run
+
+    for system in systems.values():
         # What is read once for a set of types, and kept, is no part of a text's latency.
-        seen = (system, tuple(record.types.items()) if not readers[system].generative else None)
+        seen = (system.name, tuple(record.types.items()) if system.keeps_prompt else None)
         if seen not in warm:
             warm.add(seen)
-            readers[system].read(record)
-    for _ in range(repeats):
-        for system in order:
-            seconds, measured = readers[system].read(record)
-            measurement = row.systems.setdefault(system, measured)
-            measurement.seconds.append(seconds)
-    return row
+            system.read([record])
+    seconds = take_turns({each: job(system) for each, system in systems.items()}, repeats, show_progress=False)
+    gold = [[each.start, each.end, each.label] for each in record.entities]
+    measured = {
+        each: Measurement(seconds[each], system.describe(record, results[each][0])) for each, system in systems.items()
+    }
+    return MeasuredText(name, number, record.text, len(record.types), gold, measured)
+
+
+def _from_line(line: dict[str, Any]) -> MeasuredText:
+    values = {name: value for name, value in line.items() if name not in ("key", "systems")}
+    systems = {name: Measurement(each["seconds"], Output(**each["output"])) for name, each in line["systems"].items()}
+    return MeasuredText(**values, systems=systems)
 
 
 def _under_some_types(datasets: dict[str, Sequence[Record]]) -> Iterable[tuple[str, int, Record]]:
-    """Some texts of the dataset with most types, asked for some of these: first those that the text has."""
+    """Some texts of the dataset with most types, under some of these: first those that occur in the text."""
     name, records = max(datasets.items(), key=lambda item: max(len(record.types) for record in item[1]))
     with_entities = [i for i, record in enumerate(records) if record.entities]
     for number in sorted(random.Random(0).sample(with_entities, min(TEXTS_PER_TYPE_COUNT, len(with_entities)))):
@@ -242,56 +228,5 @@ def _under_some_types(datasets: dict[str, Sequence[Record]]) -> Iterable[tuple[s
         present = dict.fromkeys(each.label for each in record.entities)
         order = [*present, *(label for label in record.types if label not in present)]
         for count in sorted({min(count, len(order)) for count in TYPE_COUNTS} | {len(order)}):
-            asked = {label: record.types[label] for label in order[:count]}
-            yield name, number, replace(record, types=asked, entities=[e for e in record.entities if e.label in asked])
-
-
-def _is_padellm(pipeline: GenerativePipeline) -> bool:
-    return pipeline.settings.system == "padellm" and pipeline.settings.prompt == "trained"
-
-
-def _spans(entities: list[dict]) -> list:
-    return [[each["start"], each["end"], each["entity_group"]] for each in entities]
-
-
-def _plain(row: Row) -> dict:
-    return {**vars(row), "systems": {name: vars(each) for name, each in row.systems.items()}}
-
-
-def _read_log(log: str | Path | None, about: dict) -> dict[str, Row]:
-    """What was measured before, by key. A new log gets a first line that says what it is of."""
-    if log is None:
-        return {}
-    log = Path(log)
-    if not log.exists():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _append(log, {"about": about})
-        return {}
-    text = log.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:  # The last run was killed within a line.
-        os.truncate(log, len(whole.encode()))
-    lines = [json.loads(line) for line in whole.splitlines()]
-    if not lines or lines[0].get("about") != about:
-        raise ValueError(f"{log} is of another comparison; remove it, or name another --output")
-    done = {}
-    for line in lines[1:]:
-        key = line.pop("key")
-        systems = {name: Measurement(**values) for name, values in line.pop("systems").items()}
-        done[key] = Row(**line, systems=systems)
-    return done
-
-
-def _append(log: str | Path, line: dict) -> None:
-    with open(log, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def total_failures(rows: Iterable[Row], system: str) -> Counter:
-    """Failures of a system by kind."""
-    found: Counter = Counter()
-    for row in rows:
-        found.update(row.systems[system].failures)
-    return found
+            types = {label: record.types[label] for label in order[:count]}
+            yield name, number, replace(record, types=types, entities=[e for e in record.entities if e.label in types])

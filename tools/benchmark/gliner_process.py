@@ -1,4 +1,4 @@
-"""GLiNER in a process of its own, run by `systems` in GLiNER's own virtual environment: JSON lines in and out.
+"""GLiNER in a process of its own, run by `gliner` in GLiNER's own virtual environment: JSON lines in and out.
 
 Imports nothing of this project: GLiNER needs an older transformers. The model is what GLiNER's library builds for the
 sizes of its published models, with random weights, and the tokenizer that of the benchmarked model: no checkpoint is

@@ -1,6 +1,6 @@
-"""How things are measured: turns of all systems one after another, medians and quartiles, memory, operations, peaks.
+"""Measuring: turns of all systems one after another, medians and quartiles, memory, operations, peaks.
 
-Machines are noisy, so only what is measured in turns within one run is compared, by the ratios of the same turn.
+Machines are noisy, so only what is measured in turns within one run is compared, by the ratios within a turn.
 """
 
 import contextlib
@@ -35,26 +35,25 @@ class Spread:
 
 
 def take_turns(
-    jobs: Mapping[str, Callable[[int], None]], rounds: int, before: Callable[[str], None] | None = None
+    jobs: Mapping[str, Callable[[int], float | None]], rounds: int, show_progress: bool = True
 ) -> dict[str, list[float]]:
     """
-    Seconds of each job in each round. In every round each job runs once, and every second round in reversed order.
+    Seconds of each job in each round. In every round each job runs once, in every second round in reversed order.
 
     Args:
-        jobs (`Mapping[str, Callable]`): Each is called with the round's number.
-        before (`Callable`, *optional*): Called with a job's name right before it runs, outside of its time.
+        jobs (`Mapping[str, Callable]`):
+            Called with the number of the round. What a job returns, if not `None`, stands for the seconds measured.
     """
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    with tqdm(total=rounds * len(jobs), unit="turn", disable=None) as progress:
+    with tqdm(total=rounds * len(jobs), unit="turn", disable=None if show_progress else True) as progress:
         for number in range(rounds):
             order = list(jobs) if number % 2 == 0 else list(jobs)[::-1]
             for name in order:
                 progress.set_postfix_str(name)
-                if before is not None:
-                    before(name)
                 began = time.perf_counter()
-                jobs[name](number)
-                seconds[name].append(time.perf_counter() - began)
+                simulated = jobs[name](number)
+                elapsed = time.perf_counter() - began
+                seconds[name].append(elapsed if simulated is None else simulated)
                 progress.update()
     return seconds
 
@@ -66,7 +65,7 @@ def ratios(slower: Sequence[float], faster: Sequence[float]) -> Spread:
 
 class PeakMemory:
     """
-    The most memory used since `start`, above what was used then, in bytes; None where it cannot be told.
+    The peak of memory since `start`, above what was in use then, in bytes; `None` where the system does not tell.
 
     Args:
         device (`str`): `"cpu"` counts the process's resident memory (Linux), `"cuda"` what PyTorch has allocated.

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...atomic_jpt import atomic_file
+from ..tables import markdown_table
+from .published import JPT_COST_PRICE, JPT_COST_TEXTS, JPT_COSTS
+from .report import number, report_file, spread, write_plots, write_report
 
 MEGABYTE = 2**20
 NOTES = {
@@ -22,27 +24,31 @@ NOTES = {
 
 def write(result: Mapping[str, Any], output: str | Path) -> list[Path]:
     """
-    Writes `output.json`, `output.md` and `output-*.svg`, each whole or not at all. Sections of an earlier run that this
-    one has not measured stay.
+    Writes `OUTPUT.json`, `OUTPUT.md` and `OUTPUT-*.svg`, each whole or not at all. Sections of an earlier report that were
+    not measured now are kept.
 
     Returns:
         The files.
     """
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    file = output.with_suffix(".json")
+    file = report_file(output, ".json")
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     # Each section keeps the machine and the settings that it was measured with.
     machine = result["machine"]
     sections = {name: {**section, "machine": machine} for name, section in result.items() if name != "machine"}
     sections = {**earlier, **sections}
-    plots = write_plots(sections, output)
-    with atomic_file(file) as path:
-        path.write_text(json.dumps(sections, indent=1) + "\n", encoding="utf-8")
-    text = markdown(sections, [plot.name for plot in plots])
-    with atomic_file(output.with_suffix(".md")) as path:
-        path.write_text(text, encoding="utf-8")
-    return [file, output.with_suffix(".md"), *plots]
+    plots = write_plots(
+        output,
+        {
+            name: lambda pyplot, name=name, draw=draw: draw(pyplot, _without_machine(sections[name]))
+            for name, draw in PLOTS.items()
+            if name in sections
+        },
+    )
+    return write_report(output, sections, markdown(sections, [plot.name for plot in plots])) + plots
+
+
+def _without_machine(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in section.items() if name != "machine"}
 
 
 def markdown(sections: Mapping[str, Any], plots: list[str] = ()) -> str:
@@ -75,18 +81,6 @@ def _machine(machine: Mapping[str, Any]) -> str:
     )
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _spread(value: Mapping[str, float] | None, digits: int = 1, scale: float = 1.0) -> str:
-    if value is None:
-        return ""
-    median, low, high = (scale * value[key] for key in ("median", "low", "high"))
-    return f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
 def _megabytes(value: int | None) -> str:
     return "" if value is None else f"{value / MEGABYTE:.0f}"
 
@@ -102,20 +96,20 @@ def _compare(section: Mapping[str, Any]) -> str:
                 NOTES.get(name, ""),
                 f"{(found['parameters'] - found['embeddings']) / 1e6:.0f} M",
                 str(found["batch_size"]),
-                _spread(found["milliseconds_per_text"]),
-                _spread(found.get("times_jpt-single"), 2),
-                _spread(found.get("times_jpt-batch"), 2),
+                spread(found["milliseconds_per_text"]),
+                spread(found.get("times_jpt-single"), 2),
+                spread(found.get("times_jpt-batch"), 2),
                 _megabytes(found["peak_bytes_above_model"]),
             ]
         )
     header = ["system", "", "parameters without embeddings", "batch", "ms per text", "× jpt-single", "× jpt-batch"]
-    parts = [_table([*header, "peak MB above the model"], rows)]
+    parts = [markdown_table([*header, "peak MB above the model"], rows)]
     for name in ("jpt-single", "jpt-batch"):
         if name in section:
             rate = section[name]["fraction_of_matmul_rate"]
             parts.append(
-                f"{name} reaches {_spread(rate['layers'], 0, 100)} % of the rate of the backbone's own layers, "
-                f"{_spread(rate['square'], 0, 100)} % of the best square product."
+                f"{name} reaches {spread(rate['layers'], 0, 100)} % of the rate of the backbone's own layers, "
+                f"{spread(rate['square'], 0, 100)} % of the best square product."
             )
     return "\n\n".join(parts)
 
@@ -128,9 +122,9 @@ def _definitions(section: Mapping[str, Any]) -> str:
         rows.append(
             [
                 way,
-                *(_spread(each) for each in times.values()),
-                _spread(found["times_3_short"], 2),
-                _spread(found["times_3_short_without_classifier"], 2),
+                *(spread(each) for each in times.values()),
+                spread(found["times_3_short"], 2),
+                spread(found["times_3_short_without_classifier"], 2),
             ]
         )
     prompts = section["prompt_tokens"]
@@ -139,7 +133,7 @@ def _definitions(section: Mapping[str, Any]) -> str:
         f"Prompts of {prompts['3 short']} and {prompts['17 long']} tokens. Matrix products alone, attention to the "
         f"prompt included, are {section['operations_times_3_short']:.2f} times as many."
     )
-    return _table(header, rows) + "\n\n" + note
+    return markdown_table(header, rows) + "\n\n" + note
 
 
 def _curves(section: Mapping[str, Any]) -> str:
@@ -152,15 +146,15 @@ def _curves(section: Mapping[str, Any]) -> str:
                 str(point["value"]),
                 f"{point['tokens_per_text']:.0f}",
                 str(point["prompt_tokens"]),
-                _spread(point["texts_per_second"]),
-                _spread(point["fraction_of_matmul_rate"]["layers"], 0, 100),
-                _spread(point["fraction_of_matmul_rate"]["square"], 0, 100),
+                spread(point["texts_per_second"]),
+                spread(point["fraction_of_matmul_rate"]["layers"], 0, 100),
+                spread(point["fraction_of_matmul_rate"]["square"], 0, 100),
                 _megabytes(point["peak_bytes_above_model"]),
             ]
             for point in points
         ]
         header = [axis, "tokens per text", "prompt tokens", "texts/s", "% of rate of own layers", "% of best square"]
-        parts.append(_table([*header, "peak MB above the model"], rows))
+        parts.append(markdown_table([*header, "peak MB above the model"], rows))
     return "\n\n".join(parts)
 
 
@@ -174,86 +168,87 @@ def _precision(section: Mapping[str, Any]) -> str:
         rows.append(
             [
                 name,
-                _spread(times["batch"]),
-                _spread(times["one by one"]),
+                spread(times["batch"]),
+                spread(times["one by one"]),
                 f"{found['first_turns_seconds']:.1f}",
                 f"{100 * found['strict_f1']:.1f}",
             ]
         )
     header = ["", "batch, ms per text", "one by one, ms per text", "first turn of both, s", "strict F1"]
-    return "\n\n".join([_table(header, rows), *notes])
+    return "\n\n".join([markdown_table(header, rows), *notes])
 
 
 def _profile(section: Mapping[str, Any]) -> str:
     ways = {way: shares for way, shares in section.items() if way != "machine"}
     groups = next(iter(ways.values()))
     rows = [[group, *(f"{shares[group]:.0f} %" for shares in ways.values())] for group in groups]
-    return _table(["share of the time", *ways], rows)
+    return markdown_table(["share of the time", *ways], rows)
 
 
 def _full(section: Mapping[str, Any]) -> str:
     rows = []
     for way, found in section["ways"].items():
-        rate = found.get("fraction_of_matmul_rate")
+        rate = found.get("fraction_of_matmul_rate") or {}
         rows.append(
             [
                 way,
+                found["texts"],
                 f"{found['seconds']:.1f}",
+                f"{1000 * found['seconds'] / found['texts']:.0f}",
                 f"{found['text_tokens_per_second']:.0f}",
-                "" if rate is None else f"{100 * rate['layers']:.0f}",
-                "" if rate is None else f"{100 * rate['square']:.0f}",
+                *(number(rate[key] * 100 if rate else None, ".0f") for key in ("layers", "square")),
                 _megabytes(found["peak_bytes_above_model"]),
+                number(found["cost_per_million_texts"], ",.0f"),
             ]
         )
-    header = ["", "seconds", "text tokens/s", "% of rate of own layers", "% of best square", "peak MB above the model"]
-    title = f"{section['shape']}, {section['parameters'] / 1e6:.0f} M random parameters, {section['texts']} texts."
-    return title + "\n\n" + _table(header, rows)
+    price = section["price_per_hour"]
+    head = ["", "texts", "seconds", "ms per text", "text tokens/s", "% of rate of own layers", "% of best square"]
+    head += ["peak MB above the model", "cost of a million texts" + (f" at {price:g} an hour" if price else "")]
+    title = (
+        f"{section['shape']}, {section['parameters'] / 1e6:.0f} M random parameters, {section['tokens']} text tokens."
+    )
+    published = [
+        [name, f"{seconds:.1f}", f"{cost:.2f}", f"{cost / JPT_COST_TEXTS * 1e6:,.0f}"]
+        for name, (seconds, cost) in JPT_COSTS.items()
+    ]
+    paper = markdown_table(["*not measured here*", "seconds", "dollars", "dollars for a million texts"], published)
+    note = (
+        f"The paper's Table 3: the {JPT_COST_TEXTS} sentences of CrossNER-Politics on an A100 at {JPT_COST_PRICE} dollars "
+        "an hour, batch 1."
+    )
+    return "\n\n".join([title, markdown_table(head, rows), note, paper])
 
 
-def write_plots(sections: Mapping[str, Any], output: Path) -> list[Path]:
-    """Bars of all systems, and the curves."""
-    import matplotlib
+def _plot_systems(pyplot, found: Mapping[str, Any]):
+    figure, axes = pyplot.subplots(figsize=(8, 0.4 * len(found) + 1), layout="constrained")
+    times = {name: each["milliseconds_per_text"] for name, each in found.items()}
+    names = sorted(times, key=lambda name: times[name]["median"], reverse=True)
+    medians = [times[name]["median"] for name in names]
+    errors = [
+        [times[name]["median"] - times[name]["low"] for name in names],
+        [times[name]["high"] - times[name]["median"] for name in names],
+    ]
+    colours = ["tab:blue" if name.startswith("jpt") else "tab:grey" for name in names]
+    axes.barh(names, medians, xerr=errors, color=colours)
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds per text (median, quartiles)")
+    return figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    pyplot.rcParams["svg.hashsalt"] = "jpt"
-    files = []
-    if "compare" in sections:
-        files.append(output.with_name(f"{output.name}-compare.svg"))
-        found = {
-            name: each["milliseconds_per_text"] for name, each in sections["compare"].items() if name != "machine"
-        }
-        figure, axes = pyplot.subplots(figsize=(8, 0.4 * len(found) + 1), layout="constrained")
-        names = sorted(found, key=lambda name: found[name]["median"], reverse=True)
-        medians = [found[name]["median"] for name in names]
-        errors = [
-            [found[name]["median"] - found[name]["low"] for name in names],
-            [found[name]["high"] - found[name]["median"] for name in names],
-        ]
-        colours = ["tab:blue" if name.startswith("jpt") else "tab:grey" for name in names]
-        axes.barh(names, medians, xerr=errors, color=colours)
+def _plot_curves(pyplot, found: Mapping[str, Any]):
+    figure, panels = pyplot.subplots(1, len(found), figsize=(4 * len(found), 3), layout="constrained")
+    for axes, (axis, points) in zip(panels, found.items(), strict=True):
+        rates = [point["texts_per_second"] for point in points]
+        values = [point["value"] for point in points]
+        axes.plot(values, [rate["median"] for rate in rates], marker="o")
+        axes.fill_between(values, [r["low"] for r in rates], [r["high"] for r in rates], alpha=0.3)
+        axes.set_xlabel(axis)
+        axes.set_ylabel("texts per second")
         axes.set_xscale("log")
-        axes.set_xlabel("milliseconds per text (median, quartiles)")
-        with atomic_file(files[-1]) as path:
-            figure.savefig(path, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
-    if "curves" in sections:
-        files.append(output.with_name(f"{output.name}-curves.svg"))
-        found = {axis: points for axis, points in sections["curves"].items() if axis != "machine"}
-        figure, panels = pyplot.subplots(1, len(found), figsize=(4 * len(found), 3), layout="constrained")
-        for axes, (axis, points) in zip(panels, found.items(), strict=True):
-            rates = [point["texts_per_second"] for point in points]
-            values = [point["value"] for point in points]
-            axes.plot(values, [rate["median"] for rate in rates], marker="o")
-            axes.fill_between(values, [r["low"] for r in rates], [r["high"] for r in rates], alpha=0.3)
-            axes.set_xlabel(axis)
-            axes.set_ylabel("texts per second")
-            axes.set_xscale("log")
-            axes.set_xticks(values, [str(value) for value in values])
-            axes.minorticks_off()
-            axes.set_ylim(bottom=0)
-        with atomic_file(files[-1]) as path:
-            figure.savefig(path, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
-    return files
+        axes.set_xticks(values, [str(value) for value in values])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+    return figure
+
+
+PLOTS = {"compare": _plot_systems, "curves": _plot_curves}

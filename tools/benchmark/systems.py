@@ -1,40 +1,42 @@
-"""The systems that are timed side by side, behind one interface: texts and types in, nothing out.
+"""The systems that are measured side by side, behind one interface: labelled records in, what was said of each text out.
 
-`read(texts, types)` does the work of tagging the texts, the way its users would have it done. What does not depend on
-the texts (loading, reading the prompt once, the other environment) is done before anything is timed.
+What does not depend on the texts (loading, reading a prompt once, another environment) happens before anything is timed.
+`bench` times systems whose outputs have a given length; `compare` measures trained ones, and their outputs are scored.
 """
 
-import contextlib
-import json
-import os
-import shutil
-import subprocess
-import venv
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification
+from transformers import AutoConfig, AutoModelForTokenClassification
 from transformers import pipeline as transformers_pipeline
 
-from ...backbone_jpt import cache_folder
-from ...modeling_jpt import JPTForTokenClassification
+from ...generative.configuration_generative import DEDUPLICATION, GenerativeConfig
+from ...generative.pipeline_generative import GenerativePipeline
 from ..data.records import Record
-from .gliner_process import SHAPES as GLINER_SHAPES
 
-GLINER_VERSION = "0.2.29"
-GLINER_REQUIREMENTS = (f"gliner=={GLINER_VERSION}", "transformers<5.17")
-SHAPES = {
-    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8},
-    "qwen3-4b": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
-    "qwen3-8b": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32},
-}
-KEY_VALUE_HEADS = 8
-GENERATION_PROMPT = (
-    "Find all entities of the given types in the text. Answer with a JSON list of [mention, type] pairs.\n"
-    "{types}\nText: {text}\nEntities: "
-)
+
+@dataclass
+class Output:
+    """
+    What a system said of one text.
+
+    Args:
+        found (`dict[str, list]`): `[start, end, label]` of the entities, by rule of de-duplication (`"none"` for systems
+            without such rules).
+        written (`dict[str, list]`): `[label, mention]` as the system wrote them, hallucinations included, by the same rules.
+        counts (`dict[str, int]`): Of PaDeLLM, the number of mentions it predicted for each label.
+        lengths (`list[int]`): Tokens generated in each sequence; none by systems that do not generate.
+        failures (`dict[str, int]`): Outputs that could not be parsed or found in the text, by kind.
+    """
+
+    found: dict[str, list] = field(default_factory=dict)
+    written: dict[str, list] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    lengths: list[int] = field(default_factory=list)
+    failures: dict[str, int] = field(default_factory=dict)
 
 
 class System(ABC):
@@ -42,15 +44,33 @@ class System(ABC):
     Args:
         name (`str`): Short and unique.
         batch_size (`int`): Texts that are read together.
+
+    Attributes:
+        parameters (`dict[str, int]`): As [`count_parameters`] gives them.
+        model (`PreTrainedModel`, *optional*): What runs in this process.
+        process_id (`int`, *optional*): Of another process that the system runs in.
+        keeps_prompt (`bool`): Whether something is read once for a set of types and kept.
     """
 
-    def __init__(self, name: str, batch_size: int):
+    keeps_prompt = False
+    process_id: int | None = None
+    model: Any = None
+
+    def __init__(self, name: str, batch_size: int = 1):
         self.name, self.batch_size = name, batch_size
         self.parameters: dict[str, int] = {}
 
     @abstractmethod
-    def read(self, records: Sequence[Record], types: Mapping[str, str]) -> None:
-        """Tags the texts of the records. Only forced output lengths depend on their entities."""
+    def read(self, records: Sequence[Record]) -> list[Any]:
+        """Tags the texts under the types of their records: what is timed. A result for each text, or none."""
+
+    def latency(self, results: list[Any]) -> float | None:
+        """Seconds that stand for the time measured, where devices are simulated."""
+        return None
+
+    def describe(self, record: Record, result: Any) -> Output:
+        """A result of `read` as an output to be scored."""
+        raise NotImplementedError(f"{self.name} is timed only: its weights are random, or its output is forced")
 
     def close(self) -> None:  # noqa: B027 - most have started nothing
         """Ends what the system has started."""
@@ -62,24 +82,30 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     return {"parameters": sum(weight.numel() for weight in model.parameters()), "embeddings": embeddings}
 
 
-class JPT(System):
-    """The pipeline as users call it; with `batch_size=1` on one text after another, its prompt already read."""
+class JPTSystem(System):
+    """The JPT pipeline as users call it; with `batch_size` 1, on one text after another."""
 
-    def __init__(self, name: str, pipeline, batch_size: int):
+    keeps_prompt = True
+
+    def __init__(self, name: str, pipeline, batch_size: int = 1):
         super().__init__(name, batch_size)
-        self.pipeline = pipeline
+        self.pipeline, self.model = pipeline, pipeline.model
         self.parameters = count_parameters(pipeline.model.model)
 
-    def read(self, records, types):
+    def read(self, records):
+        items = [{"text": record.text, "entity_types": record.types} for record in records]
         if self.batch_size == 1:
-            for record in records:
-                self.pipeline(record.text, entity_types=types)
-        else:
-            self.pipeline([record.text for record in records], entity_types=types, batch_size=self.batch_size)
+            return [self.pipeline(item) for item in items]
+        return self.pipeline(items, batch_size=self.batch_size)
+
+    def describe(self, record, result):
+        return Output(found={"none": _spans(result)}, written={"none": _mentions(result)})
 
 
-class NaiveJPT(JPT):
-    """The method without care: plain attention, one text at a time, the whole prompt again with each."""
+class NaiveJPT(JPTSystem):
+    """The method without optimisations: plain attention, one text at a time, the whole prompt again with each."""
+
+    keeps_prompt = False
 
     def __init__(self, pipeline):
         super().__init__("jpt-naive", pipeline, 1)
@@ -87,58 +113,42 @@ class NaiveJPT(JPT):
             raise ValueError('`pipeline`: its model must be loaded with `attn_implementation="sdpa"`')
 
 
-class Autoregressive(System):
+class GenerativeSystem(System):
     """
-    The same backbone generating a JSON list of mentions and types, with `generate` and its cache of keys and values.
-    Output lengths are forced to those of the gold output: what the model would say does not distort the time.
+    A pipeline of a generative system, one text at a time.
+
+    Args:
+        pipeline ([`GenerativePipeline`]): With the settings to measure.
+        gold_output (`bool`): Force the gold output, for the latency of a model that makes no mistakes.
     """
 
-    def __init__(self, backbone, tokenizer, batch_size: int):
-        super().__init__("autoregressive" if batch_size == 1 else "autoregressive-batch", batch_size)
-        self.tokenizer = tokenizer
-        config = backbone.config
-        with torch.device("meta"):
-            self.model = AutoModelForCausalLM.from_config(config, attn_implementation=config._attn_implementation)
-        self.model.set_submodule(self.model.base_model_prefix, backbone)
-        # Untied heads are not part of the checkpoint; that of the embeddings is as large.
-        self.model.lm_head.weight = backbone.get_input_embeddings().weight
-        self.model.generation_config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id
-        self.parameters = count_parameters(backbone)
+    def __init__(self, name: str, pipeline: GenerativePipeline, gold_output: bool = False):
+        super().__init__(name)
+        self.pipeline, self.model, self.gold_output = pipeline, pipeline.model, gold_output
+        self.parameters = count_parameters(pipeline.model.base_model)
 
-    def gold_length(self, record: Record) -> int:
-        """Tokens of the output, and its end."""
-        mentions = [[record.text[each.start : each.end], each.label] for each in record.entities]
-        return len(self.tokenizer(json.dumps(mentions, ensure_ascii=False)).input_ids) + 1
-
-    def read(self, records, types):
-        definitions = "\n".join(f"- {name}: {definition}" for name, definition in types.items())
-        for start in range(0, len(records), self.batch_size):
-            batch = records[start : start + self.batch_size]
-            prompts = [GENERATION_PROMPT.format(types=definitions, text=record.text) for record in batch]
-            length = max(self.gold_length(record) for record in batch)
-            self.tokenizer.padding_side = "left"
-            inputs = self.tokenizer(prompts, return_tensors="pt", padding=len(batch) > 1).to(self.model.device)
-            with torch.inference_mode():
-                self.model.generate(**inputs, max_new_tokens=length, min_new_tokens=length, do_sample=False)
-
-
-class Padellm(System):
-    """The same backbone decoding all types and mentions of a text in parallel (PaDeLLM-NER), gold outputs forced."""
-
-    def __init__(self, model, tokenizer):
-        super().__init__("padellm", 1)
-        from ...generative.configuration_generative import GenerativeConfig
-        from ...generative.decoding import Decoder
-        from ...generative.extraction import Task, build_system
-
-        self._task = Task
-        decoder = Decoder(model, {tokenizer.eos_token_id})
-        self._system = build_system(tokenizer, [decoder], GenerativeConfig(system="padellm", definitions=True))
-        self.parameters = count_parameters(model.base_model)
-
-    def read(self, records, types):
+    def read(self, records):
+        results = []
         for record in records:
-            self._system.read([self._task(record.text, dict(types))], forced=[record.entities])
+            gold = record.entities if self.gold_output else None
+            extraction = self.pipeline.extract(record.text, record.types, gold)
+            results.append((extraction, *self.pipeline.resolve(extraction, record.text)))
+        return results
+
+    def latency(self, results):
+        if self.pipeline.settings.mode != "multi":
+            return None
+        # The time of one device after the other is not that of all at once.
+        return sum(extraction.seconds for extraction, *_ in results)
+
+    def describe(self, record, result):
+        extraction, _, failures = result
+        rules = DEDUPLICATION if self.pipeline.settings.is_padellm else ("none",)
+        output = Output(counts=extraction.counts, lengths=extraction.lengths, failures=dict(failures))
+        for rule in rules:
+            output.found[rule] = _spans(self.pipeline.resolve(extraction, record.text, rule)[0])
+            output.written[rule] = [[each.label, each.text] for each in self.pipeline.kept_mentions(extraction, rule)]
+        return output
 
 
 class Encoder(System):
@@ -147,157 +157,27 @@ class Encoder(System):
     def __init__(self, tokenizer, batch_size: int, dtype: torch.dtype, device: str):
         super().__init__("encoder", batch_size)
         config = AutoConfig.for_model("bert", vocab_size=len(tokenizer), num_labels=19)
-        model = AutoModelForTokenClassification.from_config(config).to(dtype).eval()
+        self.model = AutoModelForTokenClassification.from_config(config).to(dtype).eval()
         self.pipeline = transformers_pipeline(
-            "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple", device=device
+            "token-classification", model=self.model, tokenizer=tokenizer, aggregation_strategy="simple", device=device
         )
-        self.parameters = count_parameters(model)
+        self.parameters = count_parameters(self.model)
 
-    def read(self, records, types):
+    def read(self, records):
         self.pipeline([record.text for record in records], batch_size=self.batch_size)
+        return []
 
 
-class GLiNER(System):
-    """GLiNER's own library in its own process (`gliner_process`), asked by the names of the types."""
-
-    def __init__(self, shape: str, batch_size: int, dtype: torch.dtype, device: str, tokenizer_file: Path):
-        super().__init__(f"gliner-{shape}", batch_size)
-        options = {"tokenizer_file": str(tokenizer_file), "shape": shape, "device": device}
-        options["dtype"] = str(dtype).removeprefix("torch.")
-        options["threads"] = torch.get_num_threads()
-        # A file, since nobody reads a pipe while it works.
-        self._log = (cache_folder() / "bench" / f"{self.name}.log").open("w+")
-        self._process = subprocess.Popen(
-            [str(gliner_python()), str(Path(__file__).with_name("gliner_process.py")), json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        )
-        self.parameters = self._answer()
-
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
-
-    def _answer(self) -> dict:
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            self._log.seek(0)
-            raise OSError(f"GLiNER's process ended: {self._log.read().strip()[-500:]}")
-        return json.loads(line)
-
-    def read(self, records, types):
-        call = {"texts": [each.text for each in records], "types": list(types), "batch_size": self.batch_size}
-        self._process.stdin.write(json.dumps(call) + "\n")
-        self._process.stdin.flush()
-        self._answer()
-
-    def close(self):
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait(timeout=60)
-        self._log.close()
+def parallel_system(model, tokenizer) -> GenerativeSystem:
+    """PaDeLLM-NER on any causal LM, its gold outputs forced; labels are written with their definitions, as JPT's are."""
+    settings = GenerativeConfig(system="padellm", definitions=True)
+    pipeline = GenerativePipeline(model=model, tokenizer=tokenizer, device=model.device, settings=settings)
+    return GenerativeSystem("padellm", pipeline, gold_output=True)
 
 
-def gliner_python() -> Path:
-    """
-    Python of a virtual environment with GLiNER, made on first use in the cache folder. It takes PyTorch and all else
-    that fits from the environment this runs in: less to download, and both are timed with the same PyTorch.
-
-    Raises:
-        OSError: If it cannot be installed.
-    """
-    folder = cache_folder() / "bench" / f"gliner-{GLINER_VERSION}-torch-{torch.__version__}"
-    python = folder / "bin" / "python"
-    ready = folder / "ready"
-    if not ready.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True, symlinks=True)
-        (site,) = folder.glob("lib/python*/site-packages")
-        (site / "zz-shared.pth").write_text(str(Path(torch.__file__).parents[1]) + "\n")
-        command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", *GLINER_REQUIREMENTS]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise OSError(
-                f"GLiNER cannot be installed (name other systems with --system): {done.stderr.strip()[-500:]}"
-            )
-        ready.touch()
-    return python
+def _spans(entities: list[dict]) -> list[list]:
+    return [[each["start"], each["end"], each["entity_group"]] for each in entities]
 
 
-def random_model(config, shape: str, device: str, dtype: torch.dtype) -> JPTForTokenClassification:
-    """
-    A JPT model around a Qwen3 backbone of the given shape with random weights, made where it is used.
-    """
-    config.text_config = AutoConfig.for_model(
-        "qwen3",
-        **{"num_key_value_heads": KEY_VALUE_HEADS, "head_dim": 128, **SHAPES[shape]},
-        vocab_size=151936,
-        max_position_embeddings=40960,
-        dtype=dtype,
-    )
-    with torch.device("meta"):
-        model = JPTForTokenClassification(config)
-    rotary = model.model.rotary_emb
-    model.model.to(dtype)
-    model = model.to_empty(device=device).eval()
-    model.model.rotary_emb = type(rotary)(config.text_config).to(device)  # its buffers are computed, not drawn
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weight.fill_(1.0) if "norm" in name else weight.normal_(std=0.02)
-    return model.requires_grad_(False)
-
-
-def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batch_size: int) -> list[System]:
-    """
-    The systems by their names, all with weights in the number format that JPT chooses for the machine.
-
-    Args:
-        names (`Sequence[str]`): From `SYSTEMS`.
-        model (`str`): Folder or Hub id of a JPT model.
-        batch_size (`int`): Of the systems that batch.
-
-    Raises:
-        ValueError: For an unknown name.
-    """
-    unknown = sorted(set(names) - set(SYSTEMS))
-    if unknown:
-        raise ValueError(f"unknown system {unknown[0]!r}; there are: {', '.join(SYSTEMS)}")
-    fast = JPTForTokenClassification.from_pretrained(model)
-    dtype = fast.model.dtype
-    plain = JPTForTokenClassification.from_pretrained(model, attn_implementation="sdpa")
-    pipeline = fast.as_pipeline(tokenizer, device=device)
-    naive = NaiveJPT(plain.as_pipeline(tokenizer, device=device))
-    autoregressive = Autoregressive(plain.model, tokenizer, 1)
-    file = tokenizer_file(tokenizer)
-    builders = {
-        "jpt-naive": lambda: naive,
-        "jpt-single": lambda: JPT("jpt-single", pipeline, 1),
-        "jpt-batch": lambda: JPT("jpt-batch", pipeline, batch_size),
-        "autoregressive": lambda: autoregressive,
-        "autoregressive-batch": lambda: Autoregressive(plain.model, tokenizer, batch_size),
-        "padellm": lambda: Padellm(autoregressive.model, tokenizer),
-        "encoder": lambda: Encoder(tokenizer, batch_size, dtype, device),
-    }
-    for shape in GLINER_SHAPES:
-        builders[f"gliner-{shape}"] = lambda shape=shape: GLiNER(shape, batch_size, dtype, device, file)
-    return [builders[name]() for name in names]
-
-
-def tokenizer_file(tokenizer) -> Path:
-    """The tokenizer as a file for another process."""
-    folder = cache_folder() / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "tokenizer.json"
-    tokenizer.backend_tokenizer.save(str(file))
-    return file
-
-
-SYSTEMS = (
-    *("jpt-naive", "jpt-single", "jpt-batch", "autoregressive", "autoregressive-batch", "padellm", "encoder"),
-    *(f"gliner-{shape}" for shape in GLINER_SHAPES),
-)
+def _mentions(entities: list[dict]) -> list[list]:
+    return [[each["entity_group"], each["word"]] for each in entities]

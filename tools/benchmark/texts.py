@@ -1,11 +1,12 @@
-"""Texts and types to time systems with: generated sentences in the manner of CrossNER-Politics, or anyone's records.
+"""Texts and types to time systems on: generated sentences in the manner of CrossNER-Politics, or records of one's own.
 
-Generated, so that the command needs no data: seeded, of natural words, with the entities that are in them, about 42
-words long as the sentences of CrossNER-Politics are.
+Generated, so that the command needs no data: seeded, in natural words, with their entities, about 42 words long like the
+sentences of CrossNER-Politics.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..data.records import Entity, Record
@@ -92,7 +93,7 @@ def generate_records(count: int, words: tuple[int, int] = (12, 54), seed: int = 
     Sentences with their entities of the first nine of `TYPES`.
 
     Args:
-        words (`tuple[int, int]`): Fewest and most words of a sentence; a clause is added until a drawn number is met.
+        words (`tuple[int, int]`): Minimum and maximum length; clauses are added until a length drawn between is reached.
     """
     generator = random.Random(seed)
     records = []
@@ -127,18 +128,27 @@ def bench_records(data: str | Path | None, count: int) -> tuple[list[Record], di
         count (`int`): How many; a fixed sample of the file.
 
     Returns:
-        The records, and the types to ask all of them for.
+        The records, each with all types, and these types.
     """
     if data is None:
-        return generate_records(count), bench_types(9)
+        return with_types(generate_records(count), bench_types(9)), bench_types(9)
     records = load_dataset(data, limit=count)
     if len(records) < count:
         raise ValueError(f"{data}: {len(records)} records, but {count} are to be timed; give --texts {len(records)}")
-    return records, merged_types(records)
+    types = merged_types(records)
+    return with_types(records, types), types
+
+
+def with_types(records: Sequence[Record], types: Mapping[str, str]) -> list[Record]:
+    """The records under these types, without entities of others."""
+    return [
+        replace(record, types=dict(types), entities=[each for each in record.entities if each.label in types])
+        for record in records
+    ]
 
 
 def merged_types(records: Sequence[Record]) -> dict[str, str]:
-    """The types of all records: what one prompt must ask for."""
+    """The types of all records in one dict."""
     merged: dict[str, str] = {}
     for record in records:
         merged |= {name: definition for name, definition in (record.types or {}).items() if name not in merged}

@@ -1,6 +1,7 @@
-"""Options that belong together, as dataclasses; and the functions that take such, made into commands."""
+"""Options that belong together, as dataclasses; the functions that take such, made into commands; values of options."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
@@ -100,3 +101,35 @@ class Reading:
         """As `ReadOptions` takes them."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {"format": values.pop("input_format"), **values}
+
+
+def schema_of(values: list[str] | None):
+    """
+    One schema of all values of `--types`, in their order: schema files, presets and `NAME=DEFINITION`.
+
+    Raises:
+        ValueError: If one of them is none of these, or two types have one name.
+    """
+    if not values:
+        return None
+    from ...schema_jpt import resolve_schema
+
+    schemas = []
+    for value in values:
+        name, is_definition, definition = value.partition("=")
+        if is_definition and not _is_file(value):
+            schemas.append(resolve_schema({name: definition}))
+        else:
+            schemas.append(resolve_schema(value))
+    if len(schemas) == 1:
+        return schemas[0]
+    return resolve_schema([entity_type for schema in schemas for entity_type in schema.entity_types])
+
+
+def _is_file(value: str) -> bool:
+    """Whether a value with `=` in it is the path of a schema file, and not a definition that ends in such a name."""
+    from ...schema_jpt import FILE_SUFFIXES
+
+    name, _, rest = value.partition("=")
+    looks_like_path = value.lower().endswith(FILE_SUFFIXES) and not any(map(str.isspace, value)) and "/" in name + rest
+    return os.path.isfile(value) or looks_like_path

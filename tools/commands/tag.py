@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .arguments import Reading
-from .loading import load_pipeline, schema_of
+from ..loading import load_pipeline
+from .arguments import Reading, schema_of
 
 if TYPE_CHECKING:
     from ..files.model import Document
@@ -107,13 +107,13 @@ def tag(input: Input, reading: Reading, output: Output, finding: Finding) -> Non
     - `jpt-ner tag --input articles.jsonl --types types.yaml --output entities.csv`
     """
     _check(input, output, finding)
-    schema = schema_of(input.types, finding.model)
+    schema = schema_of(input.types)
 
     from ..files.tagging import Tagger, json_line, print_results, write_results
 
     skipped: list[str] = []
-    documents = _documents(input, reading, finding.model, skipped)
-    tagger = Tagger(lambda: load_pipeline(finding.model, finding.device), schema, **finding.options)
+    documents = _documents(input, reading, skipped)
+    tagger = Tagger(lambda: load_pipeline(finding.model, device=finding.device), schema, **finding.options)
     if output.output is not None:
         write_results(tagger(documents), output.output, lambda line: typer.echo(line, err=True))
     elif output.json:
@@ -144,7 +144,7 @@ def _check(input: Input, output: Output, finding: Finding) -> None:
         raise ValueError("--top-k: alternatives are written to .jsonl only")
 
 
-def _documents(input: Input, reading: Reading, model: str | None, skipped: list[str]) -> Iterator["Document"]:
+def _documents(input: Input, reading: Reading, skipped: list[str]) -> Iterator["Document"]:
     from ..files.documents import Document, read_documents
 
     def skip(message: str) -> None:
@@ -155,7 +155,7 @@ def _documents(input: Input, reading: Reading, model: str | None, skipped: list[
     if source is None:
         return iter([Document(1, {"text": input.text}, input.text or "")])
     options = {**reading.options, **({"format": "lines"} if input.lines else {})}
-    return read_documents(source, repository=model, on_bad_row=skip if input.skip_bad else None, **options)
+    return read_documents(source, on_bad_row=skip if input.skip_bad else None, **options)
 
 
 def _note(line: str) -> None:

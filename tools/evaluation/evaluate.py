@@ -3,17 +3,30 @@
 Predictions come from the same pipeline that users call; scores from `scoring`.
 """
 
-import json
 import random
-import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...atomic_jpt import atomic_file
-from ..data.records import Record, read_records, self_contained, token_ranges
+from tqdm.auto import tqdm
+
+from ..data.records import (
+    Record,
+    TypeInfo,
+    find_types,
+    read_records,
+    read_types,
+    self_contained,
+    token_ranges,
+)
 from ..files.opening import data_name, expand
-from .scoring import Scores, bootstrap_interval, markdown_report, score_spans
+from .matching import Span
+from .resampling import bootstrap_interval
+from .scoring import Scores, score_spans
+
+WORDINGS = ("name", "generic", "precise")
 
 
 def load_dataset(
@@ -21,7 +34,8 @@ def load_dataset(
     *,
     limit: int | None = None,
     types=None,
-    ignore_labels: Sequence[str] = ("misc",),
+    wording: str = "precise",
+    ignore_labels=("misc",),
     skip_bad: bool = False,
     **reading: Any,
 ) -> list[Record]:
@@ -30,18 +44,33 @@ def load_dataset(
 
     Args:
         limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
-        types (*optional*): As for `records.read_types`; `types.json` beside the file by default.
+        types (*optional*): Definitions to ask with, as for `records.read_types`. Where the records or `types.json` beside
+            the file say what their types are, `types` stand for these, by name or label; types that are not
+            annotated there are left out with a warning. Default: those of the records or of `types.json`.
+        wording (`str`): `"precise"` asks with the definitions, `"generic"` with the short ones of `types.json`,
+            `"name"` with the names alone. `types` have one definition each: `"generic"` is not for them.
         ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
         skip_bad (`bool`): Leave records out that cannot be used, and warn of them, instead of stopping.
         reading: `allow_overlaps`, and how the file is read, as for `records.iter_records`.
 
     Raises:
-        ValueError: If a record cannot be used, has no types, or there are none.
+        ValueError: If a record cannot be used, has no types, or there are none; if `types` lack a type of the records;
+            if a type has no definition in this wording.
     """
+    given = None if types is None else read_types(types)
+    own = find_types(path)
     on_error = "skip" if skip_bad else "raise"
-    records = read_records(path, types=types, ignore_labels=ignore_labels, on_error=on_error, **reading)
+    known = given if own is None else own
+    records = read_records(path, types=known, ignore_labels=ignore_labels, on_error=on_error, **reading)
+    replaced = given is not None and (own is not None or any(record.types is not None for record in records))
     try:
         records = [self_contained(record) for record in records]
+        if replaced:
+            names = names_in_data(path, given)
+            definitions = {names[label]: info.definition for label, info in given.items()}
+            definitions = {name: each for name, each in definitions.items() if name not in ignore_labels}
+            records = _redefined(records, definitions, str(path))
+        records = _worded(records, wording, own if given is None else None)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if not records:
@@ -51,6 +80,49 @@ def load_dataset(
     if limit is not None and limit < len(records):
         records = random.Random(0).sample(records, limit)
     return records
+
+
+def names_in_data(path: str | Path, names: Iterable[str]) -> dict[str, str]:
+    """For names or labels of types, the names that the records of a file have after [`load_dataset`]."""
+    own = {label: info.name for label, info in (find_types(path) or {}).items()}
+    return {name: own.get(name, name) for name in names}
+
+
+def redefine(records: Sequence[Record], definitions: Mapping[str, str]) -> list[Record]:
+    """The records with other definitions of their types, which `definitions` has by name."""
+    return [replace(record, types={name: definitions[name] for name in record.types}) for record in records]
+
+
+def _redefined(records: list[Record], definitions: Mapping[str, str], source: str) -> list[Record]:
+    """As [`redefine`]; says what is missing, and what is not asked because the records are not annotated with it."""
+    annotated = dict.fromkeys(name for record in records for name in record.types)
+    if lacking := [name for name in annotated if name not in definitions]:
+        raise ValueError(
+            f"`types` lack {_listed(lacking)}, with which this file is annotated; define them, or leave them out "
+            "(`ignore_labels`, on the command line --ignore)"
+        )
+    if strange := [name for name in definitions if name not in annotated]:
+        warnings.warn(f"{source} is not annotated with {_listed(strange)}: not asked", stacklevel=4)
+    return redefine(records, definitions)
+
+
+def _worded(records: list[Record], wording: str, types: dict[str, TypeInfo] | None) -> list[Record]:
+    if wording not in WORDINGS:
+        raise ValueError(f"`wording` should be one of {', '.join(WORDINGS)}, got {wording!r}")
+    if wording == "precise":
+        return records
+    if wording == "name":
+        return [replace(record, types={name: name for name in record.types}) for record in records]
+    generic = {info.name: info.generic for info in (types or {}).values()}
+    names = dict.fromkeys(name for record in records for name in record.types)
+    if lacking := [name for name in names if not generic.get(name)]:
+        raise ValueError(f"no generic definition of {_listed(lacking)}: give `generic` in types.json beside the file")
+    return [replace(record, types={name: generic[name] for name in record.types}) for record in records]
+
+
+def _listed(names: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(repr, names[:limit])) + more
 
 
 def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Record]]:
@@ -85,86 +157,73 @@ def evaluate(pipeline, records: Sequence[Record], **options) -> tuple[Scores, li
 
     Args:
         pipeline (`JPTPipeline`): Or any callable with its input items and output.
-        options: Further options of the pipeline call.
+        options: As for [`predict`].
 
     Returns:
         `Scores` with a bootstrap interval, and the predictions per record.
     """
     predictions = predict(pipeline, records, **options)
-    scores = score_predictions(records, predictions)
-    scores.interval = bootstrap_interval(*_spans(records, predictions))
-    return scores, predictions
+    return score_predictions(records, predictions, interval=True), predictions
 
 
-def predict(pipeline, records: Sequence[Record], **options) -> list[list[dict]]:
-    """What the pipeline finds in the records' texts under the records' types, by record."""
-    items = [{"text": record.text, "entity_types": record.types} for record in records]
+def predict(
+    pipeline, records: Sequence[Record], thresholds: Mapping[str, float] | None = None, **options
+) -> list[list[dict]]:
+    """
+    What the pipeline finds in the records' texts under the records' types, by record.
+
+    Args:
+        thresholds (`Mapping[str, float]`, *optional*): Thresholds of types, by name.
+        options: Further options of the pipeline call.
+    """
+    items = [{"text": record.text, "entity_types": _asked(record, thresholds)} for record in records]
     return list(pipeline(items, **options))
 
 
-def score_predictions(records: Sequence[Record], predictions: Sequence[Sequence[dict]]) -> Scores:
-    """`Scores`, without an interval, of what was found in the records' texts."""
-    gold, found = _spans(records, predictions)
-    tokens = [token_ranges(record.text, record.tokens or record.text.split()) for record in records]
-    return score_spans(gold, found, tokens=tokens)
-
-
-def _spans(records: Sequence[Record], predictions: Sequence[Sequence[dict]]) -> tuple[list, list]:
-    gold = [[(each.start, each.end, each.label) for each in record.entities] for record in records]
-    found = [[(each["start"], each["end"], each["entity_group"]) for each in spans] for spans in predictions]
-    return gold, found
-
-
-def report_files(output: str | Path) -> tuple[Path, Path]:
+def read_texts(
+    pipeline, records: Sequence[Record], thresholds: Mapping[str, float] | None = None, show_progress: bool = False
+) -> list:
     """
-    `OUTPUT.json` and `OUTPUT.md`, in a folder that is there by then.
+    The [`Reading`]s of the records' texts: what both heads of a JPT pipeline say of every token, for all that is to be
+    asked of it without another forward pass.
 
     Raises:
-        OSError: If nothing can be written there.
+        ValueError: If the pipeline is of a system that has no token probabilities.
     """
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=output.parent):
-        pass
-    return output.with_name(f"{output.name}.json"), output.with_name(f"{output.name}.md")
-
-
-def write_report(results: dict[str, Scores], output: str | Path, about: dict[str, Any] | None = None) -> None:
-    """
-    Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
-
-    Args:
-        about (`dict`, *optional*): What was scored, and how; goes into the JSON.
-    """
-    json_file, markdown_file = report_files(output)
-    mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
-    summary = {
-        "mean_strict_f1": mean,
-        **(about or {}),
-        "datasets": {name: scores.to_dict() for name, scores in results.items()},
-    }
-    with atomic_file(json_file) as path:
-        path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    reports = [summary_table(results), *(markdown_report(scores, name) for name, scores in results.items())]
-    with atomic_file(markdown_file) as path:
-        path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
-
-
-def summary_table(results: dict[str, Scores]) -> str:
-    """One row per dataset: strict F1 with its interval, and where it is lost (detection, typing, boundaries)."""
-    rows = [
-        "| dataset | texts | precision | recall | **F1** | 95 % interval | macro F1 | detection F1 | typing | boundaries |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+    if not hasattr(pipeline, "read"):
+        raise ValueError("this needs the token probabilities of a JPT model, which a generative system has not")
+    return [
+        pipeline.read(record.text, _asked(record, thresholds))
+        for record in tqdm(records, unit="text", disable=not show_progress)
     ]
-    for name, scores in results.items():
-        low, high = scores.interval or (0.0, 0.0)
-        errors = scores.errors
-        values = [scores.strict.precision, scores.strict.recall, scores.strict.f1]
-        rates = [scores.macro_f1, errors.detection.f1, errors.typing_accuracy, errors.boundary_accuracy]
-        rows.append(
-            f"| {name} | {scores.texts} | {values[0]:.1%} | {values[1]:.1%} | **{values[2]:.1%}** "
-            f"| {low:.1%} to {high:.1%} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |"
-        )
-    mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
-    rows.append(f"| mean | | | | **{mean:.1%}** | | | | | |")
-    return "\n".join(rows)
+
+
+def _asked(record: Record, thresholds: Mapping[str, float] | None) -> dict:
+    if not thresholds:
+        return record.types
+    return {
+        name: {"definition": definition, "threshold": thresholds.get(name)}
+        for name, definition in record.types.items()
+    }
+
+
+def score_predictions(
+    records: Sequence[Record], predictions: Sequence[Sequence[dict]], interval: bool = False
+) -> Scores:
+    """`Scores` of what was found in the records' texts, with a bootstrap interval if wanted."""
+    gold, found = gold_spans(records), predicted_spans(predictions)
+    tokens = [token_ranges(record.text, record.tokens or record.text.split()) for record in records]
+    scores = score_spans(gold, found, tokens=tokens)
+    if interval:
+        scores.interval = bootstrap_interval(gold, found)
+    return scores
+
+
+def gold_spans(records: Sequence[Record]) -> list[list[Span]]:
+    """Gold mentions as `(start, end, label)`, by record."""
+    return [[(each.start, each.end, each.label) for each in record.entities] for record in records]
+
+
+def predicted_spans(predictions: Sequence[Sequence[dict]]) -> list[list[Span]]:
+    """Entities of a pipeline as `(start, end, label)`, by record."""
+    return [[(each["start"], each["end"], each["entity_group"]) for each in found] for found in predictions]

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-Span = tuple[int, int, str]
-RESAMPLED_AT_ONCE = 1 << 22
+from .matching import MISSED, PAIRED, SPURIOUS, Span, match_spans, overlap
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,11 @@ class Score:
 @dataclass(frozen=True)
 class ErrorSplit:
     """
-    What became of every gold and every predicted mention. They are paired one to one within a text, first those with
-    the same edges and type, then the same edges, then the same type and an overlap, then any overlap; among overlaps
-    the longer goes first.
+    What became of every gold and every predicted mention, paired within each text by [`match_spans`].
 
     Args:
-        correct (`int`): Pairs with the right edges and type.
-        wrong_type (`int`): Pairs with the right edges only.
+        correct (`int`): Pairs with the right boundaries and type.
+        wrong_type (`int`): Pairs with the right boundaries only.
         wrong_boundary (`int`): Pairs with the right type that overlap.
         wrong_both (`int`): Other pairs that overlap.
         missed (`int`): Gold mentions without a prediction.
@@ -73,18 +70,18 @@ class ErrorSplit:
 
     @property
     def detection(self) -> Score:
-        """Mentions found at all: pairs that overlap, whatever their type and edges."""
+        """Mentions found at all: pairs that overlap, whatever their type and boundaries."""
         pairs = self.correct + self.wrong_type + self.wrong_boundary + self.wrong_both
         return Score(pairs, pairs + self.spurious, pairs + self.missed)
 
     @property
     def typing_accuracy(self) -> float:
-        """Share of pairs with the right edges that have the right type."""
+        """Share of pairs with the right boundaries that have the right type."""
         return self.correct / (self.correct + self.wrong_type) if self.correct else 0.0
 
     @property
     def boundary_accuracy(self) -> float:
-        """Share of pairs with the right type that have the right edges."""
+        """Share of pairs with the right type that have the right boundaries."""
         return self.correct / (self.correct + self.wrong_boundary) if self.correct else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,15 +100,15 @@ class Scores:
 
     Args:
         texts (`int`): Number of texts.
-        strict (`Score`): Exact edges and type: the micro F1 that papers report.
-        exact (`Score`): Exact edges, any type.
-        partial (`Score`): Any type; exact edges count 1, an overlap 1/2.
+        strict (`Score`): Exact boundaries and type: the micro F1 that papers report.
+        exact (`Score`): Exact boundaries, any type.
+        partial (`Score`): Any type; exact boundaries count 1, an overlap 1/2.
         type_only (`Score`): Overlap with the right type.
         per_type (`dict[str, Score]`): Strict scores by type; `gold` is the support.
         errors (`ErrorSplit`): Where the strict score is lost.
         tokens (`Score`, *optional*): Tokens with the right type; tokens outside of all mentions do not count.
         token_detection (`Score`, *optional*): Tokens inside of mentions of any type.
-        interval (`tuple[float, float]`, *optional*): 95 % interval of the strict F1, from [`bootstrap_interval`].
+        interval (`tuple[float, float]`, *optional*): 95 % interval of the strict F1, from `resampling.bootstrap_interval`.
     """
 
     texts: int
@@ -177,7 +174,7 @@ def score_spans(
         ValueError: If the numbers of texts differ, or a span is empty or has other than three fields.
     """
     labels = None if labels is None else list(dict.fromkeys(labels))
-    gold, predicted = _clean(gold, predicted, labels)
+    gold, predicted = clean_spans(gold, predicted, labels)
     if tokens is None and texts is not None:
         tokens = [whitespace_words(text) for text in texts]
     if tokens is not None and len(tokens) != len(gold):
@@ -192,13 +189,12 @@ def score_spans(
     exact = partial = type_only = 0
     errors = Counter()
     for ours, theirs in zip(gold, predicted):
-        overlaps = [[index for index, span in enumerate(ours) if _overlap(span, each) > 0] for each in theirs]
+        overlaps = [[index for index, span in enumerate(ours) if overlap(span, each) > 0] for each in theirs]
         exact_here, overlapping_here = _boundary_matches(ours, theirs, overlaps)
         exact += exact_here
         partial += exact_here + 0.5 * overlapping_here
         type_only += _type_matches(ours, theirs, overlaps)
-        errors.update(_error_counts(ours, theirs, overlaps))
-    kinds = ("correct", "wrong_type", "wrong_boundary", "wrong_both", "missed", "spurious")
+        errors.update(match.kind for match in match_spans(ours, theirs))
     scores = Scores(
         texts=len(gold),
         strict=Score(correct_by_type.total(), total_predicted, total),
@@ -209,52 +205,11 @@ def score_spans(
             label: Score(correct_by_type[label], predicted_by_type[label], gold_by_type[label])
             for label in labels or sorted(gold_by_type | predicted_by_type)
         },
-        errors=ErrorSplit(*(errors[kind] for kind in kinds)),
+        errors=ErrorSplit(*(errors[kind] for kind in (*PAIRED, MISSED, SPURIOUS))),
     )
     if tokens is not None:
         scores.tokens, scores.token_detection = _token_scores(gold, predicted, tokens)
     return scores
-
-
-def bootstrap_interval(
-    gold: Sequence[Sequence[Span]],
-    predicted: Sequence[Sequence[Span]],
-    *,
-    labels: Iterable[str] | None = None,
-    samples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """
-    Percentile bootstrap interval of the strict micro F1, resampling texts.
-
-    Args:
-        gold, predicted, labels: As for [`score_spans`].
-        samples (`int`): Number of resamplings.
-        seed (`int`): Equal seeds give equal intervals.
-        level (`float`): Share of the resamplings inside of the interval.
-
-    Returns:
-        `tuple[float, float]`: Lower and upper end.
-
-    Raises:
-        ValueError: If there are no texts, or `level` is not between 0 and 1.
-    """
-    gold, predicted = _clean(gold, predicted, None if labels is None else list(labels))
-    if not gold:
-        raise ValueError("there are no texts to resample: `gold` is empty")
-    if not 0 < level < 1:
-        raise ValueError(f"`level` should be between 0 and 1, got {level}")
-    correct = np.array([len({*ours} & {*theirs}) for ours, theirs in zip(gold, predicted)])
-    total = np.array([len(ours) + len(theirs) for ours, theirs in zip(gold, predicted)])
-    generator = np.random.default_rng(seed)
-    rows = max(1, RESAMPLED_AT_ONCE // len(gold))
-    f1 = []
-    for first in range(0, samples, rows):
-        chosen = generator.integers(len(gold), size=(min(rows, samples - first), len(gold)))
-        f1.append(2 * correct[chosen].sum(1) / np.maximum(total[chosen].sum(1), 1))
-    low, high = np.quantile(np.concatenate(f1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def score_mention_sets(
@@ -282,7 +237,7 @@ def score_mention_sets(
     Raises:
         ValueError: If the numbers of sentences differ.
     """
-    _check_lengths(gold, predicted)
+    check_lengths(gold, predicted)
     correct = total = total_predicted = 0
     for ours, theirs in zip(gold, predicted):
         ours, theirs = Counter(map(tuple, ours)), Counter(map(tuple, theirs))
@@ -304,77 +259,18 @@ def whitespace_words(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def markdown_report(scores: Scores, title: str) -> str:
-    """
-    A report in Markdown, in percent: overall scores, scores by type (largest support first) and the error split.
-
-    Args:
-        scores ([`Scores`]): Of [`score_spans`].
-        title (`str`): Heading.
-    """
-    rows = {
-        "strict (edges and type)": scores.strict,
-        "exact edges, any type": scores.exact,
-        "partial overlap, any type": scores.partial,
-        "overlap with the right type": scores.type_only,
-        "tokens": scores.tokens,
-        "tokens, any type": scores.token_detection,
-    }
-    lines = [
-        f"## {title}",
-        "",
-        f"{scores.texts} texts, {scores.strict.gold} gold and {scores.strict.predicted} predicted mentions.",
-    ]
-    summary = f"Strict micro F1 **{_percent(scores.strict.f1)}**"
-    if scores.interval is not None:
-        summary += f" (95 % bootstrap interval {_percent(scores.interval[0])} to {_percent(scores.interval[1])})"
-    lines += [f"{summary}, macro F1 {_percent(scores.macro_f1)}.", ""]
-    lines += _table(
-        ["Score", "Precision", "Recall", "F1"],
-        [[name, *_rates(score)] for name, score in rows.items() if score is not None],
-    )
-    by_support = sorted(scores.per_type.items(), key=lambda item: (-item[1].gold, item[0]))
-    lines += ["", "### By type", ""]
-    lines += _table(
-        ["Type", "Precision", "Recall", "F1", "Gold", "Predicted"],
-        [[label.replace("|", "\\|"), *_rates(score), score.gold, score.predicted] for label, score in by_support],
-    )
-    errors = scores.errors
-    lines += ["", "### Error split", ""]
-    lines += _table(
-        ["Detection F1 (any overlap)", "Typing accuracy (edges right)", "Boundary accuracy (type right)"],
-        [[_percent(errors.detection.f1), _percent(errors.typing_accuracy), _percent(errors.boundary_accuracy)]],
-    )
-    lines.append("")
-    lines += _table([name.replace("_", " ").capitalize() for name in vars(errors)], [list(vars(errors).values())])
-    return "\n".join(lines) + "\n"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _rates(score: Score) -> list[str]:
-    return [_percent(score.precision), _percent(score.recall), _percent(score.f1)]
-
-
-def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return ["| " + " | ".join(map(str, row)) + " |" for row in [head, rule, *rows]]
-
-
-def _check_lengths(gold: Sequence, predicted: Sequence) -> None:
+def check_lengths(gold: Sequence, predicted: Sequence) -> None:
     if len(gold) != len(predicted):
         raise ValueError(
             f"`gold` has {len(gold)} texts and `predicted` {len(predicted)}; give both for the same texts"
         )
 
 
-def _clean(
+def clean_spans(
     gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], labels: list[str] | None
 ) -> tuple[list[list[Span]], list[list[Span]]]:
     """Both sides with their spans of `labels` checked, once each and in order of position."""
-    _check_lengths(gold, predicted)
+    check_lengths(gold, predicted)
     cleaned = []
     for name, side in (("gold", gold), ("predicted", predicted)):
         texts = []
@@ -388,12 +284,8 @@ def _clean(
     return cleaned[0], cleaned[1]
 
 
-def _overlap(first: Span, second: Span) -> int:
-    return min(first[1], second[1]) - max(first[0], second[0])
-
-
 def _boundary_matches(gold: list[Span], predicted: list[Span], overlaps: list[list[int]]) -> tuple[int, int]:
-    """Number of one-to-one pairs with the same edges, and of further pairs that merely overlap."""
+    """Number of one-to-one pairs with the same boundaries, and of further pairs that merely overlap."""
     used, rest, exact, overlapping = set(), [], 0, 0
     for span, candidates in zip(predicted, overlaps):
         same = [index for index in candidates if index not in used and gold[index][:2] == span[:2]]
@@ -413,7 +305,7 @@ def _boundary_matches(gold: list[Span], predicted: list[Span], overlaps: list[li
 def _type_matches(gold: list[Span], predicted: list[Span], overlaps: list[list[int]]) -> int:
     """
     Number of predictions that overlap a gold mention of their type. As in nervaluate, predictions choose in order of
-    position, the one with the nearest edges; one without a match of its type uses up the first mention it overlaps.
+    position, the one with the nearest boundaries; one without a match of its type uses up the first mention it overlaps.
     """
     used, correct = set(), 0
     for span, candidates in zip(predicted, overlaps):
@@ -425,24 +317,6 @@ def _type_matches(gold: list[Span], predicted: list[Span], overlaps: list[list[i
         elif free:
             used.add(free[0])
     return correct
-
-
-def _error_counts(gold: list[Span], predicted: list[Span], overlaps: list[list[int]]) -> Counter:
-    pairs = []
-    for number, (span, candidates) in enumerate(zip(predicted, overlaps)):
-        for index in candidates:
-            same_edges, same_type = gold[index][:2] == span[:2], gold[index][2] == span[2]
-            rank = (not same_edges) * 2 + (not same_type)
-            pairs.append((rank, -_overlap(gold[index], span), number, index))
-    used_gold, used_predicted, counts = set(), set(), Counter()
-    for rank, _, number, index in sorted(pairs):
-        if number not in used_predicted and index not in used_gold:
-            used_predicted.add(number)
-            used_gold.add(index)
-            counts[("correct", "wrong_type", "wrong_boundary", "wrong_both")[rank]] += 1
-    counts["missed"] = len(gold) - len(used_gold)
-    counts["spurious"] = len(predicted) - len(used_predicted)
-    return counts
 
 
 def _token_scores(

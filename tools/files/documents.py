@@ -26,7 +26,6 @@ NOT_DATA = ("types.json", "readme.md", "readme.txt")  # beside labelled data, no
 def read_documents(
     path: str | os.PathLike,
     *,
-    repository: str | os.PathLike | None = None,
     own_types: bool = True,
     on_bad_row: Callable[[str], None] | None = None,
     **options: Any,
@@ -38,7 +37,6 @@ def read_documents(
         path (`str` or `Path`):
             A file in any of `formats.FORMATS`, packed by gzip, bzip2 or xz or not; `"-"` for standard input; a folder, a
             pattern such as `texts/*.txt` or a `.zip`, for the files in it.
-        repository (`str` or `Path`, *optional*): Where presets that rows name are searched, as in [`resolve_schema`].
         own_types (`bool`, *optional*, defaults to `True`):
             Whether rows may bring types of their own, as `entity_types`; they may name schema files, so not for files
             of strangers.
@@ -55,7 +53,7 @@ def read_documents(
     """
     reading = read_options(options)
     inputs = _inputs(path, reading)
-    return _checked(inputs, reading, repository, own_types, on_bad_row)
+    return _checked(inputs, reading, own_types, on_bad_row)
 
 
 def read_options(options: dict[str, Any]) -> ReadOptions:
@@ -187,10 +185,10 @@ def _rows(source: Source, options: ReadOptions) -> Iterator[Row]:
 # ---- documents ------------------------------------------------------------------------------------------------------
 
 
-def _checked(inputs, options: ReadOptions, repository, own_types: bool, on_bad_row) -> Iterator[Document]:
+def _checked(inputs, options: ReadOptions, own_types: bool, on_bad_row) -> Iterator[Document]:
     @lru_cache(256)  # files often repeat the types on every row
     def resolve(value: str) -> Schema:
-        return resolve_schema(json.loads(value), repository)
+        return resolve_schema(json.loads(value))
 
     for file, name in inputs:
         for source in _open(file, options):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...schema_jpt import Schema
+from .extraction import MAX_CHARACTERS, MAX_SECONDS
 
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 TAG_SCHEMES = ("io",)
@@ -86,6 +87,8 @@ class ReadOptions:
         tag_names (`str` or `tuple[str, ...]`, *optional*): Names of tags that are numbers, from 0.
         tag_scheme (`str`, *optional*): `"io"`: tags are bare labels, and neighbours of one label are one mention.
         separator (`str`, *optional*, defaults to `" "`): Joins the words of a text that came split and says not how.
+        max_characters (`int`, *optional*): A Word or PDF file with more text than this is not read to its end.
+        max_seconds (`float`, *optional*): A Word or PDF file that takes longer than this is not read to its end.
 
     Raises:
         ValueError: If one of them is not as described.
@@ -99,6 +102,8 @@ class ReadOptions:
     tag_names: str | tuple[str, ...] | None = None
     tag_scheme: str | None = None
     separator: str = " "
+    max_characters: int = MAX_CHARACTERS
+    max_seconds: float = MAX_SECONDS
 
     def __post_init__(self):
         for name in ("columns", "tag_names"):

@@ -1,4 +1,4 @@
-"""Training of the generative systems from a recipe: LoRA on a causal LM, on the data that JPT is trained on.
+"""Training of the generative systems from a recipe: a causal LM, with LoRA or in full, on the data JPT is trained on.
 
 The same groups of texts and labels as in JPT's training (`sampling`) become next-token examples
 (`jpt_ner.generative.examples`) and go through `transformers.Trainer` as it is.
@@ -22,9 +22,9 @@ from ...inputs_jpt import encode_texts
 from ...schema_jpt import resolve_schema
 from ..data.records import Entity
 from .preflight import check_disk, full_disk_named
+from .preparation import load_sources, make_arguments, prepare_backbone, rows_of, set_max_steps
 from .recipe import Recipe
 from .resuming import find_start
-from .run import load_sources, make_arguments, prepare_backbone, rows_of
 from .sampling import Sampling, Source, TrainingGroups
 
 
@@ -32,6 +32,11 @@ class GenerativeRows(TrainingGroups):
     """
     The groups of JPT's training as packed rows of next-token examples. Labels that the system cannot write are left
     out; without definitions, names are never replaced by numbers.
+
+    Args:
+        system (`str`): One of `formats.GENERATIVE_SYSTEMS`.
+        options (`ExampleOptions`): How examples are written.
+        sources, length, tokenizer, sampling, in_epochs: As for `TrainingGroups`.
     """
 
     def __init__(
@@ -42,26 +47,27 @@ class GenerativeRows(TrainingGroups):
         system: str,
         sampling: Sampling,
         options: ExampleOptions,
+        in_epochs: bool = False,
     ):
         if not options.definitions:
             sampling = replace(sampling, anonymous=0.0)
-        super().__init__(sources, length, tokenizer, template="", sampling=sampling)
+        super().__init__(sources, length, tokenizer, JPTConfig(), sampling, in_epochs)
         self.system = system
         self.options = options
 
     def __getitem__(self, index: int) -> PackedRow:
         group = self.draw(index)
         names = dict(zip(group.labels, group.names, strict=True))
-        asked = {
+        definitions = {
             name: description
             for name, description in zip(group.names, group.descriptions, strict=True)
             if self._can_write(name)
         }
         examples = []
-        for text, entities in group.texts if asked else ():
+        for text, entities in group.texts if definitions else ():
             text, entities = self._cut(text, entities)
             entities = [replace(each, label=names[each.label]) for each in entities]
-            examples += build_examples(self.tokenizer, self.system, text, entities, asked, self.options)
+            examples += build_examples(self.tokenizer, self.system, text, entities, definitions, self.options)
         return pack(examples)
 
     def _can_write(self, name: str) -> bool:
@@ -72,7 +78,7 @@ class GenerativeRows(TrainingGroups):
         return True
 
     def _cut(self, text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
-        """At most `max_text_tokens`, not within a mention."""
+        """At most `max_text_tokens` of a text, not cut within a mention."""
         offsets = encode_texts(self.tokenizer, [text])[0].offsets
         if len(offsets) <= self.sampling.max_text_tokens:
             return text, entities
@@ -83,22 +89,26 @@ class GenerativeRows(TrainingGroups):
 
 def build_generative_model(recipe: Recipe):
     """
-    The recipe's backbone with adapters, and its tokenizer, ready to be trained.
+    The recipe's backbone and its tokenizer, ready to be trained: with adapters, or with `lora_rank` 0 in full.
 
     Raises:
         ValueError: If the backbone has no language-modelling head.
     """
+    values = JPTConfig(**recipe.model)
     source = resolve_backbone(recipe.backbone)
     tokenizer = AutoTokenizer.from_pretrained(source)
+    # Frozen weights may be short; steps as small as a learning rate of 1e-5 makes are lost in bfloat16.
+    dtype = torch.bfloat16 if values.lora_rank else torch.float32
     backbone, loading = AutoModelForCausalLM.from_pretrained(
-        source, output_loading_info=True, **{"dtype": torch.bfloat16, **recipe.load_options}
+        source, output_loading_info=True, **{"dtype": dtype, **recipe.load_options}
     )
     if loading["missing_keys"]:
         raise ValueError(
             f"backbone: {recipe.backbone!r} lacks the weights {', '.join(sorted(loading['missing_keys'])[:3])}; a "
             "generative system needs a causal LM with its language-modelling head"
         )
-    values = JPTConfig(**recipe.model)
+    if not values.lora_rank:
+        return backbone, tokenizer
     adapters = LoraConfig(
         r=values.lora_rank,
         lora_alpha=values.lora_alpha,
@@ -113,10 +123,10 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
     """
     Runs the recipe of a generative system, from its last whole checkpoint if there is one.
 
-    Of `recipe.model` the values of the adapters are used: there is no head.
+    Of `recipe.model` only the values of the adapters are used: there is no head.
 
     Returns:
-        `Path`: Folder of the adapters, with the settings of the system in `config.json`.
+        `Path`: Folder of the adapters, or of the whole model, with the settings of the system in `config.json`.
 
     Raises:
         ValueError: If the recipe has what a generative system does not take, its data are not usable, or the folder
@@ -135,14 +145,18 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
     arguments = make_arguments(recipe)
     set_seed(arguments.seed)
     sources = load_sources(recipe)
+    set_max_steps(arguments, recipe, sources)
     checkpoint = find_start(recipe, arguments, sources)
     model, tokenizer = build_generative_model(recipe)
     check_disk(model, arguments)
     prepare_backbone(model, recipe, arguments)
+    rows = GenerativeRows(
+        sources, rows_of(arguments), tokenizer, recipe.system, recipe.sampling, options, in_epochs=recipe.in_epochs
+    )
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=GenerativeRows(sources, rows_of(arguments), tokenizer, recipe.system, recipe.sampling, options),
+        train_dataset=rows,
         data_collator=RowCollator(model.config._attn_implementation),
         processing_class=tokenizer,
         callbacks=callbacks,
@@ -151,20 +165,24 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
     with full_disk_named(model, arguments):
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         if trainer.is_world_process_zero():
-            # As the recipe names it, not the folder where it was found.
-            model.peft_config["default"].base_model_name_or_path = recipe.backbone
-            save_adapters(model, tokenizer, settings, final, recipe.save_dtype)
+            save_trained(model, tokenizer, settings, final, recipe)
     return final
 
 
-def save_adapters(model: PeftModel, tokenizer, settings: GenerativeConfig, folder: Path, dtype: str) -> None:
+def save_trained(model, tokenizer, settings: GenerativeConfig, folder: Path, recipe: Recipe) -> None:
     """
-    Saves adapters, tokenizer, and the backbone's configuration with the settings of the system. The folder appears, or
-    replaces one of that name, once everything is written.
+    Saves adapters or whole model, tokenizer, and the backbone's configuration with the settings of the system. The folder
+    appears, or replaces one of that name, once everything is written.
     """
-    config = model.get_base_model().config
+    options = {}
+    config = model.config
+    if isinstance(model, PeftModel):
+        # As the recipe names it, not the folder where it was found.
+        model.peft_config["default"].base_model_name_or_path = recipe.backbone
+        config = model.get_base_model().config
+        options["save_embedding_layers"] = False
     setattr(config, CONFIG_KEY, settings.to_dict())
     with atomic_folder(folder) as whole:
-        model.to(getattr(torch, dtype)).save_pretrained(whole, save_embedding_layers=False)
+        model.to(getattr(torch, recipe.save_dtype)).save_pretrained(whole, **options)
         config.save_pretrained(whole)
         tokenizer.save_pretrained(whole)

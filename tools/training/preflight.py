@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from ...inputs_jpt import build_prompt, encode_texts
+from ...inputs_jpt import PromptStyle, build_prompt, encode_texts
 from ...modeling_jpt import JPTForTokenClassification
 from ...spans_jpt import label_tokens
 from ...words_jpt import trim_blanks
@@ -100,7 +100,7 @@ def _check_longest(source, longest_text: int, tokenizer, model, sampling: Sampli
     if sampling.spaced or sampling.lowercase:
         longest_text = sampling.max_text_tokens  # Of a text written otherwise it is not known.
     names, descriptions = _longest_types(source, tokenizer, sampling)
-    prompt = len(build_prompt(tokenizer, names, descriptions, model.config.prompt_template).input_ids)
+    prompt = len(build_prompt(tokenizer, names, descriptions, PromptStyle.of(model.config)).input_ids)
     text = min(longest_text, sampling.max_text_tokens)
     taken, limit = prompt + model.text_cost(text), model.context_length
     if taken > limit:

@@ -11,9 +11,10 @@ from transformers import TrainingArguments
 
 from ...configuration_jpt import JPTConfig
 from ...generative.examples import ExampleOptions
+from ...generative.formats import GENERATIVE_SYSTEMS
 from .sampling import Sampling
 
-SYSTEMS = ("jpt", "padellm", "autoreg-augmented", "autoreg-structured")
+TRAINABLE_SYSTEMS = ("jpt", *GENERATIVE_SYSTEMS)
 SAVE_DTYPES = ("bfloat16", "float16", "float32")
 PACKAGE = "$PACKAGE"
 # In `training`, a value that the hardware decides.
@@ -31,6 +32,7 @@ class DataSource:
         weight (`float`, *optional*):
             Share of the groups of every file. Defaults to the square root of its number of records, so that small
             sets are seen more often per record.
+        types (`str`, *optional*): File of the data set's types, instead of `types.json` beside the records.
         families (`bool`): Whether the part of a label before its first underscore is a family of types, of which one
             united type may be made (`Sampling.coarsened`).
         held_out (`int`): Number of records of every file that are left out of training, to be scored on
@@ -42,6 +44,7 @@ class DataSource:
 
     path: str
     weight: float | None = None
+    types: str | None = None
     families: bool = False
     held_out: int = 0
 
@@ -108,8 +111,9 @@ class Recipe:
             Options of `AutoModel.from_pretrained` for the backbone, such as `dtype` or `quantization_config`.
         sampling (`Sampling`): How groups are made.
         training (`dict`):
-            Values of `transformers.TrainingArguments`. `max_steps` is required. `bf16` may be `"auto"`: where the
-            hardware has it.
+            Values of `transformers.TrainingArguments`, among them the run's length: `max_steps`, with sources drawn by
+            their weight, or `num_train_epochs`, with every record read once per epoch (and `max_steps` as a limit).
+            `bf16` may be `"auto"`: where the hardware has it.
         evaluation (`EvaluationPlan`): What the model is scored on while it is trained.
         head_learning_rate (`float`): Learning rate of projections and classifiers; `training.learning_rate` is that
             of the adapters. Defaults to the same.
@@ -142,6 +146,11 @@ class Recipe:
     save_dtype: str = "bfloat16"
     system: str = "jpt"
     generative: ExampleOptions = field(default_factory=ExampleOptions)
+
+    @property
+    def in_epochs(self) -> bool:
+        """Whether every record is read once per epoch, instead of sources being drawn by their weight."""
+        return "num_train_epochs" in self.training
 
     def find(self, path: str) -> Path:
         """Where a data path or pattern of the recipe points to."""
@@ -220,12 +229,17 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         if unknown:
             raise ValueError(f"{path}: {section}: unknown key {unknown[0]!r}; it takes values of {cls.__name__}")
         _check_values(cls, {key: value for key, value in given.items() if value != AUTO}, f"{path}: {section}")
-    for key, known in (("system", SYSTEMS), ("save_dtype", SAVE_DTYPES)):
+    for key, known in (("system", TRAINABLE_SYSTEMS), ("save_dtype", SAVE_DTYPES)):
         if getattr(recipe, key) not in known:
             raise ValueError(f"{path}: {key}: should be one of {', '.join(known)}, got {getattr(recipe, key)!r}")
-    if recipe.training.get("max_steps", 0) < 1:
-        raise ValueError(f"{path}: training: `max_steps` must be given, a whole number from 1")
+    _check_length(recipe, path)
     return recipe
+
+
+def _check_length(recipe: Recipe, path: str | Path) -> None:
+    lengths = [recipe.training[key] for key in ("max_steps", "num_train_epochs") if key in recipe.training]
+    if not lengths or min(lengths) <= 0:
+        raise ValueError(f"{path}: training: `max_steps` or `num_train_epochs` must be given, a number above 0")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ STARTED_WITH = "run.json"
 FREE = {"output_dir", "data_root", "data", "evaluation", "compile_blocks", "skip_bad", "entity_types", "save_dtype"}
 # Of `training`, by the beginning of the key. How long a run is and how its learning rate ends may be decided late.
 FREE_TRAINING = tuple(
-    "max_steps lr_scheduler_kwargs save_ logging_ eval_ report_to run_name push_to_hub hub_ disable_tqdm log_level "
+    "max_steps num_train_epochs lr_scheduler_kwargs save_ logging_ eval_ report_to run_name push_to_hub hub_ disable_tqdm log_level "
     "dataloader_ per_device_ gradient_accumulation_steps gradient_checkpointing activation_ use_cpu bf16 fp16 tf32 ddp_ "
     "fsdp deepspeed torch_compile".split()
 )

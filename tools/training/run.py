@@ -4,26 +4,24 @@ The Trainer is used as it is, without a subclass: the model computes its loss, t
 dataset is a plan fixed by the seed, so a run that was stopped resumes exactly where it was.
 """
 
-import glob
 import json
-import sys
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
-from transformers.utils import is_torch_bf16_gpu_available
 
 from ...atomic_jpt import atomic_folder
 from ...backbone_jpt import resolve_backbone
+from ...configuration_jpt import JPTConfig
 from ...definitions_jpt import build_definition_encoder
 from ...inputs_jpt import separator_ids
 from ...modeling_jpt import JPTForTokenClassification
 from ...schema_jpt import resolve_schema
-from ..data.records import Problems, Record, hold_out, read_records
-from ..files.opening import data_name
+from ..data.records import Record
 from .development import CurvesCallback, DevelopmentScorer, discard_logits, load_development_sets
+from .generative import train_generative
 from .preflight import check_data, check_disk, full_disk_named
+from .preparation import has_bfloat16, load_sources, make_arguments, prepare_backbone, rows_of, set_max_steps, tell
 from .recipe import AUTO, DataSource, Recipe, load_recipe
 from .resuming import FollowFolder, check_resumable, find_start
 from .sampling import GroupCollator, Sampling, Source, TrainingGroups
@@ -34,37 +32,6 @@ LOSS_TEXTS = 24
 DATA_TYPES = "data"
 
 
-def load_sources(recipe: Recipe) -> list[Source]:
-    """
-    The recipe's data sets.
-
-    Raises:
-        ValueError: If a path matches no file or a file has no usable records.
-    """
-    sources = []
-    for entry in recipe.data:
-        paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
-        if not paths:
-            raise ValueError(
-                f"data: no file matches {entry.path!r} in data_root {recipe.data_root!r}; name the folder of your copies "
-                "with `data_root=FOLDER`, or other files with `data=FILE`"
-            )
-        for path in paths:
-            problems = Problems()
-            records = read_records(path, on_error="skip" if recipe.skip_bad else "raise", report=problems)
-            if problems:
-                _tell(f"{path}: left out: {problems.summary()}")
-            if not records:
-                raise ValueError(f"data: {path} has no usable records")
-            weight = len(records) ** 0.5 if entry.weight is None else entry.weight
-            _, records = hold_out(records, entry.held_out)
-            name = f"{path.parent.name}/{data_name(path)}"
-            sources.append(Source(name, records, records[0].dataset_types, weight, entry.families))
-    if not sources:
-        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
-    return sources
-
-
 def build_model(recipe: Recipe):
     """
     The recipe's model and tokenizer, ready to be trained.
@@ -72,7 +39,7 @@ def build_model(recipe: Recipe):
     Raises:
         ValueError: If `checkpoint` is no JPT model with adapters to train on.
     """
-    whole = recipe.training.get("bf16") == AUTO and not _has_bfloat16()
+    whole = recipe.training.get("bf16") == AUTO and not has_bfloat16()
     options = {"dtype": torch.float32 if whole else torch.bfloat16, **recipe.load_options}
     if recipe.checkpoint:
         _check_model_type(recipe.checkpoint)
@@ -140,12 +107,11 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
         OSError: If a file is missing, or the disk has no room for the run's checkpoints.
     """
     if recipe.system != "jpt":
-        from .generative import train_generative
-
         return train_generative(recipe, callbacks)
     arguments = make_arguments(recipe)
     set_seed(arguments.seed)
     sources = load_sources(recipe)
+    set_max_steps(arguments, recipe, sources)
     development = load_development_sets(recipe)
     checkpoint = find_start(recipe, arguments, sources)
     if checkpoint is not None:
@@ -156,13 +122,11 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     if arguments.process_index == 0:
         check_disk(model, arguments)
         for line in check_data(sources, tokenizer, model, recipe.sampling):
-            _tell(line)
+            tell(line)
     if checkpoint is not None:
         check_resumable(model, checkpoint)
     prepare_backbone(model.model, recipe, arguments)
-    groups = TrainingGroups(
-        sources, rows_of(arguments), tokenizer, model.config.prompt_template, recipe.sampling, model.config.readings
-    )
+    groups = TrainingGroups(sources, rows_of(arguments), tokenizer, model.config, recipe.sampling, recipe.in_epochs)
     encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
     trainer = Trainer(
         model=model,
@@ -187,42 +151,6 @@ def _types_of(sources: list[Source]) -> dict[str, str]:
     return {info.name: info.definition for info in asked}
 
 
-def make_arguments(recipe: Recipe) -> TrainingArguments:
-    """The Trainer's arguments: those of the recipe, and what its evaluation plan stands for."""
-    values = {
-        "train_sampling_strategy": "sequential",
-        "remove_unused_columns": False,
-        "use_cpu": not torch.accelerator.is_available(),
-    }
-    # Every trained weight takes part in every loss, so no process has to search for unused ones.
-    values["ddp_find_unused_parameters"] = False
-    plan = recipe.evaluation
-    if plan.data:
-        values |= {
-            "eval_strategy": "steps",
-            "eval_steps": plan.every,
-            "eval_on_start": plan.at_start,
-            "per_device_eval_batch_size": 1,  # The Trainer weighs batches alike, and processes take turns.
-        }
-        if plan.best:
-            values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1", "save_steps": plan.every}
-    values = {**values, **recipe.training}
-    if plan.data and plan.best and values["save_steps"] % plan.every:
-        values["save_steps"] = plan.every  # What may be the best has to be saved.
-    if values.get("bf16") == AUTO:
-        values["bf16"] = _has_bfloat16()
-    try:
-        return TrainingArguments(output_dir=recipe.output_dir, **values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"training: {error}") from None
-
-
-def _has_bfloat16() -> bool:
-    if torch.accelerator.is_available():
-        return is_torch_bf16_gpu_available()
-    return torch.cpu._is_avx512_bf16_supported()
-
-
 def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokenizer, encoder, arguments) -> dict:
     """What the Trainer is told to score the model on the development sets, if there are any."""
     if not development:
@@ -235,17 +163,17 @@ def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokeni
 
     watched = [name for name, entry in zip(development, recipe.evaluation.data, strict=True) if entry.watch_only]
     return {
-        "eval_dataset": _development_groups(development, tokenizer, model.config.prompt_template),
+        "eval_dataset": _development_groups(development, tokenizer, model.config),
         "compute_metrics": DevelopmentScorer(development, watched, make_pipeline, arguments),
         "preprocess_logits_for_metrics": discard_logits,
     }
 
 
-def _development_groups(development: dict[str, list[Record]], tokenizer, template: str) -> TrainingGroups:
+def _development_groups(development: dict[str, list[Record]], tokenizer, config: JPTConfig) -> TrainingGroups:
     """Single texts of the development sets, asked for all types as they are worded: the same at every evaluation."""
     sources = [Source(name, records, None, 1.0) for name, records in development.items()]
     length = min(LOSS_TEXTS, sum(map(len, development.values())))
-    return TrainingGroups(sources, length, tokenizer, template, PLAIN_SAMPLING)
+    return TrainingGroups(sources, length, tokenizer, config, PLAIN_SAMPLING)
 
 
 PLAIN_SAMPLING = Sampling(
@@ -270,26 +198,6 @@ def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path
     with atomic_folder(folder) as whole:
         model.save_pretrained(whole, state_dict=weights)
         tokenizer.save_pretrained(whole)
-
-
-def _tell(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
-
-
-def prepare_backbone(backbone: torch.nn.Module, recipe: Recipe, arguments: TrainingArguments) -> None:
-    """Lets autocast choose number formats where it is on, and compiles blocks if the recipe says so."""
-    for module in backbone.modules():
-        # Adapters cast their input to their own float32 unless told not to; autocast would cast it back.
-        if (arguments.bf16 or arguments.fp16) and hasattr(module, "cast_input_dtype_enabled"):
-            module.cast_input_dtype_enabled = False
-        if recipe.compile_blocks and type(module).__name__.endswith(("RMSNorm", "MLP")):
-            module.compile(dynamic=True)
-
-
-def rows_of(arguments: TrainingArguments) -> int:
-    """How many rows all processes read in all updates."""
-    per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    return arguments.max_steps * per_step
 
 
 __all__ = [

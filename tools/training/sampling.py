@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from ...inputs_jpt import OUTSIDE_DEFINITION, build_prompt, definition_text, encode_texts, split_windows
+from ...configuration_jpt import JPTConfig
+from ...inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
 from ...reading_jpt import laid_out_length
 from ...spans_jpt import label_tokens, tag_types
+from ...training_jpt import collate
 from ...words_jpt import split_words
 from ..data.records import Entity, Record, TypeInfo, types_for
 
@@ -160,8 +161,9 @@ class TrainingGroups(Dataset):
     `definitions` (texts, O first), `reading` and `texts`: token ids, labels and tags per type of each.
 
     Args:
-        readings (`Sequence[str]`): Those of the model. Groups are read in the first of them, or openly, as the
-            sampling says.
+        config (`JPTConfig`): The model's, which says how prompts are worded and how texts can be read. Groups are read in
+            the first of its readings, or openly, as the sampling says.
+        in_epochs (`bool`): Read every record once before any is read again, whatever the weights of the sources.
 
     Raises:
         ValueError: If the sampling wants groups to be read openly by a model that is not to learn it.
@@ -172,20 +174,28 @@ class TrainingGroups(Dataset):
         sources: Sequence[Source],
         length: int,
         tokenizer: PreTrainedTokenizerBase,
-        template: str,
+        config: JPTConfig,
         sampling: Sampling,
-        readings: Sequence[str] = ("twice",),
+        in_epochs: bool = False,
     ):
-        if sampling.open_reading and "open" not in readings:
+        if sampling.open_reading and "open" not in config.readings:
             raise ValueError(
-                f"sampling: open_reading: the model's `readings` have no 'open', got {', '.join(map(repr, readings))}"
+                f"sampling: open_reading: the model's `readings` have no 'open', got {', '.join(config.readings)}"
             )
-        self.readings = list(readings)
         self.sources = list(sources)
         self.tokenizer = tokenizer
-        self.template = template
+        self.config = config
         self.sampling = sampling
-        self.plan = self._make_plan(length)
+        self.plan = self._plan_epochs(length) if in_epochs else self._make_plan(length)
+
+    def _plan_epochs(self, length: int) -> list[tuple[int, list[int], str]]:
+        """As `_make_plan`, with every record of every source once in each epoch."""
+        rng = random.Random(f"{self.sampling.seed}-readings")
+        groups = plan_epochs(self.sources, self.sampling, length=length)
+        return [
+            (chosen, members, "open" if rng.random() < self.sampling.open_reading else self.config.readings[0])
+            for chosen, members in groups
+        ]
 
     def _make_plan(self, length: int) -> list[tuple[int, list[int], str]]:
         """Source, records and reading of every group."""
@@ -196,35 +206,12 @@ class TrainingGroups(Dataset):
         for _ in range(length):
             chosen = rng.choices(range(len(self.sources)), weights)[0]
             is_open = self.sampling.open_reading and rng.random() < self.sampling.open_reading
-            reading = "open" if is_open else self.readings[0]
+            reading = "open" if is_open else self.config.readings[0]
             queue = queues[chosen, reading]
             if not queue:
-                queue += self._epoch(self.sources[chosen], reading, rng)
+                queue += _group_records(self.sources[chosen], self.sampling, reading, rng)
             plan.append((chosen, queue.pop(), reading))
         return plan
-
-    def _epoch(self, source: Source, reading: str, rng: random.Random) -> list[list[int]]:
-        """All records of a source once, in groups."""
-        groups = []
-        for pool in source.pools():
-            rng.shuffle(pool)
-            group: list[int] = []
-            tokens = 0
-            for i in pool:
-                tokens_of_text = min(
-                    len(source.records[i].text) // CHARACTERS_PER_TOKEN + 1, self.sampling.max_text_tokens
-                )
-                size = laid_out_length(tokens_of_text, SEPARATOR_TOKENS, reading)
-                if group and (
-                    tokens + size > self.sampling.group_tokens or len(group) == self.sampling.max_group_texts
-                ):
-                    groups.append(group)
-                    group, tokens = [], 0
-                group.append(i)
-                tokens += size
-            groups.append(group)
-        rng.shuffle(groups)
-        return groups
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -252,12 +239,11 @@ class TrainingGroups(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         group = self.draw(index)
-        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, self.template)
-        definitions = [definition_text(*pair) for pair in zip(group.encoder_names, group.descriptions, strict=True)]
+        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, PromptStyle.of(self.config))
         return {
             "prompt_input_ids": prompt.input_ids,
             "type_positions": prompt.type_positions,
-            "definitions": [OUTSIDE_DEFINITION, *definitions],
+            "definitions": embedding_texts(self.config, group.encoder_names, group.descriptions),
             "reading": group.reading,
             "texts": [
                 self._label(*text, group.labels, random.Random(f"{self.sampling.seed}-{index}-{number}"))
@@ -342,6 +328,51 @@ class TrainingGroups(Dataset):
         tags = tag_types(text, encoded.offsets, spans, len(labels))
         start, end = _choose_piece(text, encoded.offsets, tags, self.sampling.max_text_tokens, rng)
         return encoded.input_ids[start:end], tagged[start:end], tags[start:end]
+
+
+def plan_epochs(
+    sources: Sequence[Source], sampling: Sampling, *, epochs: float | None = None, length: int | None = None
+) -> list[tuple[int, list[int]]]:
+    """
+    Source and records of every group of a run that reads every record once per epoch, in an order of its own each time.
+
+    Args:
+        epochs (`float`, *optional*), length (`int`, *optional*): One of them says where the plan ends: after so many
+            epochs, or so many groups. Both give the same groups up to there.
+    """
+    rng = random.Random(sampling.seed)
+    plan: list[tuple[int, list[int]]] = []
+    done = 0
+    while length is None or len(plan) < length:
+        epoch = [
+            (i, group) for i, source in enumerate(sources) for group in _group_records(source, sampling, "twice", rng)
+        ]
+        rng.shuffle(epoch)
+        if length is None and epochs - done < 1:
+            return plan + epoch[: round((epochs - done) * len(epoch))]
+        plan += epoch
+        done += 1
+    return plan[:length]
+
+
+def _group_records(source: Source, sampling: Sampling, reading: str, rng: random.Random) -> list[list[int]]:
+    """All records of a source once, in groups."""
+    groups = []
+    for pool in source.pools():
+        rng.shuffle(pool)
+        group: list[int] = []
+        tokens = 0
+        for i in pool:
+            tokens_of_text = min(len(source.records[i].text) // CHARACTERS_PER_TOKEN + 1, sampling.max_text_tokens)
+            size = laid_out_length(tokens_of_text, SEPARATOR_TOKENS, reading)
+            if group and (tokens + size > sampling.group_tokens or len(group) == sampling.max_group_texts):
+                groups.append(group)
+                group, tokens = [], 0
+            group.append(i)
+            tokens += size
+        groups.append(group)
+    rng.shuffle(groups)
+    return groups
 
 
 def _choose_piece(text: str, offsets: np.ndarray, tags: np.ndarray, limit: int, rng: random.Random) -> tuple[int, int]:
@@ -488,33 +519,4 @@ class GroupCollator:
         self.encoder = encoder
 
     def __call__(self, groups: Sequence[dict]) -> dict[str, torch.Tensor]:
-        prompts = [torch.tensor(group["prompt_input_ids"]) for group in groups]
-        positions = [torch.tensor(group["type_positions"]) for group in groups]
-        texts = [
-            (i, group["reading"], *map(torch.from_numpy, text))
-            for i, group in enumerate(groups)
-            for text in group["texts"]
-            if len(text[0])
-        ]
-        index, readings, ids, labels, tags = map(list, zip(*texts, strict=True))
-        types = max(map(len, positions))
-        if self.encoder.name == "backbone":
-            self.encoder.clear()  # The adapters have changed since the last batch.
-        embeddings = self.encoder.encode([text for group in groups for text in group["definitions"]])
-        per_group = torch.from_numpy(embeddings).split([len(group["definitions"]) for group in groups])
-        return {
-            "input_ids": _pad(ids, 0),
-            "attention_mask": _pad([torch.ones_like(each) for each in ids], 0),
-            "labels": _pad(labels, -100),
-            "type_tags": _pad([nn.functional.pad(each, (0, types - each.shape[1])) for each in tags], 0),
-            "prompt_input_ids": _pad(prompts, 0),
-            "prompt_attention_mask": _pad([torch.ones_like(prompt) for prompt in prompts], 0),
-            "prompt_index": torch.tensor(index),
-            "reading": readings,
-            "type_positions": _pad(positions, -1),
-            "definition_embeddings": _pad(list(per_group), 0.0),
-        }
-
-
-def _pad(rows: list[torch.Tensor], value: float) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+        return collate(groups, self.encoder)

@@ -8,8 +8,12 @@ from jpt_ner.generative.export import export
 from jpt_ner.generative.pipeline_generative import GenerativePipeline
 from jpt_ner.tools import cli
 from jpt_ner.tools.benchmark import compare
-from jpt_ner.tools.benchmark.compare import VARIANTS, Comparison, Measurement, Row, build_readers
-from jpt_ner.tools.benchmark.compare_report import PAPER, markdown, summarize, write_comparison
+from jpt_ner.tools.benchmark.compare import VARIANTS, Comparison, MeasuredText, Measurement, build_compared
+from jpt_ner.tools.benchmark.compare_report import markdown, write_comparison
+from jpt_ner.tools.benchmark.mention_errors import error_shares, label_errors, mention_set_score, several_labels
+from jpt_ner.tools.benchmark.published import PADELLM_TABLES
+from jpt_ner.tools.benchmark.summary import summarize
+from jpt_ner.tools.benchmark.systems import GenerativeSystem, Output
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from tiny import tiny_causal_lm, tiny_tokenizer
 from typer.testing import CliRunner
@@ -45,17 +49,17 @@ def generative():
 @pytest.fixture(scope="module")
 def gold(generative, make_pipeline):
     """A comparison with gold outputs."""
-    readers = build_readers(make_pipeline(type_embedding="both"), generative, gold_output=True)
-    return compare.compare(readers, {"tiny": RECORDS}, repeats=2)
+    systems = build_compared(make_pipeline(type_embedding="both"), generative, gold_output=True)
+    return compare.compare(systems, {"tiny": RECORDS}, repeats=2)
 
 
 def test_all_systems_read_all_texts(gold):
     names = ["jpt", *VARIANTS, "autoreg-augmented", "autoreg-structured"]
-    assert [row.number for row in gold.rows] == [0, 1, 2]
-    for row in gold.rows + gold.by_types:
+    assert [row.number for row in gold.texts] == [0, 1, 2]
+    for row in gold.texts + gold.by_types:
         assert sorted(row.systems) == sorted(names)
         assert all(len(each.seconds) == 2 and min(each.seconds) > 0 for each in row.systems.values())
-        assert not row.systems["jpt"].lengths and row.systems["autoreg-augmented"].lengths
+        assert not row.systems["jpt"].output.lengths and row.systems["autoreg-augmented"].output.lengths
     # Texts with entities under 1, 2 and 3 types; their own come first.
     assert [(row.number, row.types, len(row.gold)) for row in gold.by_types] == [
         *((0, 1, 1), (0, 2, 2), (0, 3, 2)),
@@ -67,13 +71,17 @@ def test_gold_outputs_score_in_full(gold):
     systems = summarize(gold)["datasets"]["tiny"]["systems"]
     for name, figures in systems.items():
         if name != "jpt":
-            assert (figures["f1"], figures["failures"]) == (1.0, {})
+            assert (figures["f1"], figures["mention_set_f1"], figures["failures"]) == (1.0, 1.0, {})
+    assert systems["padellm (batch)"]["errors"] == {
+        "labels": 0,
+        **{"count_mismatch": 0, "index_inaccuracy": 0, "rest": 0},
+    }
     assert systems["padellm (batch)"]["tokens_per_sequence"] < systems["autoreg-structured"]["tokens_per_sequence"]
 
 
 def test_random_models_fail_by_kind(generative):
-    comparison = compare.compare(build_readers(None, generative), {"tiny": RECORDS}, by_types=False)
-    assert comparison.by_types == [] and "jpt" not in comparison.rows[0].systems
+    comparison = compare.compare(build_compared(None, generative), {"tiny": RECORDS}, by_types=False)
+    assert comparison.by_types == [] and "jpt" not in comparison.texts[0].systems
     summary = summarize(comparison)
     systems = summary["datasets"]["tiny"]["systems"]
     assert all(sum(figures["failures"].values()) > 0 for figures in systems.values())
@@ -81,31 +89,35 @@ def test_random_models_fail_by_kind(generative):
     assert "| failures |" in markdown(summary)
 
 
-def make_row(number, gold, dataset="one", **systems):
-    return Row(dataset, number, 3, [[0, 2, "a"]] * gold, systems)
+TEXT = "ab cd ef gh ij ab"
+
+
+def measured(number, gold, dataset="one", **systems):
+    return MeasuredText(dataset, number, TEXT, 3, gold, systems)
+
+
+def output(found, lengths=(), failures=None, counts=None, written=None):
+    """An output whose written mentions are those found, unless given."""
+    strings = {rule: [[label, TEXT[start:end]] for start, end, label in spans] for rule, spans in found.items()}
+    return Output(found, written or strings, counts or {}, list(lengths), failures or {})
 
 
 def test_figures():
     """Against figures worked out by hand."""
     span, other = [0, 2, "a"], [0, 2, "b"]
-    rows = []
+    texts = []
     for number, (gold, fast, slow, lengths) in enumerate(
         [(1, 0.1, 0.4, [2, 3]), (5, 0.3, 1.2, [7]), (0, 0.2, 0.2, [1])]
     ):
         found = {"probability": [span] * (gold > 0), "none": [span, other], "reversed": [other]}
-        padellm = Measurement([fast, fast + 0.2], lengths, {"truncated": 1}, found)
-        rows.append(
-            make_row(
-                number,
-                min(gold, 1),
-                **{
-                    "padellm (batch)": padellm,
-                    "autoreg-structured": Measurement([slow, slow], [40], {}, {"none": []}),
-                },
-            )
-        )
-    rows[1].gold = [[start, start + 1, "a"] for start in range(4)] + [span]
-    summary = summarize(Comparison({"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 2}, rows, rows))
+        systems = {
+            "padellm (batch)": Measurement([fast, fast + 0.2], output(found, lengths, {"truncated": 1})),
+            "autoreg-structured": Measurement([slow, slow], output({"none": []}, [40])),
+        }
+        texts.append(measured(number, [span] * min(gold, 1), **systems))
+    # Of five entities one occurs twice as a string: strictly five, as a set four.
+    texts[1].gold = [[3, 5, "a"], [6, 8, "a"], [9, 11, "a"], span, [15, 17, "a"]]
+    summary = summarize(Comparison({"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 2}, texts, texts))
     figures = summary["datasets"]["one"]
     padellm = figures["systems"]["padellm (batch)"]
     assert padellm["latency"]["mean"] == pytest.approx(300) and padellm["latency"]["p50"] == pytest.approx(300)
@@ -116,7 +128,9 @@ def test_figures():
     assert padellm["failures"] == {"truncated": 3}
     # Gold 1 + 5 entities; found one in each of two texts; without de-duplication also one wrong in each of three.
     assert padellm["f1"] == pytest.approx(2 * 2 / (6 + 2))
+    assert padellm["mention_set_f1"] == pytest.approx(2 * 2 / (5 + 2))
     assert padellm["scores"]["none"]["f1"] == pytest.approx(2 * 2 / (6 + 6))
+    assert padellm["scores"]["none"]["mention_set_f1"] == pytest.approx(2 * 2 / (5 + 6))
     assert padellm["scores"]["reversed"]["f1"] == 0
     speedup = figures["speedup"]["padellm (batch)"]["autoreg-structured"]
     assert speedup == {"all": pytest.approx(2.0), "many_entities": pytest.approx(3.0)}
@@ -125,49 +139,97 @@ def test_figures():
 
     report = markdown(summary)
     assert "3 texts, 6 entities, 1 texts with 5 or more" in report
-    assert all(title in report for title in PAPER)
+    assert all(title in report for title in PADELLM_TABLES)
     line = next(line for line in report.split("Table 8")[1].splitlines() if line.startswith("| padellm (batch)"))
     assert line == "| padellm (batch) | 6.54 | 8.29 | 10.05 | 4.86 | 3.25 |"
     table = report.split("## Table 6")[1]
-    assert "| none | 92.44 | 84.80 | 77.54 | 84.92 | 33.33 |" in table
+    assert "| none | 92.44 | 84.80 | 77.54 | 84.92 | 36.36 |" in table
     assert "| loss ignored | 92.01 | 85.18 | 73.47 | 83.55 |  |" in table
+    assert "Table 11" not in report
+
+
+def test_the_published_predictions_score_as_their_authors_say(tmp_path):
+    """Sets of strings, not occurrences: a repeated mention counts once, a hallucination is wrong."""
+    text = measured(0, [[0, 2, "a"], [15, 17, "a"], [3, 5, "b"]])
+    written = [["a", "ab"], ["b", "zz"]]
+    text.systems["x"] = Measurement([1.0], output({"none": [[0, 2, "a"]]}, written={"none": written}))
+    score = mention_set_score([text], "x", "none")
+    assert (score.correct, score.predicted, score.gold) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "count, written, found, kind",
+    [
+        (2, ["ab", "cd"], [[0, 2, "a"], [3, 5, "a"]], None),
+        (1, ["ab"], [[0, 2, "a"]], "count_mismatch"),
+        (3, ["ab", "cd", "cd"], [[0, 2, "a"], [3, 5, "a"], [6, 8, "a"]], "count_mismatch"),
+        (2, ["ab", "ef"], [[0, 2, "a"], [6, 8, "a"]], "index_inaccuracy"),
+        (2, ["cd", "ab"], [[3, 5, "a"]], "index_inaccuracy"),
+        (2, ["ab", "cd"], [[0, 2, "a"]], "rest"),  # lost to another label, or not found
+    ],
+)
+def test_errors_by_kind(count, written, found, kind):
+    text = measured(0, [[0, 2, "a"], [3, 5, "a"], [6, 8, "b"]])
+    everything = {rule: [["a", each] for each in written] + [["b", "ef"]] for rule in ("none", "probability")}
+    said = output({"probability": [*found, [6, 8, "b"]]}, counts={"a": count, "b": 1, "c": 0}, written=everything)
+    text.systems["x"] = Measurement([1.0], said)
+    errors = label_errors([text], "x")
+    assert [error["kind"] for error in errors] == [kind] * (kind is not None)
+    if kind:
+        assert errors[0]["label"] == "a" and errors[0]["gold"] == ["ab", "cd"] and errors[0]["written"] == written
+        assert error_shares(errors)[kind] == 1.0
+
+
+def test_mentions_under_several_labels():
+    """Of four strings in the predictions two have several labels; de-duplication drops one right and two wrong pairs."""
+    text = measured(0, [[0, 2, "a"], [0, 2, "b"], [3, 5, "a"]])
+    none = [["a", "ab"], ["b", "ab"], ["c", "ab"], ["a", "cd"], ["b", "cd"], ["a", "ef"], ["c", "gh"]]
+    kept = [["a", "ab"], ["a", "cd"], ["a", "ef"], ["c", "gh"]]
+    text.systems["x"] = Measurement([1.0], output({}, written={"none": none, "probability": kept}))
+    assert several_labels([text], "x") == {"gold": 1, "predicted": 2, "dropped": 3, "dropped_right": 1}
 
 
 def test_several_datasets_are_summed_up():
-    rows = [
-        make_row(0, 1, name, **{"autoreg-structured": Measurement([1.0], [3], {"x": 1}, {"none": []})})
+    texts = [
+        measured(0, [[0, 2, "a"]], name, **{each: Measurement([1.0], output({"none": []}, [3], {"x": 1}))})
         for name in ("one", "two")
+        for each in ("ye2023",)
     ]
-    summary = summarize(Comparison({"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 1}, rows))
+    about = {"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 1, "systems": ["ye2023"]}
+    summary = summarize(Comparison(about, texts))
     assert list(summary["datasets"]) == ["one", "two", "all"]
-    assert summary["datasets"]["all"]["systems"]["autoreg-structured"]["failures"] == {"x": 2}
+    assert summary["datasets"]["all"]["systems"]["ye2023"]["failures"] == {"x": 2}
+    report = markdown(summary)
+    assert "| the backbone, asked | 49.9 | 47.9 | 74.7 | 56.2 | 58.1 | 57.4 | 0.0 | 0.0 | 0.0 |" in report
 
 
 def test_stopped_runs_go_on(generative, tmp_path, monkeypatch):
-    readers = build_readers(None, {"autoreg-structured": generative["autoreg-structured"]})
+    systems = build_compared(
+        None, {"autoreg-structured": generative["autoreg-structured"].with_settings(max_new_tokens=4)}
+    )
     log = tmp_path / "log.jsonl"
-    read, left = compare.Reader.read, [4]  # one to warm up, and two texts
+    read, left = GenerativeSystem.read, [4]  # one to warm up, and two texts
 
-    def stopping(self, record):
+    def stopping(self, records):
         left[0] -= 1
         if left[0] == 0:
             raise KeyboardInterrupt
-        return read(self, record)
+        return read(self, records)
 
-    monkeypatch.setattr(compare.Reader, "read", stopping)
+    monkeypatch.setattr(GenerativeSystem, "read", stopping)
     with pytest.raises(KeyboardInterrupt):
-        compare.compare(readers, {"tiny": RECORDS}, log=log)
+        compare.compare(systems, {"tiny": RECORDS}, log=log)
     with log.open("a") as file:
-        file.write('{"key": "rows tiny 2 3", "da')  # killed while writing
+        file.write('{"key": "texts tiny 2 3", "da')  # killed while writing
     left[0] = -1
-    whole = compare.compare(readers, {"tiny": RECORDS}, log=log)
+    whole = compare.compare(systems, {"tiny": RECORDS}, log=log)
     assert -left[0] - 1 == 2 + len(whole.by_types)  # warmed up again, and only what was missing
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert len(lines) == 1 + len(whole.rows) + len(whole.by_types)
+    assert len(lines) == 1 + len(whole.texts) + len(whole.by_types)
     left[0] = 1  # nothing is read any more
-    assert compare.compare(readers, {"tiny": RECORDS}, log=log) == whole
-    with pytest.raises(ValueError, match="of another comparison"):
-        compare.compare(readers, {"tiny": RECORDS}, log=log, repeats=2)
+    assert compare.compare(systems, {"tiny": RECORDS}, log=log) == whole
+    with pytest.raises(ValueError, match="the log of another run"):
+        compare.compare(systems, {"tiny": RECORDS}, log=log, repeats=2)
 
 
 def test_files(gold, tmp_path):
@@ -195,6 +257,9 @@ def test_command(generative, tmp_path):
     assert result.exit_code == 0, result.output
     assert "2 texts" in result.stdout and (tmp_path / "out.log.jsonl").exists()
     summary = json.loads((tmp_path / "out.json").read_text())
+    errors = [json.loads(line) for line in (tmp_path / "out.errors.jsonl").read_text().splitlines()]
+    counted = list(summary["datasets"].values())[0]["systems"]["padellm (batch)"]["errors"]["labels"]
+    assert len(errors) == counted > 0 and errors[0]["text"] in dict(TEXTS)
     # The folder says that it is PaDeLLM, whatever it is called.
     assert list(summary["datasets"].values())[0]["systems"].keys() == {*VARIANTS, "autoreg-structured"}
 
@@ -204,6 +269,7 @@ def test_command(generative, tmp_path):
     [
         (["padellm"], "must be NAME=FOLDER"),
         (["a=x", "a=x"], "does not say which system it is"),
+        (["ye=x"], "name it one of padellm, autoreg-augmented, autoreg-structured, chat, ye2023"),
         (["padellm=/nowhere/at/all"], "not"),
     ],
 )

@@ -7,11 +7,15 @@ import sys
 import pytest
 import torch
 from jpt_ner.modeling_jpt import JPTForTokenClassification
-from jpt_ner.tools.benchmark import measuring, speed, systems
+from jpt_ner.tools.benchmark import bench, building, full, gliner, measuring, sections
+from jpt_ner.tools.benchmark.bench import Bench
+from jpt_ner.tools.benchmark.forced_generation import FORMATS, ForcedGeneration, causal_lm
+from jpt_ner.tools.benchmark.full import cost_per_million
 from jpt_ner.tools.benchmark.measuring import PeakMemory, Spread, Stopwatch, ratios, reading_operations, take_turns
-from jpt_ner.tools.benchmark.speed import Bench, measure
-from jpt_ner.tools.benchmark.systems import Autoregressive, Encoder, Padellm
-from jpt_ner.tools.benchmark.texts import TYPES, bench_records, bench_types, generate_records
+from jpt_ner.tools.benchmark.speed import measure
+from jpt_ner.tools.benchmark.systems import Encoder, parallel_system
+from jpt_ner.tools.benchmark.texts import TYPES, bench_records, bench_types, generate_records, with_types
+from jpt_ner.tools.data.records import Entity, Record
 from tiny import tiny_tokenizer
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,7 +49,7 @@ def test_own_records_bring_their_types(tmp_path):
     file.write_text("\n".join(map(json.dumps, rows)))
     records, types = bench_records(file, 2)
     assert {record.id for record in records} == {"1", "2"}
-    assert types == {"city": "A city.", "sea": "A sea."}
+    assert types == {"city": "A city.", "sea": "A sea."} and all(record.types == types for record in records)
     with pytest.raises(ValueError, match="2 records, but 3"):
         bench_records(file, 3)
 
@@ -56,6 +60,8 @@ def test_turns_are_interleaved():
     seconds = take_turns(jobs, 2)
     assert calls == [(0, "a"), (0, "b"), (0, "c"), (1, "c"), (1, "b"), (1, "a")]
     assert {name: len(found) for name, found in seconds.items()} == {"a": 2, "b": 2, "c": 2}
+    # What a job says of its own time stands for what was measured.
+    assert take_turns({"a": lambda turn: 7.5 + turn}, 2, show_progress=False) == {"a": [7.5, 8.5]}
 
 
 def test_spread_and_ratios():
@@ -116,10 +122,11 @@ def plain(folder):
     return JPTForTokenClassification.from_pretrained(folder, attn_implementation="sdpa")
 
 
-def test_forced_length_is_that_of_the_gold_output(plain):
-    records, types = generate_records(3, (3, 8)), bench_types(2)
+def test_forced_length_is_that_of_the_gold_output(plain, monkeypatch):
+    records = with_types(generate_records(3, (3, 8)), bench_types(2))
+    model = causal_lm(plain.model, tiny_tokenizer())
     for size in (1, 3):
-        system = Autoregressive(plain.model, tiny_tokenizer(), size)
+        system = ForcedGeneration("x", model, tiny_tokenizer(), batch_size=size)
         generated = []
         generate = system.model.generate
 
@@ -128,32 +135,62 @@ def test_forced_length_is_that_of_the_gold_output(plain):
             _found.append(found.shape[1] - kwargs["input_ids"].shape[1])
             return found
 
-        system.model.generate = spy
-        system.read(records, types)
-        lengths = [system.gold_length(record) for record in records]
+        monkeypatch.setattr(system.model, "generate", spy)
+        system.read(records)
+        monkeypatch.undo()
+        lengths = [length for record in records for _, length in system.questions(record)]
         assert generated == (lengths if size == 1 else [max(lengths)])
         # It is the same backbone, not a copy.
         assert system.model.base_model is plain.model
 
 
+def test_formats_of_forced_outputs():
+    """As the systems of the paper's Table 3 answer."""
+    text = "Ann Lee met Bo, in Oslo"
+    record = Record("1", text, [Entity(0, 7, "person"), Entity(12, 14, "person"), Entity(19, 23, "city")])
+    (record,) = with_types([record], {"person": "A person.", "city": "A city."})
+    ((prompt, listed),) = FORMATS["json"](record)
+    assert json.loads(listed) == [["Ann Lee", "person"], ["Bo", "person"], ["Oslo", "city"]]
+    assert text in prompt and "- city: A city." in prompt
+    questions = FORMATS["per-type"](record)
+    assert [json.loads(gold) for _, gold in questions] == [["Ann Lee", "Bo"], ["Oslo"]]
+    assert ["person (A person.)" in prompt for prompt, _ in questions] == [True, False]
+    ((_, tagged),) = FORMATS["tagged"](record)
+    assert tagged == "Ann(B-person) Lee(I-person) met(O) Bo,(B-person) in(O) Oslo(B-city)"
+
+
 def test_padellm_and_encoder_read(plain):
-    records, types = generate_records(2, (3, 8)), bench_types(3)
-    Padellm(Autoregressive(plain.model, tiny_tokenizer(), 1).model, tiny_tokenizer()).read(records, types)
-    tokenizer = tiny_tokenizer()
-    Encoder(tokenizer, 2, torch.float32, "cpu").read(records, types)
+    records = with_types(generate_records(2, (3, 8)), bench_types(3))
+    results = parallel_system(causal_lm(plain.model, tiny_tokenizer()), tiny_tokenizer()).read(records)
+    gold = [sorted((e.start, e.end) for e in record.entities if e.label in record.types) for record in records]
+    assert [sorted((e["start"], e["end"]) for e in entities) for _, entities, _ in results] == gold
+    encoder = Encoder(tiny_tokenizer(), 2, torch.float32, "cpu")
+    assert encoder.read(records) == []
+    with pytest.raises(NotImplementedError, match="encoder is timed only"):
+        encoder.describe(records[0], None)
+
+
+def test_costs():
+    """The paper's own: 651 sentences in 89.7 seconds at 5.07 dollars an hour cost 0.13 dollars."""
+    assert cost_per_million(89.7 / 651, 5.07) * 651 / 1e6 == pytest.approx(0.126, abs=0.001)
+    assert cost_per_million(1.0, None) is None
 
 
 SYSTEMS = ["jpt-naive", "jpt-single", "jpt-batch", "autoregressive"]
 
 
 def test_every_section_writes_its_part(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "matmul_rates", lambda backbone, tokens: {"square": 2e9, "layers": 1e9})
-    monkeypatch.setattr(speed, "generate_records", lambda count, words=(3, 8), seed=0: generate_records(count, (3, 9)))
+    for module in (bench, full):
+        monkeypatch.setattr(module, "matmul_rates", lambda backbone, tokens: {"square": 2e9, "layers": 1e9})
+    for module in (sections, full):
+        monkeypatch.setattr(
+            module, "generate_records", lambda count, words=(3, 8), seed=0: generate_records(count, (3, 9))
+        )
     output = tmp_path / "report" / "speed"
     kept = ("float32", "bfloat16", "int8 weights (torchao)")
-    monkeypatch.setattr(speed, "VARIANTS", {name: speed.VARIANTS[name] for name in kept})
+    monkeypatch.setattr(sections, "VARIANTS", {name: sections.VARIANTS[name] for name in kept})
     monkeypatch.setitem(sys.modules, "torchao", None)
-    options = {"texts": 2, "rounds": 1, "batch_size": 2, "full_texts": 3, "device": "cpu"}
+    options = {"texts": 2, "rounds": 1, "batch_size": 2, "full_texts": 3, "device": "cpu", "price_per_hour": 3.6}
     first = measure(folder, output, sections=["compare", "definitions"], systems=SYSTEMS, **options)
     files = measure(folder, output, sections=["curves", "precision", "profile", "full"], **options)
     report = json.loads(output.with_suffix(".json").read_text())
@@ -174,8 +211,13 @@ def test_every_section_writes_its_part(folder, tmp_path, monkeypatch):
     for way in ("batch", "one by one"):
         assert sum(report["profile"][way].values()) == pytest.approx(100, abs=5)
         assert report["profile"][way]["matrix products"] > 0 < report["profile"][way]["attention"]
-    assert [*report["full"]["ways"]] == ["batch 1, prompt read again", "batch 1, prompt kept", "packed"]
+    ways = report["full"]["ways"]
+    assert [name for name in ways if name.startswith("JPT")] == [*ways][:3] and len(ways) == 7
+    for way in ways.values():
+        # At 3.6 an hour a second costs a thousandth.
+        assert way["cost_per_million_texts"] == pytest.approx(1000 * way["seconds"] / way["texts"])
     text = output.with_suffix(".md").read_text()
+    assert "every word with its tag (as GNER)" in text and "cost of a million texts at 3.6 an hour" in text
     for heading in ("## Compare", "## Definitions", "## Curves", "## Precision", "## Profile", "## Full"):
         assert heading in text
     assert {file.name for file in first + files} == {
@@ -189,7 +231,7 @@ def test_shape_has_the_published_size(monkeypatch):
     from transformers import AutoConfig, AutoModel
 
     for shape, billions in (("qwen3-4b", 4.02), ("qwen3-8b", 7.57)):
-        values = {"num_key_value_heads": systems.KEY_VALUE_HEADS, "head_dim": 128, **systems.SHAPES[shape]}
+        values = {"num_key_value_heads": building.KEY_VALUE_HEADS, "head_dim": 128, **building.BACKBONE_SHAPES[shape]}
         with torch.device("meta"):
             model = AutoModel.from_config(AutoConfig.for_model("qwen3", vocab_size=151936, **values))
         assert sum(weight.numel() for weight in model.parameters()) == pytest.approx(billions * 1e9, rel=0.01)
@@ -201,6 +243,7 @@ def test_shape_has_the_published_size(monkeypatch):
         ({"sections": ["speed"]}, "unknown section 'speed'; there are: compare"),
         ({"systems": ["bert"]}, "unknown system 'bert'; there are: jpt-naive"),
         ({"shape": "qwen3-1t"}, "`backbone_shape` must be one of tiny"),
+        ({"price_per_hour": 0}, "`price_per_hour` must be a number above 0"),
     ],
 )
 def test_wrong_values_are_named_before_anything_is_loaded(values, message, tmp_path):
@@ -211,9 +254,9 @@ def test_wrong_values_are_named_before_anything_is_loaded(values, message, tmp_p
 def test_gliner_is_told_apart_from_a_process_that_ends(monkeypatch, tmp_path):
     monkeypatch.setenv("JPT_CACHE", str(tmp_path))
     (tmp_path / "bench").mkdir()
-    monkeypatch.setattr(systems, "gliner_python", lambda: "/bin/false")
+    monkeypatch.setattr(gliner, "gliner_python", lambda: "/bin/false")
     with pytest.raises(OSError, match="GLiNER's process ended"):
-        systems.GLiNER("small", 2, torch.float32, "cpu", tmp_path / "tokenizer.json")
+        gliner.GLiNERSystem("small", 2, torch.float32, "cpu", tmp_path / "tokenizer.json")
 
 
 def test_types_of_all_kinds():

@@ -5,8 +5,10 @@ import json
 import shutil
 
 import pytest
+from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools.data.records import Entity, Record, write_records
-from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset, load_datasets, summary_table, write_report
+from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset, load_datasets, predict
+from jpt_ner.tools.evaluation.reports import summary_table, write_report
 
 TYPES = {
     "person": {"name": "person", "definition": "A named human being."},
@@ -108,3 +110,67 @@ def test_files_of_one_name_are_told_apart(dataset, tmp_path):
     assert list(load_datasets([one, again])) == ["same/test.jsonl", "same/test.jsonl.gz"]
     with pytest.raises(ValueError, match="names a file twice"):
         load_datasets([one, tmp_path / "a" / "same" / "test.jsonl"])
+
+
+# ---- definitions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worded(dataset):
+    """The same data with generic definitions of what is asked for."""
+    types = {label: {**each, "generic": f"Some {each['name']}."} for label, each in TYPES.items()}
+    (dataset.parent / "types.json").write_text(json.dumps(types))
+    return dataset
+
+
+def test_types_are_asked_in_the_wording_that_is_wanted(worded):
+    names = ["person", "programming language"]
+    for wording, definitions in [
+        ("precise", [TYPES["person"]["definition"], TYPES["lang"]["definition"]]),
+        ("generic", ["Some person.", "Some programming language."]),
+        ("name", names),
+    ]:
+        records = load_dataset(worded, wording=wording)
+        assert [each.label for each in records[0].entities] == names
+        assert all(record.types == dict(zip(names, definitions, strict=True)) for record in records)
+    with pytest.raises(ValueError, match="`wording` should be one of name, generic, precise, got 'long'"):
+        load_dataset(worded, wording="long")
+
+
+def test_no_generic_definition_is_an_error_that_names_the_types(dataset):
+    with pytest.raises(ValueError, match="no generic definition of 'person', 'programming language'"):
+        load_dataset(dataset, wording="generic")
+
+
+def test_given_definitions_stand_for_those_of_the_data(dataset, recwarn):
+    given = {"person": "Whoever.", "lang": "Code.", "planet": "A planet."}  # by name, by label, and one too many
+    records = load_dataset(dataset, types=given)
+    assert records[0].types == {"person": "Whoever.", "programming language": "Code."}
+    assert [each.label for each in records[0].entities] == ["person", "programming language"]
+    assert "test.jsonl is not annotated with 'planet': not asked" in str(recwarn.pop(UserWarning).message)
+    with pytest.raises(ValueError, match="`types` lack 'programming language', with which this file is annotated"):
+        load_dataset(dataset, types={"person": "Whoever."})
+    assert load_dataset(dataset, types={"person": "Whoever."}, ignore_labels=("misc", "lang"))[0].types == {
+        "person": "Whoever."
+    }
+
+
+def test_given_definitions_stand_for_those_of_the_records(tmp_path):
+    own = {"person": "A human."}
+    write_records(tmp_path / "test.jsonl", [Record("a", "Ada wrote", [Entity(0, 3, "person")], types=own)])
+    assert load_dataset(tmp_path / "test.jsonl", types={"person": "Whoever."})[0].types == {"person": "Whoever."}
+
+
+def test_thresholds_reach_the_pipeline(dataset):
+    asked = []
+
+    def pipeline(items, **options):
+        asked.extend(item["entity_types"] for item in items)
+        return [[] for _ in items]
+
+    records = load_dataset(dataset)
+    predict(pipeline, records, {"person": 0.7})
+    assert asked[0]["person"] == {"definition": "A named human being.", "threshold": 0.7}
+    assert resolve_schema(asked[0]).thresholds == {"person": 0.7}
+    predict(pipeline, records)
+    assert asked[-1] == records[0].types

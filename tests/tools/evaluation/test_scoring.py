@@ -4,15 +4,12 @@ import json
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpt_ner.tools.evaluation.scoring import (
     ErrorSplit,
     Score,
-    bootstrap_interval,
-    markdown_report,
     score_mention_sets,
     score_spans,
     whitespace_words,
@@ -201,32 +198,8 @@ def test_bad_input_is_named():
         score_spans([[], []], [[], [(4, 4, "a")]])
     with pytest.raises(ValueError, match="each of the 1 texts, got 2"):
         score_spans([[]], [[]], texts=["a", "b"])
-    with pytest.raises(ValueError, match="no texts"):
-        bootstrap_interval([], [])
-    with pytest.raises(ValueError, match="`level`"):
-        bootstrap_interval([[]], [[]], level=95)
     with pytest.raises(ValueError, match="`gold` has 0"):
         score_mention_sets([], [[]])
-
-
-def test_bootstrap_interval_equals_scoring_resampled_texts(monkeypatch):
-    rng = random.Random(1)
-    gold = [[(i, i + 1, rng.choice("ab")) for i in range(rng.randrange(4))] for _ in range(30)]
-    predicted = [[(start, end, rng.choice([label, "a"])) for start, end, label in spans] for spans in gold]
-    generator = np.random.default_rng(7)
-    f1 = []
-    for chosen in generator.integers(30, size=(200, 30)):
-        f1.append(score_spans([gold[i] for i in chosen], [predicted[i] for i in chosen]).strict.f1)
-    expected = np.quantile(f1, [0.05, 0.95])
-    interval = bootstrap_interval(gold, predicted, samples=200, seed=7, level=0.9)
-    assert interval == pytest.approx(tuple(expected))
-    assert interval == bootstrap_interval(gold, predicted, samples=200, seed=7, level=0.9)
-    assert interval != bootstrap_interval(gold, predicted, samples=200, seed=8, level=0.9)
-    assert interval[0] < score_spans(gold, predicted).strict.f1 < interval[1]
-    # In blocks, as with many texts.
-    monkeypatch.setattr("jpt_ner.tools.evaluation.scoring.RESAMPLED_AT_ONCE", 30 * 64)
-    assert interval == bootstrap_interval(gold, predicted, samples=200, seed=7, level=0.9)
-    assert bootstrap_interval([[], []], [[], []]) == (0.0, 0.0)
 
 
 def test_padellm_rule_gives_its_published_score():
@@ -245,35 +218,3 @@ def test_mention_sets_and_repeats():
     gold, predicted = [[("a", "x")] * 3, [("a", "x")]], [[("a", "x"), ("a", "x")], [("b", "x")]]
     assert score_mention_sets(gold, predicted) == Score(1, 2, 2)
     assert score_mention_sets(gold, predicted, repeats=True) == Score(2, 3, 4)
-
-
-def test_reports_hold_the_numbers():
-    gold = [[(0, 3, "a"), (4, 7, "odd|name")], [(0, 3, "a")]]
-    predicted = [[(0, 3, "a"), (4, 7, "a")], []]
-    scores = score_spans(gold, predicted, texts=["one two", "one"])
-    scores.interval = bootstrap_interval(gold, predicted, samples=50)
-    document = json.loads(json.dumps(scores.to_dict()))
-    assert document["strict"] == {
-        "precision": 0.5,
-        "recall": 1 / 3,
-        "f1": 0.4,
-        "correct": 1,
-        "predicted": 2,
-        "gold": 3,
-    }
-    assert document["per_type"]["odd|name"]["gold"] == 1
-    assert document["errors"]["wrong_type"] == 1
-    assert document["errors"]["typing_accuracy"] == 0.5
-    assert document["tokens"]["correct"] == 1
-    assert document["token_detection"]["correct"] == 2
-    report = markdown_report(scores, "Two texts")
-    low, high = scores.interval
-    assert f"**40.0** (95 % bootstrap interval {100 * low:.1f} to {100 * high:.1f}), macro F1 25.0." in report
-    assert "| strict (edges and type) | 50.0 | 33.3 | 40.0 |" in report
-    assert "| odd\\|name | 0.0 | 0.0 | 0.0 | 1 | 0 |" in report
-    assert report.index("| a |") < report.index("| odd")
-    assert "| 80.0 | 50.0 | 100.0 |" in report
-    assert "| 1 | 1 | 0 | 0 | 1 | 0 |" in report
-    for table in report.split("\n\n"):
-        widths = {line.replace("\\|", "").count("|") for line in table.splitlines() if line.startswith("|")}
-        assert len(widths) <= 1

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from jpt_ner.configuration_jpt import JPTConfig
 from jpt_ner.generative.configuration_generative import GenerativeConfig
 from jpt_ner.generative.examples import ExampleOptions, RowCollator, build_examples, encode_part, pack
 from jpt_ner.generative.formats import count_prompt, label_part, text_part
+from jpt_ner.generative.loading import load_pipeline, read_settings
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, write_records
 from jpt_ner.tools.training.generative import GenerativeRows, build_generative_model
 from jpt_ner.tools.training.recipe import load_recipe
@@ -189,7 +191,7 @@ def rows(system="padellm", options=None, **sampling) -> GenerativeRows:
 
 def test_rows_hold_the_texts_and_types_of_jpts_groups():
     own = rows(group_tokens=200)
-    jpt = TrainingGroups(own.sources, 6, TOKENIZER, "compact", own.sampling)
+    jpt = TrainingGroups(own.sources, 6, TOKENIZER, JPTConfig(prompt_template="compact"), own.sampling)
     assert own.plan == jpt.plan
     for i in range(6):
         group = jpt.draw(i)
@@ -343,6 +345,63 @@ def test_only_adapters_are_trained(setting):
     model, _ = build_generative_model(load_recipe(write_recipe(setting, "adapters")))
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trained and all("lora_" in name for name in trained)
+
+
+def test_all_weights_are_trained_without_adapters(setting):
+    """Appendix C of the paper: full fine-tuning, in epochs; what is saved is a whole model that knows its settings."""
+    training = {"num_train_epochs": 2, "per_device_train_batch_size": 2, "learning_rate": 0.01, "use_cpu": True}
+    recipe = load_recipe(
+        write_recipe(
+            setting,
+            "full",
+            model={"lora_rank": 0},
+            sampling={**PLAIN, "max_group_texts": 1},
+            training={**training, "save_strategy": "no", "report_to": "none", "logging_steps": 1},
+        )
+    )
+    losses = Losses()
+    final = train(recipe, [losses])
+    assert len(losses.values) == 12  # twice 12 records, two a batch
+    assert sum(losses.values[-4:]) < sum(losses.values[:4])
+    assert not (final / "adapter_config.json").exists()
+    assert read_settings(final) == GenerativeConfig(system="padellm")
+    before, after = (
+        AutoModelForCausalLM.from_pretrained(each, dtype=torch.float32).state_dict()
+        for each in (setting / "backbone", final)
+    )
+    assert before.keys() == after.keys() and not any(torch.equal(before[key], after[key]) for key in before)
+    found = load_pipeline(final, device="cpu").extract("Bob visited Paris.", ["person", "place (named)"])
+    assert found.counts.keys() == {"person", "place (named)"}
+
+
+def test_the_papers_recipe():
+    """Section 4.1 and Appendix C."""
+    recipe = load_recipe(Path(__file__).parents[3] / "recipes" / "padellm-llama2-7b.yaml")
+    training = recipe.training
+    assert (training["num_train_epochs"], training["learning_rate"], training["lr_scheduler_type"]) == (
+        4,
+        1e-5,
+        "cosine",
+    )
+    assert recipe.model["lora_rank"] == 0 and recipe.generative.max_output_tokens == 512
+    own = GenerativeRows(
+        [Source("a", records(), TYPES, 1.0)], 12, TOKENIZER, "padellm", recipe.sampling, recipe.generative
+    )
+    # Whole texts by themselves, under all types by their names.
+    for i in range(12):
+        group = own.draw(i)
+        assert len(group.texts) == 1 and sorted(group.names) == sorted(info.name for info in TYPES.values())
+
+
+def test_outputs_that_are_too_long_are_left_out():
+    entities = [Entity(0, len(TEXT), "PER"), *ENTITIES]
+    whole, cut = (
+        build_examples(TOKENIZER, "padellm", TEXT, entities, LABELS, ExampleOptions(max_output_tokens=length))
+        for length in (512, 20)
+    )
+    assert {learned(each) for each in whole} - {learned(each) for each in cut} == {f"1\n<mention 1> {TEXT}<|im_end|>"}
+    with pytest.raises(ValueError, match="max_output_tokens"):
+        ExampleOptions(max_output_tokens=0)
 
 
 def test_shipped_recipes_train_on_the_same_groups_as_jpt():

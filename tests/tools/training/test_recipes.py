@@ -7,16 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from jpt_ner.inputs_jpt import build_prompt, encode_texts
-from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, write_records
+from jpt_ner.configuration_jpt import JPTConfig
+from jpt_ner.generative.formats import check_label
+from jpt_ner.inputs_jpt import PromptStyle, build_prompt, encode_texts
+from jpt_ner.modeling_jpt import JPTForTokenClassification
+from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, read_types, write_records
 from jpt_ner.tools.training import preflight
 from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
+from jpt_ner.tools.training.preparation import load_sources, make_arguments, set_max_steps
 from jpt_ner.tools.training.recipe import EvaluationSet, load_recipe, parse_value
 from jpt_ner.tools.training.resuming import last_whole_checkpoint
-from jpt_ner.tools.training.run import build_model, load_sources, make_arguments, make_optimizer
-from jpt_ner.tools.training.sampling import Sampling, Source, TrainingGroups
+from jpt_ner.tools.training.run import build_model, make_optimizer
+from jpt_ner.tools.training.sampling import Sampling, Source, TrainingGroups, plan_epochs
 from safetensors import SafetensorError
 from tiny import tiny_tokenizer
+from transformers import AutoConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKENIZER = tiny_tokenizer()
@@ -198,7 +203,7 @@ SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
 def test_shipped_recipes_are_arguments_that_the_trainer_takes(path, tmp_path, monkeypatch):
     recipe = load_recipe(path, {"output_dir": str(tmp_path / "run"), "training.use_cpu": True})
     arguments = make_arguments(recipe)
-    assert arguments.max_steps > 0 and arguments.ddp_find_unused_parameters is False
+    assert (arguments.max_steps > 0 or recipe.in_epochs) and arguments.ddp_find_unused_parameters is False
     assert recipe.data or path.stem == "finetune"
     if recipe.checkpoint:
         assert json.loads((Path(recipe.checkpoint) / "config.json").read_text())["model_type"] == "jpt"
@@ -207,16 +212,126 @@ def test_shipped_recipes_are_arguments_that_the_trainer_takes(path, tmp_path, mo
             assert recipe.find(entry.path).is_file()
 
 
+def papers_recipes():
+    return [load_recipe(ROOT / "recipes" / f"qwen3-{size}b.yaml") for size in (4, 8)]
+
+
 def test_the_papers_values():
-    """Tables 5 and 6, Section 4.1: batches of 8 on 8 processes."""
-    small, large = (load_recipe(ROOT / "recipes" / f"qwen3-{size}b.yaml") for size in (4, 8))
+    """Tables 5 and 6, Section 4.1: batches of 8 on four GPUs with accumulation 2."""
+    small, large = papers_recipes()
     assert (small.model["lora_rank"], small.model["lora_alpha"]) == (32, 64)
     assert (large.model["lora_rank"], large.model["lora_alpha"]) == (128, 256)
     assert small.model["projection_hidden_sizes"] == [1024] and large.model["projection_hidden_sizes"] == [1024, 512]
     for recipe in (small, large):
-        assert recipe.training["learning_rate"] == 5e-5 and recipe.training["lr_scheduler_type"] == "cosine"
-        assert recipe.training["per_device_train_batch_size"] * recipe.training["gradient_accumulation_steps"] == 1
+        assert "base" not in (ROOT / "recipes" / f"{Path(recipe.output_dir).name}.yaml").read_text()
+        training = recipe.training
+        assert training["learning_rate"] == 5e-5 and training["lr_scheduler_type"] == "cosine"
+        assert (training["num_train_epochs"], training["warmup_steps"]) == (5, 0.1) and recipe.in_epochs
+        assert 4 * training["per_device_train_batch_size"] * training["gradient_accumulation_steps"] == 8
+        assert training["gradient_accumulation_steps"] == 2
         assert recipe.head_learning_rate is None and recipe.training["activation_checkpointing"] is True
+        assert recipe.model["max_length"] == 4096
+
+
+def test_the_papers_passages_are_read_whole_and_as_they_are_worded():
+    types = {f"type {number}": f"Definition {number}." for number in range(30)}
+    text = "Bob left Rome. " * 40
+    records = [Record(f"r{i}", f"{i} {text}", [Entity(2, 5, "type 1")], types=types) for i in range(3)]
+    for recipe in papers_recipes():
+        groups = TrainingGroups(
+            [Source("a", records, None, 1.0)], 3, TOKENIZER, JPTConfig(), recipe.sampling, in_epochs=True
+        )
+        for number in range(3):
+            group = groups.draw(number)
+            assert dict(zip(group.names, group.descriptions, strict=True)) == types
+            ((ids, labels, tags),) = groups[number]["texts"]
+            (written, _), *others = group.texts
+            assert not others and len(ids) == len(encode_texts(TOKENIZER, [written])[0].input_ids)
+            assert written in {record.text for record in records}
+
+
+@pytest.mark.parametrize(
+    "number, lora, separate, shared", [(0, 23.6, 14.7, 7.35), (1, 122.7, 19.4, 9.71)], ids=["4B", "8B"]
+)
+def test_trained_parameters_of_the_papers_recipes(number, lora, separate, shared):
+    """Table 5, on meta tensors: nothing is allocated."""
+    recipe = papers_recipes()[number]
+    shape = {"hidden_size": (2560, 4096)[number], "intermediate_size": (9728, 12288)[number], "head_dim": 128}
+    backbone = AutoConfig.for_model(
+        "qwen3", num_hidden_layers=36, num_attention_heads=32, num_key_value_heads=8, vocab_size=151936, **shape
+    )
+    for values, projections in (({}, separate), ({"share_projections": True}, shared)):
+        with torch.device("meta"):
+            model = JPTForTokenClassification(JPTConfig(text_config=backbone, **{**recipe.model, **values}))
+            model.add_lora()
+        trained = [(name, each.numel()) for name, each in model.named_parameters() if each.requires_grad]
+        assert sum(size for name, size in trained if "lora_" in name) / 1e6 == pytest.approx(lora, abs=0.05)
+        found = sum(size for name, size in trained if "_projections." in name) / 1e6
+        assert found == pytest.approx(projections, abs=0.03)
+
+
+# ---- epochs ---------------------------------------------------------------------------------------------------------
+
+
+def epoch_sources():
+    types = {"PER": TypeInfo("person", "A named person.")}
+    return [
+        Source(
+            name, [Record(f"{name}{i}", f"Bob left {i}", [Entity(0, 3, "PER")]) for i in range(size)], types, weight
+        )
+        for name, size, weight in (("a", 7, 100.0), ("b", 3, 1.0))
+    ]
+
+
+def test_every_record_is_read_once_per_epoch():
+    sampling = Sampling(max_group_texts=2)
+    sources = epoch_sources()
+    rows = plan_epochs(sources, sampling, epochs=3)
+    per_epoch = len(rows) // 3
+    assert len(rows) == 3 * per_epoch == 3 * (4 + 2)
+    for start in range(0, len(rows), per_epoch):
+        read = [(source, i) for source, group in rows[start : start + per_epoch] for i in group]
+        assert sorted(read) == [(0, i) for i in range(7)] + [(1, i) for i in range(3)]
+    assert rows[:per_epoch] != rows[per_epoch : 2 * per_epoch]
+    assert plan_epochs(sources, sampling, epochs=1.5) == rows[:9]
+    assert plan_epochs(sources, sampling, length=14) == rows[:14]
+    groups = TrainingGroups(sources, 14, TOKENIZER, JPTConfig(), sampling, in_epochs=True)
+    assert [(chosen, members) for chosen, members, _ in groups.plan] == rows[:14]
+    assert {reading for *_, reading in groups.plan} == {"twice"}
+
+
+def test_epochs_become_updates(write_recipe):
+    path = write_recipe(training__num_train_epochs=3, training__max_steps=None)
+    path.write_text(path.read_text().replace("  max_steps: null\n", ""))
+    recipe = load_recipe(path)
+    arguments = make_arguments(recipe)
+    set_max_steps(arguments, recipe, epoch_sources())
+    # 7 and 3 texts are short enough for a group of each source: 2 groups an epoch, 2 groups an update.
+    assert arguments.max_steps == 3
+    limited = load_recipe(path, {"training.max_steps": 2})
+    arguments = make_arguments(limited)
+    set_max_steps(arguments, limited, epoch_sources())
+    assert arguments.max_steps == 2 and limited.in_epochs
+
+
+def test_types_of_a_data_set_may_be_elsewhere(write_recipe, tmp_path):
+    (tmp_path / "names.json").write_text(json.dumps({"PER": {"name": "名称", "definition": "A person."}}))
+    entry = {"path": "records.jsonl", "types": str(tmp_path / "names.json")}
+    (source,) = load_sources(load_recipe(write_recipe(data=[entry])))
+    assert source.types["PER"].name == "名称"
+    with pytest.raises(ValueError, match="types file not found: .*nowhere.json"):
+        load_sources(load_recipe(write_recipe(data=[{**entry, "types": str(tmp_path / "nowhere.json")}])))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "labels-zh").glob("*.json")), ids=lambda path: path.stem)
+def test_chinese_label_names(path):
+    """Table 10: as many types as its column says, and names that the templates can write."""
+    types = read_types(str(path))
+    sizes = {"weibo": 8, "msra": 3, "ontonotes4": 4, "resume": 8, "youku": 3, "ecommerce": 2}
+    assert len(types) == sizes[path.stem]
+    for info in types.values():
+        check_label(info.name, "padellm", "zh")
+        assert all("\u4e00" <= character <= "\u9fff" for character in info.name)
 
 
 def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
@@ -312,7 +427,7 @@ def test_what_is_lost_is_reported_by_source(make_model):
 
 def longest_drawn(sources, sampling, model) -> int:
     """Tokens of the longest sequence among 300 groups."""
-    groups = TrainingGroups(sources, 300, TOKENIZER, "compact", sampling)
+    groups = TrainingGroups(sources, 300, TOKENIZER, JPTConfig(prompt_template="compact"), sampling)
     return max(
         len(group["prompt_input_ids"]) + 2 * len(ids) + len(model.config.separator_ids)
         for group in map(groups.__getitem__, range(300))
@@ -330,7 +445,7 @@ def test_a_prompt_that_may_become_too_long_is_refused_at_once(make_model):
     names, descriptions = preflight._longest_types(sources[1], TOKENIZER, sampling)
     assert len(names) == 5
     separator = len(model.config.separator_ids)
-    exact = len(build_prompt(TOKENIZER, names, descriptions, "compact").input_ids) + 2 * 40 + separator
+    exact = len(build_prompt(TOKENIZER, names, descriptions, PromptStyle("compact")).input_ids) + 2 * 40 + separator
     assert longest_drawn(sources, sampling, model) <= exact
     model.config.max_length = exact
     check_data(sources, TOKENIZER, model, sampling)

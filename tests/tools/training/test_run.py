@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from jpt_ner.configuration_jpt import JPTConfig
 from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, encode_texts
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.spans_jpt import decode_spans
@@ -34,6 +35,7 @@ from tiny import save_backbone, tiny_tokenizer
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 PLAIN = {"name_only": 0, "shortened": 0, "generic": 0, "renamed": 0, "anonymous": 0, "lowercase": 0, "spaced": 0}
+COMPACT = JPTConfig(prompt_template="compact")
 PEOPLE, PLACES = ["Angela Merkel", "Bob", "Ada Lovelace", "Li"], ["Paris", "New York", "Rome", "Bad Ems"]
 TYPES = {
     "PER": TypeInfo("person", "A named person, real or invented.", "A person"),
@@ -61,7 +63,7 @@ TOKENIZER = tiny_tokenizer()
 
 
 def make_groups(sources, length=20, seed=0, **sampling) -> TrainingGroups:
-    return TrainingGroups(sources, length, TOKENIZER, "compact", Sampling(seed=seed, **{**PLAIN, **sampling}))
+    return TrainingGroups(sources, length, TOKENIZER, COMPACT, Sampling(seed=seed, **{**PLAIN, **sampling}))
 
 
 def source(records=None, types=TYPES, name="a", weight=1.0) -> Source:
@@ -122,14 +124,21 @@ def test_groups_hold_no_more_than_asked():
 
 def test_a_share_of_the_groups_is_read_openly_and_holds_more_texts():
     sampling = Sampling(seed=1, **PLAIN, open_reading=0.5, group_tokens=100)
-    groups = TrainingGroups([source(make_records(60))], 200, TOKENIZER, "compact", sampling, ["twice", "open"])
+    groups = TrainingGroups(
+        [source(make_records(60))],
+        200,
+        TOKENIZER,
+        JPTConfig(prompt_template="compact", readings=["twice", "open"]),
+        sampling,
+    )
     texts = {
-        reading: [len(members) for _, members, each in groups.plan if each == reading] for reading in groups.readings
+        reading: [len(members) for _, members, each in groups.plan if each == reading]
+        for reading in groups.config.readings
     }
     assert len(texts["open"]) == pytest.approx(100, abs=25) and np.mean(texts["open"]) > 1.4 * np.mean(texts["twice"])
     assert {groups[i]["reading"] for i in range(20)} == {"twice", "open"}
     with pytest.raises(ValueError, match="^sampling: open_reading: the model's `readings` have no 'open'"):
-        TrainingGroups([source()], 1, TOKENIZER, "compact", sampling)
+        TrainingGroups([source()], 1, TOKENIZER, COMPACT, sampling)
 
 
 # ---- what is asked --------------------------------------------------------------------------------------------------

@@ -1,13 +1,10 @@
 """Files that are one text, those with a text a line, and Word and PDF files: read only."""
 
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterator
 
-from ..extraction import docx_text, pdf_text
+from ..extraction import extract_text
 from ..model import BadRow, Document, ReadOptions, Row
 from ..opening import Source, not_decoded
-
-EXTRACTORS: dict[str, Callable[[BinaryIO], str]] = {"docx": docx_text, "pdf": pdf_text}
 
 
 def read_text(source: Source, options: ReadOptions) -> Iterator[Row]:
@@ -40,7 +37,10 @@ def read_pdf(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 def _extracted(source: Source, options: ReadOptions, kind: str) -> Iterator[Row]:
     try:
-        yield _document(1, EXTRACTORS[kind](source.stream), options)
+        text = extract_text(
+            source.stream, kind, max_characters=options.max_characters, max_seconds=options.max_seconds
+        )
+        yield _document(1, text, options)
     except ValueError as error:
         yield BadRow(None, str(error))
 

@@ -1,0 +1,114 @@
+"""`jpt-ner evaluate` end to end with a random model: reports, predictions out and in, definitions compared."""
+
+import json
+import re
+
+import pytest
+from jpt_ner.tools import cli
+from jpt_ner.tools.data.records import Entity, Record, write_records
+from jpt_ner.tools.evaluation.evaluate import load_datasets
+from jpt_ner.tools.evaluation.runs import run_model
+from jpt_ner.tools.evaluation.wording import ALL, Variant, compare_variants, comparison_tables, make_variants
+from typer.testing import CliRunner
+
+TYPES = {
+    "person": {"name": "person", "definition": "A named human being.", "generic": "A human."},
+    "city": {"name": "city", "definition": "A named town.", "generic": "A place."},
+}
+TEXTS = ["Ada met Bob in Rome today", "Rome and Paris", "nothing here at all"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    records = [
+        Record("a", TEXTS[0], [Entity(0, 3, "person"), Entity(8, 11, "person"), Entity(15, 19, "city")]),
+        Record("b", TEXTS[1], [Entity(0, 4, "city"), Entity(9, 14, "city")]),
+        Record("c", TEXTS[2], []),
+    ]
+    write_records(tmp_path / "test.jsonl", records)
+    (tmp_path / "types.json").write_text(json.dumps(TYPES))
+    return tmp_path / "test.jsonl"
+
+
+@pytest.fixture
+def run(pipe, monkeypatch):
+    """Runs `jpt-ner evaluate` with the random model."""
+    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: pipe)
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(cli.app, ["evaluate", *map(str, arguments)])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return " ".join(re.sub("[─│╭╮╰╯]", " ", result.stderr if code else result.stdout).split())
+
+    return run
+
+
+def test_report_and_predictions_agree_with_the_scores(data, run, pipe):
+    folder = data.parent
+    told = run(data, "--errors", folder / "r.html", "--save-predictions", folder / "p.jsonl", "-o", folder / "s")
+    scores = json.loads((folder / "s.json").read_text())["datasets"][f"{folder.name}/test"]
+    rows = [json.loads(line) for line in (folder / "r.jsonl").read_text().splitlines()]
+    errors = scores["errors"]
+    assert [
+        sum(row["kind"] == kind for row in rows) for kind in ("missed", "spurious", "type", "boundary", "both")
+    ] == [errors[kind] for kind in ("missed", "spurious", "wrong_type", "wrong_boundary", "wrong_both")]
+    assert len(rows) > 0 and all(row["runner_up"] for row in rows)  # from the model's probabilities
+    assert all(0 <= row["gold"]["score"] <= 1 for row in rows if row["gold"])
+    assert "written:" in told and "Errors of the shipped model" in (folder / "r.html").read_text()
+    # The same predictions as a file have the same scores and errors, and differ from the model in nothing.
+    run(data, "--predictions", folder / "p.jsonl", "-o", folder / "t", "--errors", folder / "u.html")
+    again = json.loads((folder / "t.json").read_text())["datasets"][f"{folder.name}/test"]
+    assert again == scores
+    run(data, "--errors", folder / "v.html", "--against", folder / "p.jsonl")
+    others = [json.loads(line) for line in (folder / "v.jsonl").read_text().splitlines()]
+    assert not any(row["right_in_other"] for row in others) and len(others) == len(rows)
+    assert "against p.jsonl" in (folder / "v.html").read_text()
+
+
+def test_what_does_not_go_together_is_refused_before_anything_is_read(data, run):
+    folder = data.parent
+    for arguments, message in [
+        (["--against", "x.jsonl"], "--against needs --errors"),
+        (["--errors", folder / "r.txt"], "--errors should name an .html file"),
+        (["--errors", folder / "r.html", "--wording", "name", "--wording", "precise"], "--errors goes with one set"),
+        (["--wording", "name", "--wording", "name"], "'name' is given twice"),
+        (["--wording", "long"], "`wording` should be one of"),
+        (["--predictions", folder / "none.jsonl"], "predictions not found"),
+        (["--errors", folder / "r.html", "--against", folder / "none.jsonl"], "predictions not found"),
+    ]:
+        assert message in run(data, *arguments, code=2)
+    assert not (folder / "r.html").exists()
+
+
+def test_definitions_are_compared_with_the_first(data, run):
+    folder = data.parent
+    (folder / "mine.yaml").write_text(
+        "entity_types:\n- {name: city, definition: A village., threshold: 1}\n- {name: person, definition: Folk.}\n"
+    )
+    told = run(data, "--wording", "generic", "--wording", "precise", "-t", folder / "mine.yaml", "-o", folder / "w")
+    assert told.count("change") == 2 and ALL in told
+    document = json.loads((folder / "w.json").read_text())
+    assert (document["compared_with"], len(document["variants"])) == ("generic", 3)
+    name = f"{folder.name}/test"
+    mine = document["variants"][str(folder / "mine.yaml")][name]
+    assert mine["definitions"] == {"person": "Folk.", "city": "A village."}
+    assert mine["per_type"].get("city", {"predicted": 0})["predicted"] == 0  # below its threshold
+    assert document["variants"]["generic"][name]["change_intervals"][ALL] == [0, 0]
+
+
+def test_changes_are_differences_of_f1_on_the_same_texts(data, pipe):
+    variants = make_variants(["name", "precise"], None)
+    comparison = compare_variants(pipe, [data], variants)
+    name = f"{data.parent.name}/test"
+    for variant in variants:
+        datasets = load_datasets([data], wording=variant.wording)
+        assert comparison.runs[variant.name].predictions == run_model("m", pipe, datasets).predictions
+    table = comparison_tables(comparison)
+    for label in ("person", "city"):
+        first, second = (comparison.scores[each][name].per_type.get(label) for each in ("name", "precise"))
+        change = 100 * ((second.f1 if second else 0) - (first.f1 if first else 0))
+        row = next(line for line in table.splitlines() if line.startswith(f"| {label} |"))
+        assert f"| {change:+.1f} |" in row
+    assert make_variants(None, None) == [Variant("precise")]

@@ -1,0 +1,64 @@
+"""What both reports share: numbers in cells, plots, and files that are written whole or not at all."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...atomic_jpt import atomic_file
+
+
+def number(value: float | None, form: str) -> str:
+    """A cell: a number in a format of `format`, or nothing."""
+    return "" if value is None else format(value, form)
+
+
+def spread(value: Mapping[str, float] | None, digits: int = 1, scale: float = 1.0) -> str:
+    """A cell: a median with its quartiles in brackets, or nothing."""
+    if value is None:
+        return ""
+    median, low, high = (scale * value[key] for key in ("median", "low", "high"))
+    return f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def report_file(output: str | Path, suffix: str) -> Path:
+    """A file of the report: `OUTPUT` and the suffix, dots in the name kept."""
+    output = Path(output)
+    return output.with_name(f"{output.name}{suffix}")
+
+
+def write_report(output: str | Path, values: Any, text: str) -> list[Path]:
+    """Writes `OUTPUT.json` and `OUTPUT.md`. The folder is created if needed."""
+    files = [report_file(output, suffix) for suffix in (".json", ".md")]
+    files[0].parent.mkdir(parents=True, exist_ok=True)
+    for file, content in zip(files, (json.dumps(values, indent=1) + "\n", text), strict=True):
+        with atomic_file(file) as path:
+            path.write_text(content, encoding="utf-8")
+    return files
+
+
+def write_plots(output: str | Path, plots: Mapping[str, Callable[[Any], Any]]) -> list[Path]:
+    """
+    Writes plots as `OUTPUT-NAME.svg`, where matplotlib is installed.
+
+    Args:
+        plots: By name, functions that draw with `matplotlib.pyplot` and return the figure.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        return []
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "jpt"
+    files = []
+    for name, draw in plots.items():
+        file = report_file(output, f"-{name}.svg")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure = draw(pyplot)
+        with atomic_file(file) as path:
+            figure.savefig(path, format="svg", metadata={"Date": None})
+        pyplot.close(figure)
+        files.append(file)
+    return files

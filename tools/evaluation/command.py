@@ -1,0 +1,150 @@
+"""What `jpt-ner evaluate` does: files and options in, reports and lines to print out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .error_report import ErrorReport, write_error_report
+from .evaluate import load_datasets
+from .predictions import write_predictions
+from .reports import check_writable, report_files, summary_table, write_report
+from .runs import Run, run_model, run_predictions, run_source, schema_thresholds
+from .wording import Variant, compare_variants, comparison_tables, make_variants, write_comparison
+
+
+@dataclass
+class EvaluationOptions:
+    """
+    Args:
+        types (`list[str]`), wordings (`list[str]`): Definitions to ask with; several are compared with the first.
+        output (`Path`, *optional*): Scores go to `output.json` and `output.md`.
+        errors (`Path`, *optional*): The error report, `.html`.
+        against (`str`, *optional*): A model or a file of predictions to compare the errors with.
+        predictions (`Path`, *optional*): Predictions to score in place of a model's.
+        save_predictions (`Path`, *optional*): Where to write what was predicted.
+        limit, ignore_labels, skip_bad: As for `evaluate.load_dataset`.
+        nested (`bool`): Whether entities may overlap, in the records and in what is found.
+        reading (`dict`): How the files are read, as for `records.iter_records`.
+        decoder (`str`): How entities are read.
+        model (`str`): The model's name in reports.
+    """
+
+    types: list[str] = field(default_factory=list)
+    wordings: list[str] = field(default_factory=list)
+    output: Path | None = None
+    errors: Path | None = None
+    against: str | None = None
+    predictions: Path | None = None
+    save_predictions: Path | None = None
+    limit: int | None = None
+    ignore_labels: Sequence[str] = ("misc",)
+    skip_bad: bool = False
+    nested: bool = False
+    reading: dict[str, Any] = field(default_factory=dict)
+    decoder: str = "word"
+    model: str = ""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """How the scores came about, for the report."""
+        return {
+            "model": self.model,
+            "decoder": self.decoder,
+            "limit": self.limit,
+            "ignored_labels": list(self.ignore_labels),
+        }
+
+
+def evaluate_files(
+    paths: Sequence[Path], options: EvaluationOptions, load_pipeline: Callable[..., Any]
+) -> Iterator[str]:
+    """
+    Scores a model, or given predictions, on labelled files.
+
+    Args:
+        paths (`Sequence[Path]`): Files of labelled records.
+        options ([`EvaluationOptions`]): What to do.
+        load_pipeline (`Callable`): Loads the model, or with an argument the one of that name. Called once the data was
+            read and there is a place for what is to be written.
+
+    Yields:
+        `str`: What to print.
+
+    Raises:
+        ValueError: If options do not go together, or data, types or predictions cannot be used.
+    """
+    variants = make_variants(options.wordings, options.types)
+    _check(options, variants)
+    if len(variants) > 1:
+        yield from _compare(paths, options, variants, load_pipeline)
+        return
+    (variant,) = variants
+    datasets = load_datasets(paths, types=variant.types, wording=variant.wording, **_loading(options))
+    thresholds = None if variant.types is None else schema_thresholds(variant.types)
+    running: dict[str, Any] = {
+        "decoder": options.decoder,
+        "thresholds": thresholds,
+        "keep_readings": options.errors is not None,
+        "nested": options.nested,
+    }
+    other = None
+    if options.against is not None:  # First, so that what is wrong with it shows at once.
+        other = run_source(options.against, datasets, paths, options.ignore_labels, load_pipeline, **running)
+    if options.predictions is not None:
+        run = run_predictions(options.predictions, datasets, paths, options.ignore_labels)
+    else:
+        run = run_model(options.model, load_pipeline(), datasets, **running)
+    yield from _reported(run, options)
+    if options.errors is not None:
+        report = ErrorReport(run.name, run.analysed())
+        if other is not None:
+            report.other, report.other_texts = other.name, other.analysed()
+        yield _written(write_error_report(report, options.errors))
+
+
+def _check(options: EvaluationOptions, variants: Sequence[Variant]) -> None:
+    if options.against is not None and options.errors is None:
+        raise ValueError("--against needs --errors FILE.html, the report that it is for")
+    if options.errors is not None and options.errors.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--errors should name an .html file, got {str(options.errors)!r}")
+    single = [name for name in ("errors", "predictions", "save_predictions", "nested") if getattr(options, name)]
+    if len(variants) > 1 and single:
+        raise ValueError(f"--{single[0].replace('_', '-')} goes with one set of definitions, got {len(variants)}")
+    for path in (options.errors, options.save_predictions):
+        if path is not None:
+            check_writable(path)
+    if options.output is not None:
+        report_files(options.output)
+
+
+def _loading(options: EvaluationOptions) -> dict[str, Any]:
+    loading = {name: getattr(options, name) for name in ("limit", "ignore_labels", "skip_bad")}
+    return {**loading, "allow_overlaps": options.nested, **options.reading}
+
+
+def _reported(run: Run, options: EvaluationOptions) -> Iterator[str]:
+    scores = run.scores()
+    yield summary_table(scores)
+    if run.failures:
+        kinds = sorted(run.failures.items(), key=lambda each: -each[1])
+        yield "failures: " + ", ".join(f"{kind} {number}" for kind, number in kinds)
+    if options.save_predictions is not None:
+        write_predictions(options.save_predictions, run.datasets, run.predictions)
+        yield _written([options.save_predictions])
+    if options.output is not None:
+        write_report(scores, options.output, {**options.about, "model": run.name})
+        yield _written(report_files(options.output))
+
+
+def _compare(paths, options: EvaluationOptions, variants: Sequence[Variant], load_pipeline) -> Iterator[str]:
+    for variant in variants:  # read before the model is loaded: what is wrong with the data is said at once
+        load_datasets(paths, types=variant.types, wording=variant.wording, **_loading(options))
+    comparison = compare_variants(load_pipeline(), paths, variants, options.decoder, **_loading(options))
+    yield comparison_tables(comparison)
+    if options.output is not None:
+        yield _written(write_comparison(comparison, options.output, options.about))
+
+
+def _written(files: Sequence[Path]) -> str:
+    return f"written: {', '.join(map(str, files))}"

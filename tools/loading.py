@@ -1,0 +1,43 @@
+"""The pipeline of a model, of either kind: of a folder, a Hub id, or the model that comes with this installation."""
+
+import os
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[1]
+
+
+def load_pipeline(model: str | None = None, *, device: str | None = None, dtype: str = "auto"):
+    """
+    Args:
+        model (`str`, *optional*): Folder or Hub id of a JPT model or of a generative system. Defaults to the one that
+            comes with the package.
+        device (`str`, *optional*): Defaults to the best there is.
+        dtype (`str`, *optional*, defaults to `"auto"`): Of a JPT model's weights.
+
+    Returns:
+        [`EntityPipeline`]: A `JPTPipeline`, or a `GenerativePipeline`.
+
+    Raises:
+        ImportError: If a package is missing that the model needs.
+        OSError: If the model or its backbone cannot be found.
+        ValueError: If there is no such folder, or no model comes with this installation.
+    """
+    if model is None:
+        if not (HOME / "config.json").is_file():
+            raise ValueError(f"no model comes with this installation ({HOME}); name one with --model")
+        model = str(HOME)
+    if not os.path.isdir(model) and (model.count("/") > 1 or model.startswith((".", "/", "~"))):
+        raise ValueError(f"model folder not found: {model}")
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    from ..generative import loading as generative
+    from ..modeling_jpt import JPTForTokenClassification
+
+    logging.disable_progress_bar()
+    if generative.read_settings(model) is not None:
+        return generative.load_pipeline(model, device=device)
+    loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype)
+    # With its config at hand, the tokenizer has no need for the code in the model's folder.
+    tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    return loaded.as_pipeline(tokenizer, device=device)

@@ -1,0 +1,57 @@
+"""A log of JSON lines that a stopped run goes on from: what was done costs nothing again."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class ResumableLog:
+    """
+    Opens a log, or begins one whose first line says what it is of.
+
+    Args:
+        path (`str` or `Path`, *optional*): The file, whose folder is created if needed; `None` keeps nothing.
+        about (`dict`): What the run is told by, as plain JSON values. A log of another run is refused.
+
+    Attributes:
+        lines (`list[dict]`): What was logged, before and since.
+
+    Raises:
+        ValueError: If the file is the log of another run, or no such log.
+    """
+
+    def __init__(self, path: str | Path | None, about: dict[str, Any]):
+        self.lines: list[dict[str, Any]] = []
+        self._path = None if path is None else Path(path)
+        if self._path is None:
+            return
+        if not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._write({"about": about})
+            return
+        text = self._path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:  # The last run was killed within a line.
+            os.truncate(self._path, len(whole.encode()))
+        try:
+            lines = [json.loads(line) for line in whole.splitlines()]
+        except ValueError as error:
+            raise ValueError(f"{self._path}: not a log of this program ({error})") from None
+        if not whole:
+            self._write({"about": about})
+        elif not isinstance(lines[0], dict) or lines[0].get("about") != json.loads(json.dumps(about)):
+            raise ValueError(f"{self._path} is the log of another run; remove it, or name another output")
+        self.lines = lines[1:]
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Adds a line, which is on the disk when this returns."""
+        self.lines.append(line)
+        if self._path is not None:
+            self._write(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())

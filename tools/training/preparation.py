@@ -1,0 +1,117 @@
+"""What every training run starts with, whatever it trains: its data, its length, the Trainer's arguments and the backbone."""
+
+import glob
+import math
+import sys
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+from transformers import TrainingArguments
+from transformers.utils import is_torch_bf16_gpu_available
+
+from ..data.records import Problems, hold_out, read_records, read_types
+from ..files.opening import data_name
+from .recipe import AUTO, Recipe
+from .sampling import Source, plan_epochs
+
+
+def load_sources(recipe: Recipe) -> list[Source]:
+    """
+    The recipe's data sets.
+
+    Raises:
+        ValueError: If a path matches no file, or a file has no usable records.
+    """
+    sources = []
+    for entry in recipe.data:
+        paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
+        if not paths:
+            raise ValueError(
+                f"data: no file matches {entry.path!r} in data_root {recipe.data_root!r}; name the folder of your copies "
+                "with `data_root=FOLDER`, or other files with `data=FILE`"
+            )
+        for path in paths:
+            problems = Problems()
+            types = None if entry.types is None else read_types(recipe.find(entry.types))
+            records = read_records(path, types=types, on_error="skip" if recipe.skip_bad else "raise", report=problems)
+            if problems:
+                tell(f"{path}: left out: {problems.summary()}")
+            if not records:
+                raise ValueError(f"data: {path} has no usable records")
+            weight = len(records) ** 0.5 if entry.weight is None else entry.weight
+            _, records = hold_out(records, entry.held_out)
+            name = f"{path.parent.name}/{data_name(path)}"
+            sources.append(Source(name, records, records[0].dataset_types, weight, entry.families))
+    if not sources:
+        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
+    return sources
+
+
+def make_arguments(recipe: Recipe) -> TrainingArguments:
+    """The Trainer's arguments: those of the recipe, and what its evaluation plan stands for."""
+    values = {
+        "train_sampling_strategy": "sequential",
+        "remove_unused_columns": False,
+        "use_cpu": not torch.accelerator.is_available(),
+    }
+    # Every trained weight takes part in every loss, so no process has to search for unused ones.
+    values["ddp_find_unused_parameters"] = False
+    plan = recipe.evaluation
+    if plan.data:
+        values |= {
+            "eval_strategy": "steps",
+            "eval_steps": plan.every,
+            "eval_on_start": plan.at_start,
+            "per_device_eval_batch_size": 1,  # The Trainer weighs batches alike, and processes take turns.
+        }
+        if plan.best:
+            values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1", "save_steps": plan.every}
+    values = {**values, **recipe.training}
+    if plan.data and plan.best and values["save_steps"] % plan.every:
+        values["save_steps"] = plan.every  # What may be the best has to be saved.
+    if values.get("bf16") == AUTO:
+        values["bf16"] = has_bfloat16()
+    try:
+        return TrainingArguments(output_dir=recipe.output_dir, **values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"training: {error}") from None
+
+
+def has_bfloat16() -> bool:
+    """Whether the hardware that is trained on computes in bfloat16."""
+    if torch.accelerator.is_available():
+        return is_torch_bf16_gpu_available()
+    return torch.cpu._is_avx512_bf16_supported()
+
+
+def prepare_backbone(backbone: torch.nn.Module, recipe: Recipe, arguments: TrainingArguments) -> None:
+    """Lets autocast choose number formats where it is on, and compiles blocks if the recipe says so."""
+    for module in backbone.modules():
+        # Adapters cast their input to their own float32 unless told not to; autocast would cast it back.
+        if (arguments.bf16 or arguments.fp16) and hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
+        if recipe.compile_blocks and type(module).__name__.endswith(("RMSNorm", "MLP")):
+            module.compile(dynamic=True)
+
+
+def set_max_steps(arguments: TrainingArguments, recipe: Recipe, sources: list[Source]) -> None:
+    """Sets `max_steps` of a run whose length the recipe gives as `num_train_epochs`."""
+    if arguments.max_steps < 1:
+        rows = len(plan_epochs(sources, recipe.sampling, epochs=arguments.num_train_epochs))
+        arguments.max_steps = math.ceil(rows / rows_per_step(arguments))
+
+
+def rows_per_step(arguments: TrainingArguments) -> int:
+    """How many rows all processes read in one update."""
+    return arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+
+
+def rows_of(arguments: TrainingArguments) -> int:
+    """How many rows all processes read in all updates."""
+    return arguments.max_steps * rows_per_step(arguments)
+
+
+def tell(line: str) -> None:
+    """Prints a line to standard error, above a progress bar if there is one."""
+    tqdm.write(line, file=sys.stderr)
