@@ -5,7 +5,10 @@ A packed row holds prompts and texts one after another, without padding. Every s
 encoded earlier (inference), so no text ever pays for it again. Knows nothing of token ids, types or tasks.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -62,6 +65,8 @@ class PackedLayout:
         """
         Additive mask for the last `length` of `total` positions, repeated for `copies` query heads, so of shape
         `(copies * length, total)`. Made once for all layers. `None` where everything is seen.
+
+        What precedes the queries is seen by all of them unless there is a window, so that `total=length` is enough then.
         """
         if is_open and (sliding_window is None or total < sliding_window):
             return None
@@ -103,33 +108,91 @@ def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    bias: torch.Tensor | None,
+    bias: Callable[[int], torch.Tensor | None],
+    window: bool,
     scaling: float,
     softcap: float | None,
     dropout: float,
 ) -> torch.Tensor:
     """
-    Softmax attention of `query (heads, q, d)` over `key, value (key_value_heads, k, d)`, with `bias (groups * q, k)`,
-    if any, for the query heads that share keys. These are folded into the query axis instead of repeating keys.
+    Softmax attention of `query (heads, q, d)` over `key, value (key_value_heads, k, d)`. Query heads that share keys are
+    folded into the query axis instead of repeating keys. `bias(n)` is the mask of the last n keys, see
+    `PackedLayout.bias`.
     """
     heads, length, size = query.shape
-    key_value_heads = key.shape[0]
-    query = query.reshape(key_value_heads, -1, size)
-    if softcap is None and not (query.requires_grad and query.device.type == "cpu"):
-        # On CPU the fused kernel is twice as fast forwards, and three times as slow backwards.
+    total = key.shape[1]
+    query = query.reshape(key.shape[0], -1, size)
+    on_cpu = query.device.type == "cpu"
+    if softcap is None and not dropout and not window and on_cpu and not torch.is_grad_enabled():
+        if products_are_faster(query.dtype):
+            found = _by_products(query * scaling, key, value, bias(length))
+            return found.view(heads, length, size)
+    mask = bias(total)
+    # On CPU the fused kernel's backward takes three times as long as that of products.
+    if softcap is None and not (query.requires_grad and on_cpu):
         found = nn.functional.scaled_dot_product_attention(
-            query[None], key[None], value[None], attn_mask=bias, scale=scaling, dropout_p=dropout
+            query[None], key[None], value[None], attn_mask=mask, scale=scaling, dropout_p=dropout
         )
         return found.view(heads, length, size)
+    return _by_scores(query, key, value, mask, scaling, softcap, dropout).view(heads, length, size)
+
+
+def _by_products(
+    scaled_query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """Two plain products and a softmax. `bias (queries, n)` masks the last n keys; all before them are seen."""
+    scores = torch.bmm(scaled_query, key.transpose(1, 2))
+    if bias is not None:
+        scores[..., -bias.shape[1] :] += bias
+    return torch.bmm(torch.softmax(scores, dim=-1), value)
+
+
+@lru_cache
+def products_are_faster(dtype: torch.dtype) -> bool:
+    """
+    Whether on this CPU plain products are faster than PyTorch's fused kernel, which depends on the instructions it has
+    for the number format. Found out once for each, in some hundredths of a second.
+    """
+    query, prompt = torch.ones(3, 3 * 64, 64, dtype=dtype), torch.ones(3, 384, 64, dtype=dtype)
+    bias = torch.zeros(query.shape[1], 64, dtype=dtype)
+    mask = torch.zeros(query.shape[1], prompt.shape[1], dtype=dtype)
+
+    def products():
+        _by_products(query, prompt, prompt, bias)
+
+    def fused():
+        nn.functional.scaled_dot_product_attention(query[None], prompt[None], prompt[None], attn_mask=mask)
+
+    def shortest(function) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return shortest(products) < shortest(fused)
+
+
+def _by_scores(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bias: torch.Tensor | None,
+    scaling: float,
+    softcap: float | None,
+    dropout: float,
+) -> torch.Tensor:
+    """The same with everything that a backbone may ask for, and with a fast backward."""
     if softcap is not None:
         scores = torch.tanh(query @ key.transpose(1, 2) * (scaling / softcap)) * softcap
         scores = scores if bias is None else scores + bias
     elif bias is None:
         scores = (query * scaling) @ key.transpose(1, 2)
     else:
-        scores = torch.baddbmm(bias.expand(key_value_heads, -1, -1), query, key.transpose(1, 2), alpha=scaling)
+        scores = torch.baddbmm(bias.expand(len(key), -1, -1), query, key.transpose(1, 2), alpha=scaling)
     weights = nn.functional.dropout(torch.softmax(scores, dim=-1), p=dropout)
-    return (weights @ value).view(heads, length, size)
+    return weights @ value
 
 
 def dense_mask(
@@ -239,8 +302,12 @@ def attend_segments(
                 prompt_key, prompt_value = prompts[number]
                 continued[number] = _Continued(prompt_key, longest), _Continued(prompt_value, longest)
             k, v = (whole.by(text) for whole, text in zip(continued[number], (k, v), strict=True))
-        bias = layout.bias(q.shape[1], k.shape[1], groups, segment.open, sliding_window, like=q)
-        outputs.append(_attend(q, k, v, bias, scaling, softcap, dropout).transpose(0, 1))
+
+        def bias(total: int, segment=segment, q=q) -> torch.Tensor | None:
+            return layout.bias(q.shape[1], total, groups, segment.open, sliding_window, like=q)
+
+        window = sliding_window is not None and k.shape[1] > sliding_window
+        outputs.append(_attend(q, k, v, bias, window, scaling, softcap, dropout).transpose(0, 1))
     return torch.cat(outputs)
 
 

@@ -10,7 +10,7 @@ from transformers.configuration_utils import SubConfigSpec
 from .optional_jpt import check_encoder_package
 
 # Ways to read a text; `attention_jpt` says who sees whom.
-READINGS = ("twice", "open", "once")
+READINGS = ("twice", "open", "once", "twice-open")
 
 
 class _Tasks(dict):
@@ -60,7 +60,7 @@ class JPTConfig(PreTrainedConfig):
         readings (`list[str]`, *optional*):
             How the weights were trained to read texts, the default first (one of `READINGS`): `"twice"` is
             the paper's, `"once"` its "Single Pass" ablation (Table 4), `"open"` one pass in which the tokens of a text
-            see each other. Defaults to `["twice"]`.
+            see each other, `"twice-open"` two copies that do. Defaults to `["twice"]`.
         auto_confidence (`float`, *optional*, defaults to 0.6):
             Of texts read openly first (`reading="auto"`) those are read twice that have a token whose most probable label
             has a lower probability than this.

@@ -24,6 +24,7 @@ READING_MODES = {
     "twice": ReadingMode(copies=2, open=False),  # Eq. 1: `x SEP x`
     "open": ReadingMode(copies=1, open=True),
     "once": ReadingMode(copies=1, open=False),  # the "Single Pass" of Table 4
+    "twice-open": ReadingMode(copies=2, open=True),  # for comparison: what the second copy adds to an open mask
 }
 
 

@@ -46,8 +46,8 @@ class NaiveModel:
     def states(self, text, prompt, reading) -> torch.Tensor:
         """Last states of prompt and text, of one plain sequence with a mask that is written pair by pair."""
         separator = torch.tensor(self.config.separator_ids)
-        row = torch.cat([prompt, text, separator, text] if reading == "twice" else [prompt, text])
-        if reading != "open":
+        row = torch.cat([prompt, text, separator, text] if "twice" in reading else [prompt, text])
+        if "open" not in reading:
             return self.backbone(row[None], use_cache=False).last_hidden_state[0]
         window = getattr(self.backbone.config, "sliding_window", None)
 

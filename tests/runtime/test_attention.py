@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from jpt_ner import attention_jpt
 from jpt_ner.attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
 from packed import PROMPT_IDS, PROMPTS, read_packed, read_separately
 from tiny import FAMILIES, tiny_backbone
@@ -114,3 +115,22 @@ def test_refuses_a_call_without_layout():
     model = tiny_backbone(attention=PACKED_ATTENTION)
     with pytest.raises(ValueError, match=PACKED_ATTENTION):
         model(PROMPT_IDS[0][None])
+
+
+@pytest.mark.parametrize("faster", [True, False])
+@torch.no_grad()
+def test_either_way_on_cpu_is_exact(faster, monkeypatch):
+    """What the machine's CPU does faster is chosen by measurement; both ways say the same."""
+    monkeypatch.setattr(attention_jpt, "products_are_faster", lambda dtype: faster)
+    for family in ("llama", "qwen3", "mistral", "gemma2"):
+        model = tiny_backbone(family)
+        expected = read_separately(model, "eager")
+        assert_close(read_packed(model), expected)
+        assert_close(read_packed(model, read_prompts(model)), expected[len(PROMPTS) :])
+
+
+def test_the_faster_way_is_measured_once():
+    attention_jpt.products_are_faster.cache_clear()
+    first = attention_jpt.products_are_faster(torch.float32)
+    assert isinstance(first, bool) and attention_jpt.products_are_faster(torch.float32) is first
+    assert attention_jpt.products_are_faster.cache_info().misses == 1

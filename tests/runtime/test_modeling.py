@@ -121,9 +121,9 @@ def test_every_variant_equals_the_naive_model(folders, values):
 @torch.no_grad()
 def test_every_reading_equals_the_naive_model(folders, family):
     """Each by itself and all in one batch, in every backend; windows and softcaps of the family stay in force."""
-    model = tiny_model(folders[family], readings=["twice", "open", "once"], begin_head=True)
+    model = tiny_model(folders[family], readings=["twice", "open", "once", "twice-open"], begin_head=True)
     mixed = ["open", "twice", "once", "open", "twice"]
-    for reading in ("twice", "open", "once", mixed):
+    for reading in ("twice", "open", "once", "twice-open", mixed):
         readings = reading if reading is mixed else [reading] * 5
         expected = naive_scores(model, "eager" if family == "gemma2" else "sdpa", readings)
         batch = CASE.inputs(labels="per type", extra=2, side="left")
@@ -148,7 +148,7 @@ def test_a_reading_the_weights_are_not_for_is_refused(folders, model):
         model(**CASE.inputs(), reading="open")
     with pytest.raises(ValueError, match="one for each of 5 texts"):
         model(**CASE.inputs(), reading=["twice"])
-    with pytest.raises(ValueError, match="`readings` must be some of 'twice', 'open', 'once'"):
+    with pytest.raises(ValueError, match="`readings` must be some of 'twice', 'open', 'once', 'twice-open'"):
         JPTConfig(readings=["thrice"])
     flash = tiny_model(folders["llama"], attention="flex_attention", readings=["open"])
     with pytest.raises(ValueError, match='`reading="open"` needs the attention backend'):

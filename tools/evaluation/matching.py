@@ -63,7 +63,9 @@ def _overlapping(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterator[tu
     """Indices of the spans that share something, found in one pass over the text, which may have thousands of either."""
     sides = (gold, predicted)
     opened: tuple[list[int], list[int]] = ([], [])
-    for start, side, index in sorted((span[0], side, i) for side in (0, 1) for i, span in enumerate(sides[side])):
+    for start, side, index in sorted(
+        (span[0], number, i) for number in (0, 1) for i, span in enumerate(sides[number])
+    ):
         other = opened[1 - side]
         other[:] = [each for each in other if sides[1 - side][each][1] > start]
         if sides[side][index][1] > start:

@@ -52,7 +52,7 @@ class Sampling:
             is one type beside a few of its special ones. Its definition lists the members, as a general type ("person")
             would make negatives of all mentions of members that the source does not annotate.
         open_reading (`float`): Probability that the texts of a group are read once with an open mask, not twice.
-        lowercase (`float`): Probability that a text is lower-cased.
+        lowercase (`float`), uppercase (`float`): Probabilities that a text is in small or in capital letters alone.
         spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
         joined (`float`): Probability that a text and the next of its group become one, with a line break between.
         listed (`float`): Probability that a text is replaced by a list of the group's mentions: in lines, cells of a
@@ -76,6 +76,7 @@ class Sampling:
     coarsened: float = 0.3
     open_reading: float = 0.0
     lowercase: float = 0.1
+    uppercase: float = 0.0
     spaced: float = 0.25
     joined: float = 0.0
     listed: float = 0.0
@@ -291,6 +292,8 @@ class TrainingGroups(Dataset):
             text, entities = _space_words(text, entities)
         if rng.random() < self.sampling.lowercase and len(text.lower()) == len(text):
             text = text.lower()
+        elif self.sampling.uppercase and rng.random() < self.sampling.uppercase and len(text.upper()) == len(text):
+            text = text.upper()
         return text, entities
 
     def _list_mentions(self, texts: list[_Marked], rng: random.Random) -> list[_Marked]:

@@ -287,7 +287,7 @@ def test_spaced_texts_are_words_and_marks_with_single_blanks():
 
 def test_restyled_texts_label_the_same_words():
     records = [*make_records(10), Record("x", "İzmir and Rome", [Entity(0, 5, "LOC"), Entity(10, 14, "LOC")])]
-    for restyle in ({"spaced": 1}, {"lowercase": 1}, {"spaced": 1, "lowercase": 1}):
+    for restyle in ({"spaced": 1}, {"lowercase": 1}, {"spaced": 1, "lowercase": 1}, {"uppercase": 1}):
         groups = make_groups([source(records)], 12, min_types=4, **restyle)
         for (_, members, _), group in zip(groups.plan, groups, strict=True):
             for i, (ids, labels, _) in zip(members, group["texts"], strict=True):
@@ -303,6 +303,7 @@ def test_restyled_texts_label_the_same_words():
                     assert [word.strip().casefold() for word in words] == [text.casefold() for text in surfaces]
                     text = TOKENIZER.decode(ids)
                     assert ("lowercase" in restyle) == (text == text.lower())
+                    assert ("uppercase" in restyle) == (text == text.upper())
                     assert ("spaced" in restyle) == (text[-2] == " ")
 
 
