@@ -352,7 +352,9 @@ def evaluate(
 
 
 @app.command()
+@expanded
 def compare(
+    reading: Reading,
     data: Annotated[list[Path], typer.Argument(help="Files of labelled records, as for `evaluate`.")],
     system: Annotated[
         list[str] | None,
@@ -391,7 +393,7 @@ def compare(
     from .evaluation.evaluate import load_datasets
 
     ignored = ("misc",) if ignore is None else tuple(ignore)
-    datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored)
+    datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored, **reading.options)
     systems = build_compared(
         load_pipeline(model, device=device) if jpt else None, load_generative(system or [], device), gold_output
     )

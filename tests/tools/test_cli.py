@@ -239,7 +239,7 @@ class Slow:
                 print("three", flush=True)
                 sys.stdin.read()
             yield []
-tag.load_pipeline = lambda *_: Slow()
+tag.load_pipeline = lambda *_, **__: Slow()
 cli.main()
 """
 
@@ -252,7 +252,7 @@ def test_a_run_that_is_ended_leaves_what_it_has_done_and_no_hidden_files(tmp_pat
     process = subprocess.Popen([sys.executable, "-c", ENDED, *call], cwd=tmp_path, text=True, **pipes)
     try:
         assert process.stdout.readline() == "three\n"
-        assert any(each.name.startswith(".out.jsonl-") for each in tmp_path.iterdir())
+        assert any(each.name.startswith(".out.jsonl.") for each in tmp_path.iterdir())
         process.terminate()
         _, told = process.communicate()
     finally:

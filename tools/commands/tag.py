@@ -115,7 +115,7 @@ def tag(input: Input, reading: Reading, output: Output, finding: Finding) -> Non
     documents = _documents(input, reading, skipped)
     tagger = Tagger(lambda: load_pipeline(finding.model, device=finding.device), schema, **finding.options)
     if output.output is not None:
-        write_results(tagger(documents), output.output, lambda line: typer.echo(line, err=True))
+        write_results(tagger(documents), output.output, schema, lambda line: typer.echo(line, err=True))
     elif output.json:
         for document, entities in tagger(documents):
             typer.echo(json_line(document, entities))

@@ -78,7 +78,7 @@ def _chain(first: Document, rest: Iterator[Document]) -> Iterator[Document]:
     yield from rest
 
 
-def write_results(results: Results, output: Path, tell: Callable[[str], None]) -> None:
+def write_results(results: Results, output: Path, schema: Schema | None, tell: Callable[[str], None]) -> None:
     """
     Writes documents with their entities to a file, and tells how many. What was written before an error is kept in a
     file beside it, which is told, too.
@@ -89,7 +89,7 @@ def write_results(results: Results, output: Path, tell: Callable[[str], None]) -
         tell(f"{path}: {count} texts that were done are kept there")
 
     documents = found = 0
-    with document_writer(output, kept) as write:
+    with document_writer(output, [] if schema is None else schema.names, kept) as write:
         for document, entities in tqdm(results, unit=" texts", disable=None):
             write(document, entities)
             documents += 1

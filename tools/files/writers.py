@@ -5,7 +5,7 @@ a failure can be kept beside it. Knows nothing of models.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from itertools import count as count_from
@@ -23,7 +23,9 @@ SINGLE = ".ann"
 
 
 @contextmanager
-def document_writer(path: str | Path, on_partial: Callable[[Path, int], None] | None = None) -> Iterator[Writer]:
+def document_writer(
+    path: str | Path, types: Iterable[str] = (), on_partial: Callable[[Path, int], None] | None = None
+) -> Iterator[Writer]:
     """
     Opens a file for tagged documents.
 
@@ -42,6 +44,7 @@ def document_writer(path: str | Path, on_partial: Callable[[Path, int], None] | 
 
     Args:
         path (`str` or `Path`): The file. A link is written through.
+        types (`Iterable[str]`): Names of types to offer to annotators, in brat's `annotation.conf`, besides those found.
         on_partial (`Callable`, *optional*):
             Keep what was written if an error ends the writing, as a file beside `path` that is whole in itself; called
             with its path and the number of its documents. Without it nothing is kept.
@@ -56,7 +59,7 @@ def document_writer(path: str | Path, on_partial: Callable[[Path, int], None] | 
     suffix, path = Path(path).suffix.lower(), check_output(path)
     count, failure = 0, None
     with atomic_file(path) as temporary:
-        with WRITERS[suffix](temporary, path) as write:
+        with WRITERS[suffix](temporary, path, types) as write:
 
             def counted(document: Document, entities: Entities) -> None:
                 nonlocal count

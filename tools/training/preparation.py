@@ -34,7 +34,8 @@ def load_sources(recipe: Recipe) -> list[Source]:
         for path in paths:
             problems = Problems()
             types = None if entry.types is None else read_types(recipe.find(entry.types))
-            records = read_records(path, types=types, on_error="skip" if recipe.skip_bad else "raise", report=problems)
+            on_error = "skip" if recipe.skip_bad else "raise"
+            records = read_records(path, types=types, on_error=on_error, report=problems, **entry.reading)
             if problems:
                 tell(f"{path}: left out: {problems.summary()}")
             if not records:

@@ -221,6 +221,14 @@ def test_names_of_types_for_brat_are_its_own_and_shown_as_they_were(tmp_path):
     assert [each.label for each in read_records(folder)[0].entities][-1] == "home town"
 
 
+def test_types_that_were_asked_for_are_offered_in_brat(tmp_path):
+    with document_writer(tmp_path / "a.zip", ["person", "home/town", "home town"]) as add:
+        add(Document(1, {}, "Oslo"), [entity(0, 4, "home town", "Oslo")])
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("annotation.conf").decode().startswith("[entities]\nperson\nhome_town\nhome_town-2\n\n")
+        assert "home_town-2 | home town\n" in archive.read("visual.conf").decode()
+
+
 def test_names_of_documents_in_archives_are_no_two_the_same(tmp_path):
     rows = [{"id": name, "text": "x"} for name in ("a/1", "a 1", "A/1", "a_1-2", "visual", "annotation")]
     write(tmp_path / "a.zip", [(row, []) for row in rows])
@@ -253,7 +261,7 @@ def test_what_was_written_before_an_error_is_kept_and_whole(tmp_path, suffix):
     kept = []
 
     def fail():
-        with document_writer(tmp_path / f"out{suffix}", lambda *told: kept.append(told)) as add:
+        with document_writer(tmp_path / f"out{suffix}", on_partial=lambda *told: kept.append(told)) as add:
             for number in range(3):
                 add(Document(1, {"text": "Anna"}, "Anna"), [entity(0, 4, f"x{number}", "Anna")])
             raise RuntimeError

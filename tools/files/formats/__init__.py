@@ -4,7 +4,7 @@ source, options  --read-->   documents and bad rows
 path             --write-->  a file that takes documents with their entities
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -54,7 +54,7 @@ WAYS_IN = {
     ".html": "take the text out of it, or name the format: --input-format text",
 }
 
-WRITERS: dict[str, Callable[[Path, Path], AbstractContextManager[Writer]]] = {
+WRITERS: dict[str, Callable[[Path, Path, Iterable[str]], AbstractContextManager[Writer]]] = {
     ".jsonl": jsonl.write,
     ".csv": table.write,
     ".conll": conll.write,

@@ -163,7 +163,12 @@ def visual_names(conf: str) -> dict[str, str]:
 
 
 class TypeNames(dict):
-    """Types' names for brat, by their own: of letters that it takes, and no two the same."""
+    """Names of types for brat, by their own: of letters that it takes, and no two the same."""
+
+    def __init__(self, types: Iterable[str] = ()):
+        super().__init__()
+        for name in types:
+            self.__missing__(name)
 
     def __missing__(self, name: str) -> str:
         plain = unicodedata.normalize("NFKD", name)
@@ -179,7 +184,7 @@ class TypeNames(dict):
 
 
 @contextmanager
-def write_standoff(temporary: Path, path: Path) -> Iterator[Writer]:
+def write_standoff(temporary: Path, path: Path, _: Iterable[str] = ()) -> Iterator[Writer]:
     def add(document: Document, entities: Entities) -> None:
         if written:
             raise ValueError(f"{path} can hold one document only; write a .zip for many")
@@ -202,7 +207,7 @@ def write_standoff(temporary: Path, path: Path) -> Iterator[Writer]:
 
 
 @contextmanager
-def write_archive(temporary: Path, _: Path) -> Iterator[Writer]:
+def write_archive(temporary: Path, _: Path, types: Iterable[str] = ()) -> Iterator[Writer]:
     def add(document: Document, entities: Entities) -> None:
         plain = (
             re.sub(r"[^\w.-]+", "_", readable(str(document.row.get("id", document.line))))[:80].strip(".")
@@ -217,7 +222,7 @@ def write_archive(temporary: Path, _: Path) -> Iterator[Writer]:
         archive.writestr(f"{name}.ann", _standoff(document, entities, names))
 
     taken = {"annotation", "visual"}
-    names = TypeNames()
+    names = TypeNames(types)
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         yield add
         archive.writestr("annotation.conf", "\n".join(["[entities]", *names.values(), "", SECTIONS]))

@@ -203,7 +203,7 @@ def _contractions(columns: list[Cells]) -> tuple[frozenset[int], dict[int, tuple
 
 
 @contextmanager
-def write(temporary: Path, _: Path) -> Iterator[Writer]:
+def write(temporary: Path, *_) -> Iterator[Writer]:
     is_first = True
 
     def add(document: Document, entities: Entities) -> None:

@@ -98,6 +98,6 @@ def json_line(document: Document, entities: Entities) -> str:
 
 
 @contextmanager
-def write(temporary: Path, _: Path) -> Iterator[Writer]:
+def write(temporary: Path, *_) -> Iterator[Writer]:
     with open(temporary, "w", encoding="utf-8", newline="") as file:
         yield lambda document, entities: print(json_line(document, entities), file=file)

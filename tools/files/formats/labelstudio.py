@@ -102,7 +102,7 @@ def _text(data: Mapping[str, Any], mentions: list[dict[str, Any]], options: Read
 
 
 @contextmanager
-def write(temporary: Path, _: Path) -> Iterator[Writer]:
+def write(temporary: Path, *_) -> Iterator[Writer]:
     divider = "[\n"
 
     def add(document: Document, entities: Entities) -> None:

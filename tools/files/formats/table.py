@@ -306,7 +306,7 @@ def _number(cell: str) -> int | str:
 
 
 @contextmanager
-def write(temporary: Path, _: Path) -> Iterator[Writer]:
+def write(temporary: Path, *_) -> Iterator[Writer]:
     def add(document: Document, entities: Entities) -> None:
         name, text = document.row.get("id", document.line), document.text
         for entity in entities:
