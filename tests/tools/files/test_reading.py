@@ -107,6 +107,18 @@ def test_delimiters_are_told_by_excel_or_the_caller(tmp_path):
         read_documents(tmp_path / "a.csv", delimiter="::")
 
 
+def test_columns_of_a_table_are_known_before_its_text_is():
+    for name, content in [
+        ("a.csv", "\ufeffid;body;note\n1;x, y;z".encode("utf-16")),
+        ("a.csv", b"sep=;\r\nid;body;note\r\n"),
+        ("a.tsv", b"id\tbody\tnote\r1\tx\t\r"),
+        ("a.csv.gz", gzip.compress(b'id,"body",note\n')),
+    ]:
+        assert table.header_of(opening.Source(io.BytesIO(content), name, name)) == ["id", "body", "note"], content
+    for content in (b"", b"\0\n", b"\xff\xfe"):
+        assert isinstance(table.header_of(opening.Source(io.BytesIO(content), "a.csv", "a.csv")), list)
+
+
 def test_quotation_marks_in_tsv_are_characters(tmp_path):
     content = 'id\ttext\n1\t"To be or not to be\n2\ta "b" c"\n3\t"whole"\n'
     documents = read(tmp_path / "a.tsv", content)

@@ -60,6 +60,20 @@ def read_tsv(source: Source, options: ReadOptions) -> Iterator[Row]:
     yield from _rows(numbered, options, "; a quoted table is read with --input-format csv --delimiter tab")
 
 
+def header_of(source: Source) -> list[str]:
+    """The columns of a table, as far as its first line says them; none if it cannot be read."""
+    lines = re.split("\r\n|\r|\n", source.start, maxsplit=2)
+    usual = "\t" if source.suffix == ".tsv" else ","
+    declared = SEPARATOR_LINE.fullmatch(lines[0])
+    first = (lines[1:2] or [""])[0] if declared else lines[0]
+    try:
+        return next(
+            csv.reader([first], delimiter=declared[1] if declared else _delimiter(first, ReadOptions(), usual)), []
+        )
+    except csv.Error:
+        return []
+
+
 def is_table(start: str, options: ReadOptions) -> bool:
     """Whether a file that begins so is a table with columns that can be read, and not lines of words and tags."""
     header = next(csv.reader([re.split("[\r\n]", start, maxsplit=1)[0]], delimiter=options.delimiter or "\t"), [])
