@@ -37,6 +37,7 @@ class DataSource:
             `encoding` and `columns`.
         families (`bool`): Whether the part of a label before its first underscore is a family of types, of which one
             united type may be made (`Sampling.coarsened`).
+        merge_touching (`bool`): Whether mentions of one type that touch are parts of one (`records.merge_touching`).
         held_out (`int`): Number of records of every file that are left out of training, to be scored on
             (`jpt-ner evaluate --held-out`). They are whole documents where the ids name such, always the same.
 
@@ -49,6 +50,7 @@ class DataSource:
     types: str | None = None
     reading: dict[str, Any] = field(default_factory=dict)
     families: bool = False
+    merge_touching: bool = False
     held_out: int = 0
 
     def __post_init__(self):
