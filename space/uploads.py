@@ -4,12 +4,14 @@ Gradio keeps an upload under the hash of its content, so that users who upload t
 it, `delete_cache` of the page does after some minutes. Rows never bring types of their own, which could name files of the server.
 """
 
-import csv
 import json
 import threading
+from io import BytesIO
 from pathlib import Path
 
 from ..tools.files.documents import Document, read_documents
+from ..tools.files.formats.table import header_of
+from ..tools.files.opening import Source
 from .errors import FileError, sentence
 
 SUFFIXES = (".txt", ".md", ".docx", ".pdf", ".jsonl", ".ndjson", ".csv", ".tsv", ".conll")
@@ -21,7 +23,7 @@ MAX_SCHEMA_BYTES = 200_000
 MAX_REASON = 300  # characters
 COLUMNS_BYTES = 200_000  # the start of a file, in which its columns are looked for
 MAX_COLUMNS = 200  # offered to choose from
-WITH_COLUMNS = {".csv": ",", ".tsv": "\t"}
+WITH_COLUMNS = (".csv", ".tsv")
 WITH_ROWS = (".jsonl", ".ndjson", *WITH_COLUMNS)
 LIKELY_COLUMNS = ("text", "review", "content", "body", "document", "sentence", "abstract", "description", "message")
 
@@ -120,16 +122,16 @@ def columns_of(name: str, content: bytes) -> list[str]:
 
 def _all_columns(name: str, content: bytes) -> list[str]:
     suffix = Path(name).suffix.lower()
-    first = content[:COLUMNS_BYTES].decode("utf-8-sig", errors="replace")
-    if suffix in WITH_COLUMNS:
-        try:
-            return next(csv.reader(first.splitlines(), delimiter=WITH_COLUMNS[suffix]), [])
-        except csv.Error:
-            return []
     if suffix not in WITH_ROWS:
         return []
+    try:
+        source = Source(BytesIO(content[:COLUMNS_BYTES]), name, name)
+    except ValueError:  # packed, and damaged
+        return []
+    if suffix in WITH_COLUMNS:
+        return header_of(source)
     keys: dict[str, None] = {}
-    for line in first.splitlines()[:50]:
+    for line in source.start.splitlines()[:50]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):

@@ -3,16 +3,16 @@
 What is heavy to import is imported by the commands that need it, so that `--help` answers at once.
 """
 
-import os
+import signal
 import sys
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from .commands.arguments import Reading, expanded, schema_of
+from .commands.tag import tag
 from .loading import load_pipeline
 
 HOME = Path(__file__).resolve().parents[1]
@@ -46,144 +46,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Labelled data.")
 app.add_typer(data_app, name="data")
 
 
-@app.command()
-def tag(
-    text: Annotated[str | None, typer.Argument(help="The text, or `-` for standard input.")] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--types",
-            "-t",
-            metavar="TYPES",
-            help="What to look for: a schema file (.yaml, .json), a preset (see `jpt-ner types list`) or a type as "
-            "`NAME=DEFINITION`. May be repeated. Default: the model's own types.",
-        ),
-    ] = None,
-    input: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE",
-            help="Read texts from a file instead: .txt, .docx or .pdf (one document), .jsonl, .csv, .tsv or .conll "
-            "(words in the first column); `-` is standard input. Rows of .jsonl may bring their own `entity_types`.",
-        ),
-    ] = None,
-    input_format: Annotated[
-        Literal["text", "lines", "jsonl", "csv", "tsv", "conll", "docx", "pdf"] | None,
-        typer.Option(help="Format of the input, where its suffix does not say it."),
-    ] = None,
-    lines: Annotated[bool, typer.Option("--lines", help="Every line is a text: `--input-format lines`.")] = False,
-    text_column: Annotated[str, typer.Option(help="Key or column of the text in .jsonl, .csv and .tsv.")] = "text",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
-            "entity), .conll (a word and its BIO tag a line), .json (for Label Studio), .ann (brat's standoff, the "
-            "text beside it) or .zip (the same for many texts).",
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False,
-    scores: Annotated[bool, typer.Option("--scores", help="Show scores in highlighted text.")] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Report rows that cannot be read and go on, instead of stopping.")
-    ] = False,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Drop entities that score below.", show_default=False)
-    ] = None,
-    nested: Annotated[bool, typer.Option("--nested", help="Let entities of different types overlap.")] = False,
-    top_k: Annotated[
-        int, typer.Option(min=0, help="Add this many other types with their scores to each entity (JSON only).")
-    ] = 0,
-    decoder: Annotated[
-        Literal["word", "token"], typer.Option(help="How entities are read: over words, or the paper's token rule.")
-    ] = "word",
-    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="Model folder or Hub id. Default: the model that comes with this package."),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="Such as `cpu`, `cuda` or `cuda:1`. Default: the best.")] = None,
-) -> None:
-    """
-    Finds entities in a text or a file.
-
-    Examples:
-
-    - `jpt-ner tag "Paris released a new album." --types music`
-
-    - `jpt-ner tag "A cheap pizza in Soho" -t "price=Explicit amounts and wording such as cheap or pricey."`
-
-    - `jpt-ner tag --input articles.jsonl --types types.yaml --output entities.csv`
-    """
-    if (text is None) == (input is None):
-        raise typer.BadParameter("give either a text or --input FILE")
-    if text is not None and os.path.isfile(text):
-        raise typer.BadParameter(f"{text!r} is a file; read it with --input {text}")
-    if lines:
-        input_format = "lines"
-    source = "-" if text == "-" else input
-    schema = _schema(types)
-    if output is not None:
-        from .files.writers import check_output
-
-        check_output(output)
-        if nested and output.suffix.lower() == ".conll":
-            raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
-        if top_k and output.suffix.lower() != ".jsonl":
-            raise ValueError("--top-k: alternatives are written to .jsonl only")
-
-    skipped: list[str] = []
-
-    def skip(message: str) -> None:
-        skipped.append(message)
-        typer.secho(f"skipped: {message}", fg="yellow", err=True)
-
-    from .files.documents import Document, read_documents
-
-    if source is None:
-        documents: Iterator[Document] = iter([Document(1, {"text": text}, text)])
-    else:
-        documents = read_documents(
-            source,
-            format=input_format,
-            text_column=text_column,
-            on_bad_row=skip if skip_bad else None,
-        )
-    options: dict[str, Any] = {"nested": nested, "top_k": top_k, "batch_size": batch_size, "decoder": decoder}
-    if threshold is not None:
-        options["threshold"] = threshold
-    if schema is not None:
-        options["entity_types"] = schema
-    results = _tagged(documents, lambda: load_pipeline(model, device=device), options)
-    if output is not None:
-        _write(results, output)
-    elif json:
-        _print_json(results)
-    else:
-        _print_highlighted(results, schema, scores, titles=source is not None)
-    if skipped:
-        typer.secho(f"{len(skipped)} row(s) skipped", fg="yellow", err=True)
-
-
-def _schema(values: list[str] | None):
-    """One schema of all `--types`, in their order."""
-    if not values:
-        return None
-    from ..schema_jpt import FILE_SUFFIXES, resolve_schema
-
-    schemas = []
-    for value in values:
-        name, is_definition, definition = value.partition("=")
-        if is_definition and not value.lower().endswith(FILE_SUFFIXES):
-            value = {name: definition}
-        schemas.append(resolve_schema(value))
-    if len(schemas) == 1:
-        return schemas[0]
-    return resolve_schema([entity_type for schema in schemas for entity_type in schema.entity_types])
+app.command()(expanded(tag))
 
 
 def _told_model(model: str | None) -> str:
@@ -191,72 +54,6 @@ def _told_model(model: str | None) -> str:
     if model is None:
         return "the shipped model"
     return "/".join(Path(model).absolute().parts[-2:]) if Path(model).is_dir() else model
-
-
-def _tagged(documents, make_pipeline, options) -> Iterator[tuple[Any, list[dict]]]:
-    """Documents with their entities, as a stream. The model is loaded once the first document was read well."""
-    first = next(documents, None)
-    if first is None:
-        return
-    pending: deque = deque()
-
-    def items() -> Iterator[dict]:
-        pending.append(first)
-        yield first.item
-        for document in documents:
-            pending.append(document)
-            yield document.item
-
-    pipeline = make_pipeline()
-    if (
-        "entity_types" not in options
-        and first.entity_types is None
-        and not getattr(pipeline, "settings", pipeline.model.config).entity_types
-    ):
-        raise ValueError("say what to look for with --types; this model has no types of its own")
-    for entities in pipeline(items(), is_split_into_words=first.words is not None, **options):
-        yield pending.popleft(), entities
-
-
-def _write(results, output: Path) -> None:
-    from tqdm.auto import tqdm
-
-    from .files.writers import document_writer
-
-    documents = entities_found = 0
-    with document_writer(output) as write:
-        for document, entities in tqdm(results, unit=" texts", disable=None):
-            write(document, entities)
-            documents += 1
-            entities_found += len(entities)
-    typer.echo(f"{output}: {entities_found} entities in {documents} texts", err=True)
-
-
-def _print_json(results) -> None:
-    from .files.writers import json_line
-
-    for document, entities in results:
-        typer.echo(json_line(document, entities))
-
-
-def _print_highlighted(results, schema, scores: bool, titles: bool) -> None:
-    from rich.console import Console
-
-    from .files.highlight import Highlighter
-
-    console = Console(highlight=False)
-    highlighter, shown = None, None
-    for document, entities in results:
-        current = document.entity_types or schema
-        if highlighter is None or current is not shown:
-            if highlighter is not None:
-                highlighter.print_legend()
-            colours = {each.name: each.colour for each in current.entity_types} if current else {}
-            highlighter, shown = Highlighter(console, colours, scores), current
-        title = str(document.row.get("id", f"line {document.line}")) if titles else None
-        highlighter.print(document.text, entities, title)
-    if highlighter is not None:
-        highlighter.print_legend()
 
 
 @types_app.command("list")
@@ -452,9 +249,15 @@ def _key_value(argument: str) -> tuple[str, Any]:
 
 
 @app.command()
+@expanded
 def evaluate(
+    reading: Reading,
     data: Annotated[
-        list[Path] | None, typer.Argument(help="Files of labelled records: .jsonl, .conll or GLiNER's JSON.")
+        list[Path] | None,
+        typer.Argument(
+            help="Files of labelled records: .jsonl, .conll, exports of annotation tools and others (see docs/files.md), or "
+            "folders of such."
+        ),
     ] = None,
     more_data: Annotated[
         list[Path] | None, typer.Option("--data", help="The same, as an option. May be repeated.")
@@ -506,6 +309,9 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
     ] = False,
+    nested: Annotated[
+        bool, typer.Option("--nested", help="Entities may overlap, in the records and in what is found.")
+    ] = False,
     decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
@@ -537,6 +343,8 @@ def evaluate(
         limit=limit,
         ignore_labels=["misc"] if ignore is None else ignore,
         skip_bad=skip_bad,
+        nested=nested,
+        reading=reading.options,
         decoder=decoder,
         model=_told_model(model),
     )
@@ -546,7 +354,9 @@ def evaluate(
 
 
 @app.command()
+@expanded
 def compare(
+    reading: Reading,
     data: Annotated[list[Path], typer.Argument(help="Files of labelled records, as for `evaluate`.")],
     system: Annotated[
         list[str] | None,
@@ -585,7 +395,7 @@ def compare(
     from .evaluation.evaluate import load_datasets
 
     ignored = ("misc",) if ignore is None else tuple(ignore)
-    datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored)
+    datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored, **reading.options)
     systems = build_compared(
         load_pipeline(model, device=device) if jpt else None, load_generative(system or [], device), gold_output
     )
@@ -789,7 +599,7 @@ def annotate(
     from .annotation.annotate import annotate as run
     from .chat import ChatEndpoint
 
-    schema = _schema([types] if types else None)
+    schema = schema_of([types] if types else None)
     options = AnnotationOptions(
         types=schema and dict(zip(schema.names, schema.descriptions, strict=True)),
         types_per=types_per,
@@ -842,7 +652,12 @@ def data_statistics(
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script. SIGTERM, which job schedulers send, ends a run as Ctrl+C does: tidily."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
     app()
 
 

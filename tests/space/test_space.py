@@ -236,7 +236,9 @@ def test_files_that_cannot_be_used_are_said_in_a_sentence(tmp_path, name, conten
     assert sentence in str(caught.value) and str(tmp_path) not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1, 2]\n3\nnull\n{", b'{"b": 1}\n{"Text": "x"}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"\x1f\x8b\x08", b"[1, 2]\n3\nnull\n{", b'{"b": 1}\n{"Text": "x"}']
+)
 def test_columns_of_any_bytes(content):
     assert uploads.columns_of("a.jsonl", content) in ([], ["b", "Text"])
     assert isinstance(uploads.columns_of("a.csv", content), list)

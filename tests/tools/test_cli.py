@@ -10,6 +10,7 @@ import pytest
 import yaml
 from files import docx_bytes, pdf_bytes
 from jpt_ner.tools import cli
+from jpt_ner.tools.commands.arguments import schema_of
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.highlight import Highlighter
 from rich.console import Console
@@ -48,7 +49,7 @@ def model(make_model, tmp_path_factory):
 def expected(model):
     """What the pipeline itself finds in `TEXTS`."""
     pipe = cli.load_pipeline(str(model))
-    found = pipe(TEXTS, entity_types=cli._schema(TYPES[1::2], None))
+    found = pipe(TEXTS, entity_types=schema_of(TYPES[1::2]))
     assert sum(map(len, found)) >= 3
     return found
 
@@ -129,12 +130,13 @@ def test_conll_to_conll_tags_the_given_words(model, tmp_path):
     assert sum(len(record.entities) for record in records) > 0
 
 
-def test_types_of_rows_go_before_those_of_the_call(model, tmp_path):
-    rows = [{"text": TEXTS[0], "types": {"own": "Anything at all."}}, {"text": TEXTS[0]}]
+def test_types_of_rows_go_before_those_of_the_call_and_it_is_said(model, tmp_path):
+    rows = [{"text": TEXTS[0], "entity_types": {"own": "Anything at all."}}, {"text": TEXTS[0], "types": ["cafe"]}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = run("tag", "-i", tmp_path / "in.jsonl", "-t", "given=Anything at all.", "-m", model, "--json", "--nested")
     names = [{each["entity_group"] for each in json.loads(line)["entities"]} for line in result.stdout.splitlines()]
     assert names == [{"own"}, {"given"}]
+    assert "1 text(s) brought their own `entity_types`, which replaced --types" in result.stderr
 
 
 def test_options_reach_the_pipeline(model):
@@ -157,6 +159,108 @@ def test_many_rows_stream_and_bad_ones_are_skipped_on_demand(model, tmp_path):
     assert texts == ["Paris"] * 300 + ["Rome"] * 5
 
 
+def test_a_bad_row_takes_nothing_from_those_before_it(model, tmp_path):
+    rows = [{"id": number, "text": TEXTS[0]} for number in range(20)]
+    content = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "in.jsonl").write_text(content + '{"id": 20, "text": null}\n')
+    call = ["tag", "-i", tmp_path / "in.jsonl", *TYPES, "-m", model]
+    shown = run(*call, "--json", code=2)
+    assert len(shown.stdout.splitlines()) == 20 and "in.jsonl:21: 'text' should be" in shown.stderr
+    failed = run(*call, "-o", tmp_path / "out.jsonl", code=2)
+    assert "in.jsonl:21: 'text' should be" in failed.stderr and "out.partial.jsonl: 20 texts" in failed.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in.jsonl", "out.partial.jsonl"]
+    kept = [json.loads(line)["id"] for line in (tmp_path / "out.partial.jsonl").read_text().splitlines()]
+    assert kept == list(range(20))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".conll", ".zip"])
+def test_a_model_scores_100_on_its_own_output(model, tmp_path, suffix):
+    """Of texts in a folder, and with the types that they were tagged with."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number, text in enumerate(TEXTS):
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "types.yaml").write_text(
+        yaml.safe_dump({"entity_types": dict(each.split("=") for each in TYPES[1::2])})
+    )
+    call = ["-t", tmp_path / "types.yaml", "-m", model]
+    run("tag", "-i", folder, *call, "-o", tmp_path / f"own{suffix}")
+    run("evaluate", tmp_path / f"own{suffix}", *call, "-o", tmp_path / "report")
+    strict = next(iter(json.loads((tmp_path / "report.json").read_text())["datasets"].values()))["strict"]
+    assert strict["f1"] == 1 and strict["gold"] >= 3
+
+
+def test_files_are_read_as_the_options_say(model, tmp_path):
+    (tmp_path / "in.csv").write_bytes("id;body\n1;Jürgen\n".encode("cp1252"))
+    call = ["-i", tmp_path / "in.csv", "--text-column", "body", *TYPES, "-m", model, "--json"]
+    assert "--encoding" in refused("tag", *call)
+    assert json.loads(run("tag", *call, "--encoding", "cp1252").stdout)["body"] == "Jürgen"
+    (tmp_path / "in.conll").write_text("x\tParis\tcity\nx\tis\tO\n")
+    options = ["--columns", "2,3", "--tag-scheme", "io", "-t", write_types(tmp_path), "-m", model]
+    assert "| 1 |" in run("evaluate", tmp_path / "in.conll", *options).stdout
+    assert "--tag-scheme io" in refused("evaluate", tmp_path / "in.conll", *options[:2], *options[4:])
+
+
+def write_types(tmp_path):
+    (tmp_path / "types.yaml").write_text("entity_types:\n  - name: city\n    definition: A named town.\n")
+    return tmp_path / "types.yaml"
+
+
+def test_nested_records_are_evaluated_where_that_is_said(model, tmp_path):
+    entities = [{"start": 0, "end": 5, "label": "city"}, {"start": 0, "end": 2, "label": "city"}]
+    (tmp_path / "in.jsonl").write_text(json.dumps({"id": "a", "text": TEXTS[0], "entities": entities}))
+    call = ["evaluate", tmp_path / "in.jsonl", "-t", write_types(tmp_path), "-m", model]
+    assert "overlap" in refused(*call) and "--nested" in refused(*call)
+    assert "| 1 |" in run(*call, "--nested").stdout
+
+
+def test_definitions_that_end_like_files_are_definitions(tmp_path):
+    schema = schema_of(["file=A file name, such as config.json", "x=y.yaml"])
+    assert {each.name: each.definition for each in schema.entity_types} == {
+        "file": "A file name, such as config.json",
+        "x": "y.yaml",
+    }
+    path = tmp_path / "lr=1.yaml"
+    path.write_text("entity_types: {city: A named town.}\n")
+    assert schema_of([str(path)]).names == ["city"]
+    with pytest.raises(ValueError, match="schema file not found: runs/lr=1/types.yaml"):
+        schema_of(["runs/lr=1/types.yaml"])
+
+
+ENDED = """
+import sys
+from jpt_ner.tools import cli
+from jpt_ner.tools.commands import tag
+class Slow:
+    settings = type("Settings", (), {"entity_types": None})
+    def __call__(self, items, **options):
+        for number, item in enumerate(items):
+            if number == 3:
+                print("three", flush=True)
+                sys.stdin.read()
+            yield []
+tag.load_pipeline = lambda *_, **__: Slow()
+cli.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM")
+def test_a_run_that_is_ended_leaves_what_it_has_done_and_no_hidden_files(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "x"}\n' * 9)
+    call = ["tag", "-i", "in.jsonl", "-t", "city=A named town.", "-o", "out.jsonl"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", ENDED, *call], cwd=tmp_path, text=True, **pipes)
+    try:
+        assert process.stdout.readline() == "three\n"
+        assert any(each.name.startswith(".out.jsonl.") for each in tmp_path.iterdir())
+        process.terminate()
+        _, told = process.communicate()
+    finally:
+        process.kill()
+    assert process.returncode not in (0, -15) and "out.partial.jsonl: 3 texts" in told and "Traceback" not in told
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in.jsonl", "out.partial.jsonl"]
+
+
 def test_no_documents_at_all(tmp_path):
     (tmp_path / "in.jsonl").write_text("")
     run("tag", "-i", tmp_path / "in.jsonl", *TYPES, "-o", tmp_path / "out.jsonl")
@@ -176,6 +280,9 @@ def test_what_tag_refuses(model, tmp_path):
     assert '"city" has an empty definition' in refused("tag", "x", "-t", "city=")
     assert '"city" repeats "City"' in refused("tag", "x", "-t", "City=a", "-t", "city=b")
     assert "types.yaml:2: " in refused("tag", "x", "-t", tmp_path / "types.yaml")
+    (tmp_path / "folder.jsonl").mkdir()
+    assert "is a folder" in refused("tag", "x", *TYPES, "-o", tmp_path / "folder.jsonl")
+    assert "No such file" in refused("evaluate", tmp_path / "none.jsonl", "-t", "general")
     assert "should end in" in refused("tag", "x", *TYPES, "-o", tmp_path / "out.xlsx")
     assert "overlapping" in refused("tag", "x", *TYPES, "--nested", "-o", tmp_path / "out.conll")
     assert "--top-k" in refused("tag", "x", *TYPES, "--top-k", 2, "-o", tmp_path / "out.csv")
@@ -210,7 +317,7 @@ def test_colours_where_there_are():
 
 
 def test_terminal_output_of_files_has_titles_and_a_legend_for_each_schema(model, tmp_path):
-    rows = [{"id": "first", "text": TEXTS[0], "types": ["aa"]}, {"text": TEXTS[1], "types": ["bb"]}]
+    rows = [{"id": "first", "text": TEXTS[0], "entity_types": ["aa"]}, {"text": TEXTS[1], "entity_types": ["bb"]}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shown = run("tag", "-i", tmp_path / "in.jsonl", "-m", model).stdout
     first, second = shown.split("line 2")

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ...inputs_jpt import PromptStyle, build_prompt
-from ..data.readers import data_name
 from ..data.records import Record
+from ..files.opening import data_name
 from ..loading import load_pipeline
 from .building import SYSTEM_NAMES
 from .measuring import Spread, matmul_rates, reading_operations

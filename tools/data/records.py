@@ -1,7 +1,7 @@
-"""Labelled data for training and evaluation: files in several formats in, validated `Record`s out, and back to JSONL.
+"""Labelled data for training and evaluation: files of any format in, validated `Record`s out, and back to JSONL.
 
-Says of every record that cannot be used what is wrong with it, with file and line. Knows nothing of how the formats are
-laid out (readers.py), of tokenizers, models or scores.
+Says of every record that cannot be used what is wrong with it, with file and line. How formats are laid out is known by
+`files.formats`, what a good record is by `checks`. Knows nothing of tokenizers, models or scores.
 """
 
 import hashlib
@@ -10,117 +10,40 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ...schema_jpt import resolve_schema
-from .readers import (
-    FORMATS,
-    Row,
-    conll_rows,
-    data_name,
-    gliner_rows,
-    guess_format,
-    is_list_of_strings,
-    json_rows,
-    row_from_tags,
-)
+from ..files.documents import read_options, rows_of_records
+from ..files.formats.hub import named_tags, record_of_tags
+from ..files.formats.shapes import OWN_TYPES, shown
+from ..files.formats.writing import readable
+from ..files.model import BadRow, ReadOptions
+from .checks import Problem, Problems, is_unicode, record_problems
+from .model import Entity, Record, TypeInfo, is_list_of_strings, token_ranges
+from .types import find_types, read_types, self_contained, types_for
 
+_UNLABELLED = "read as {}, it is a text without labels; another format is named by --input-format"
 # As many documents as it takes for a sample of them to say something.
 MIN_DOCUMENTS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """A mention: the characters `start` to `end` (exclusive) of a record's text, of the type `label`."""
-
-    start: int
-    end: int
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class TypeInfo:
-    """What a dataset says of one label: the name to ask for, its definition and, where given, a short `generic` one."""
-
-    name: str
-    definition: str
-    generic: str | None = None
-
-
-@dataclass(slots=True)
-class Record:
+class _Row:
     """
-    One labelled text.
+    A would-be record and where it stands.
 
     Args:
-        id (`str`): Unique within its file.
-        text (`str`): The text that `entities` index.
-        entities (`list[Entity]`): Mentions, without overlaps.
-        types (`dict[str, str]`, *optional*):
-            The types annotated in this record, name to definition. Stands before the types of the dataset.
-        labels (`list[str]`, *optional*): The only labels annotated in this record; no other may be asked of it.
-        tokens (`list[str]`, *optional*): The words of the source, in the order in which they stand in `text`.
+        unique_id (`bool`): Whether its id is to be unique; by default one that is there already gets a number.
     """
 
-    id: str
-    text: str
-    entities: list[Entity] = field(default_factory=list)
-    types: dict[str, str] | None = None
-    labels: list[str] | None = None
-    tokens: list[str] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as a line of the project's format; absent fields are left out."""
-        entities = [{"start": each.start, "end": each.end, "label": each.label} for each in self.entities]
-        optional = {"types": self.types, "labels": self.labels, "tokens": self.tokens}
-        present = {key: value for key, value in optional.items() if value is not None}
-        return {"id": self.id, "text": self.text, "entities": entities, **present}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Record":
-        """
-        Builds a record from a line of the project's format. Keys that the format does not know are dropped.
-
-        Raises:
-            ValueError: With everything [`record_problems`] finds.
-        """
-        if reasons := record_problems(data):
-            raise ValueError(f"not a usable record: {'; '.join(reasons)}")
-        return cls._from_valid(data)
-
-    @classmethod
-    def _from_valid(cls, data: Mapping[str, Any]) -> "Record":
-        entities = [Entity(each["start"], each["end"], each["label"]) for each in data["entities"]]
-        tokens = data.get("tokens") if is_list_of_strings(data.get("tokens")) else None
-        return cls(str(data["id"]), data["text"], entities, data.get("types"), data.get("labels"), tokens)
+    def __init__(self, source: str, line: int | None, data: Any, reason: str | None = None, unique_id: bool = False):
+        self.source, self.line, self.data, self.reason, self.unique_id = source, line, data, reason, unique_id
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why one record cannot be used, and where it stands (`line` counts from 1; rows of a dataset from 0)."""
-
-    source: str
-    line: int
-    id: str | None
-    reasons: tuple[str, ...]
-
-    def __str__(self) -> str:
-        name = "" if self.id is None else f"record {self.id!r}: "
-        return f"{self.source}:{self.line}: {name}{'; '.join(self.reasons)}"
-
-
-class Problems(list[Problem]):
-    """The records that could not be used, one [`Problem`] each."""
-
-    def summary(self, limit: int = 20) -> str:
-        """The number of bad records, and the first `limit` of them one a line."""
-        rest = [f"... and {len(self) - limit} more"] if len(self) > limit else []
-        return "\n  ".join([f"{len(self)} record(s) cannot be used:", *map(str, self[:limit]), *rest])
+# ---- reading --------------------------------------------------------------------------------------------------------
 
 
 def read_records(path: str | os.PathLike, **options: Any) -> list[Record]:
@@ -131,46 +54,44 @@ def read_records(path: str | os.PathLike, **options: Any) -> list[Record]:
 def iter_records(
     path: str | os.PathLike,
     *,
-    format: str | None = None,
     types: Any = None,
+    ignore_labels: Sequence[str] = (),
+    allow_overlaps: bool = False,
     on_error: str = "raise",
     report: list[Problem] | None = None,
-    separator: str = " ",
+    **options: Any,
 ) -> Iterator[Record]:
     """
     Reads and validates the records of a file, one after the other.
 
     Args:
-        path (`str` or `Path`): The file, in UTF-8, or such a file packed by gzip if its name ends in `.gz`.
-        format (`str`, *optional*):
-            `"jsonl"` (the project's records, one a line or as one JSON list), `"gliner"` (`tokenized_text` and `ner`,
-            one object a line or as one JSON list) or `"conll"` (a token a line, tag in the last column, IOB1, IOB2,
-            BIOES or BILOU). Guessed from the suffix and the first characters if not given.
+        path (`str` or `Path`):
+            A file in any of `files.formats.FORMATS`, packed or not; or a folder or archive of such files.
         types (*optional*):
             The dataset's types, as for [`read_types`]. `types.json` beside the file if there is one and none are given.
+            A label that is among them but for upper and lower case is taken for theirs.
+        ignore_labels (`Sequence[str]`):
+            Labels to read as if they were not there: neither types nor mentions of them. `("misc",)` is the zero-shot
+            protocol of UniNER and GLiNER, the rule behind the published numbers: CrossNER's `misc` (labels are compared
+            as written, so CoNLL's `MISC` stays) is not asked and its mentions are no gold; all other types are asked of
+            every sentence, whether it has a mention of them or not (of a record with `labels`, those); sentences left
+            without gold stay.
+        allow_overlaps (`bool`): Whether the entities of a record may overlap.
         on_error (`str`): `"raise"` stops after the last record if any was bad, `"skip"` leaves bad records out.
         report (`list`, *optional*): Receives a [`Problem`] for every bad record, in both modes.
-        separator (`str`): Joins the tokens of `conll` and `gliner` to a text; `""` for Chinese or Japanese characters.
+        options: How the file is read, as for [`ReadOptions`]. By default all is found out.
 
     Yields:
-        [`Record`]
+        [`Record`]: With the types of the dataset. Blank texts without entities are passed over.
 
     Raises:
         ValueError: For an unknown option, or under `"raise"` at the end, listing up to 20 bad records and their number.
         FileNotFoundError: If there is no such file.
     """
-    path = Path(path)
-    format = format or guess_format(path)
-    if format not in FORMATS:
-        raise ValueError(f"`format` should be one of {', '.join(FORMATS)}, got {format!r}")
-    types = find_types(path) if types is None else read_types(types)
-    if format == "conll":
-        rows = conll_rows(path, separator)
-    else:
-        rows = json_rows(path)
-        if format == "gliner":
-            rows = gliner_rows(rows, data_name(path), separator)
-    return _validated(rows, str(path), types, on_error, report)
+    reading = read_options(options)
+    os.stat(path)
+    dataset_types = find_types(path) if types is None else read_types(types)
+    return _validated(_rows(path, reading), dataset_types, ignore_labels, allow_overlaps, on_error, report)
 
 
 def records_from_dataset(
@@ -185,48 +106,206 @@ def records_from_dataset(
     separator: str = " ",
 ) -> list[Record]:
     """
-    Records of one split of a Hugging Face `datasets` dataset with tokens and BIO tags.
+    Records of one split of a Hugging Face `datasets` dataset with tokens and BIO tags, or of a list of such rows.
 
     Args:
-        dataset (`datasets.Dataset` or `datasets.IterableDataset`): One split.
+        dataset (`datasets.Dataset`, `datasets.IterableDataset` or `Iterable[dict]`): One split, or its rows.
         tokens_column (`str`): Column of lists of words.
         tags_column (`str`): Column of lists of tags: `ClassLabel` numbers or strings, in any scheme `conll` reads.
         tag_names (`list[str]`, *optional*): Names of the tag numbers, where the features do not hold them.
-        types, on_error, report, separator: As for [`iter_records`]. Lines in the report are row indices from 0.
+        types, on_error, report: As for [`iter_records`]. Lines in the report are row indices from 0.
+        separator (`str`): Joins the words of a text.
 
     Returns:
         `list[Record]`: Identified by the column `id` if there is one, else by the row index.
 
     Raises:
-        ValueError: For a missing column, tag numbers without names, or bad rows under `on_error="raise"`.
+        ValueError: For something else than one split, a column that is missing or holds no lists, tag numbers without
+            names, or bad rows under `on_error="raise"`.
     """
-    features = dataset.features or {}
-    for column in (tokens_column, tags_column):
-        if features and column not in features:
-            raise ValueError(f"the dataset has no column {column!r}; it has {', '.join(features)}")
+    features = _features(dataset, tokens_column, tags_column)
     if tag_names is None and features:
-        tags = features[tags_column]
         # ClassLabel knows the names of its numbers; a column of strings has none and needs none.
-        tag_names = getattr(tags[0] if isinstance(tags, list) else tags.feature, "names", None)
+        tag_names = getattr(_item_of(features[tags_column]), "names", None)
+    options = ReadOptions(separator=separator)
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[_Row]:
         for index, row in enumerate(dataset):
-            tags = row[tags_column]
-            if not isinstance(tags, list):
-                yield index, {"id": row.get("id", index)}, f"{tags_column} should be a list, got {type(tags).__name__}"
-                continue
-            if tag_names is not None:
-                unknown = [tag for tag in tags if not isinstance(tag, str) and not 0 <= tag < len(tag_names)]
-                if unknown:
-                    yield index, {"id": row.get("id", index)}, f"tag number {unknown[0]} has no name"
-                    continue
-                tags = [tag if isinstance(tag, str) else tag_names[tag] for tag in tags]
-            elif any(not isinstance(tag, str) for tag in tags):
-                raise ValueError(f"the tags in {tags_column!r} are numbers without names: pass them as `tag_names`")
-            yield index, *row_from_tags(row.get("id", str(index)), row[tokens_column], tags, separator)
+            name = str(row.get("id", index))
+            try:
+                words, tags = _column(row, tokens_column), _column(row, tags_column)
+                if not is_list_of_strings(words):
+                    raise ValueError("the tokens should be a list of texts")
+                if tag_names is None and any(type(tag) is int for tag in tags):
+                    raise _NoNames(f"the tags in {tags_column!r} are numbers without names: pass them as `tag_names`")
+                record = record_of_tags(words, named_tags(tags, tag_names, tags_column), options)
+                yield _Row("dataset", index, {"id": name, **record}, unique_id=True)
+            except _NoNames:
+                raise
+            except ValueError as error:
+                yield _Row("dataset", index, {"id": name}, str(error))
 
-    types = None if types is None else read_types(types)
-    return list(_validated(rows(), "dataset", types, on_error, report))
+    return list(_validated(rows(), None if types is None else read_types(types), (), False, on_error, report))
+
+
+class _NoNames(ValueError):
+    """No row of the dataset can be read."""
+
+
+def _features(dataset: Any, *columns: str) -> Any:
+    """The features of a dataset, where it has such; raises a `ValueError` for what is none, or lacks a column."""
+    if isinstance(dataset, Mapping):
+        splits = ", ".join(map(str, dataset))
+        raise ValueError(
+            f"expected one split or a list of rows, got a {type(dataset).__name__} of {splits}; choose one of these, such "
+            f"as dataset[{next(iter(dataset), 'train')!r}]"
+        )
+    if isinstance(dataset, (str, bytes)) or not isinstance(dataset, Iterable):
+        raise ValueError(f"expected a dataset or a list of rows, got {shown(dataset)}")
+    features = getattr(dataset, "features", None) or {}
+    for column in columns if features else ():
+        if column not in features:
+            raise ValueError(f"the dataset has no column {column!r}; it has {', '.join(features)}")
+        if _item_of(features[column]) is None:
+            raise ValueError(f"the column {column!r} should hold lists, one item a word; it holds {features[column]}")
+    return features
+
+
+def _item_of(feature: Any) -> Any:
+    """The feature of the items of a list; `None` if it is no list."""
+    return feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+
+
+def _column(row: Any, column: str) -> list:
+    if not isinstance(row, Mapping) or column not in row:
+        keys = ", ".join(map(repr, row)) if isinstance(row, Mapping) else type(row).__name__
+        raise ValueError(f"the row has no {column!r}; it has {keys}")
+    if not isinstance(row[column], list):
+        raise ValueError(f"{column} should be a list, got {type(row[column]).__name__}")
+    return row[column]
+
+
+def _rows(path: str | os.PathLike, options: ReadOptions) -> Iterator[_Row]:
+    """The labelled rows of a file; those without an id are called by the file and their number."""
+    numbers: Counter[str] = Counter()
+    for source, row in rows_of_records(path, options):
+        if isinstance(row, BadRow):
+            numbers[source.name] += 1
+            yield _Row(source.name, row.line, None if row.id is None else {"id": row.id}, row.reason)
+        elif isinstance(row.record, BadRow):
+            numbers[source.name] += 1
+            name = row.record.id or f"{source.stem}-{numbers[source.name] - 1}"
+            yield _Row(source.name, row.record.line, {"id": name}, row.record.reason)
+        elif row.record is not None:
+            name = f"{source.stem}-{numbers[source.name]}"
+            numbers[source.name] += 1
+            data: Any = {"id": name, **row.record}
+            if "entities" not in data:
+                yield _Row(
+                    source.name, row.line, data, f"key 'entities' is missing: {_UNLABELLED.format(source.format)}"
+                )
+                continue
+            if not row.unique_id and not is_unicode(data["text"]):
+                data = json.loads(readable(json.dumps(data, ensure_ascii=False)))
+            if data["text"].strip() or data.get("entities") != []:
+                yield _Row(source.name, row.line, data, unique_id=row.unique_id)
+
+
+# ---- validation -----------------------------------------------------------------------------------------------------
+
+
+def _validated(rows, types, ignore_labels, allow_overlaps, on_error, report) -> Iterator[Record]:
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"`on_error` should be 'raise' or 'skip', got {on_error!r}")
+    if types is not None and ignore_labels:
+        types = {label: info for label, info in types.items() if label not in ignore_labels}
+    return _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report)
+
+
+def _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report) -> Iterator[Record]:
+    problems = Problems()
+    lines: dict[str, int | None] = {}
+    for row in rows:
+        reasons = [] if row.reason is None else [row.reason]
+        if row.reason is None:
+            try:
+                _resolve_types(row.data, types, ignore_labels)
+            except ValueError as error:
+                reasons.append(str(error))
+            reasons += record_problems(row.data, types, allow_overlaps=allow_overlaps)
+        name = str(row.data["id"]) if isinstance(row.data, Mapping) and "id" in row.data else None
+        if row.reason is None and name in lines:
+            if row.unique_id:
+                reasons.append(f"the id is that of line {lines[name]} too")
+            else:
+                name = row.data["id"] = _free(name, lines)
+        if name is not None:
+            lines.setdefault(name, row.line)
+        if reasons:
+            problems.append(Problem(row.source, row.line, name, tuple(reasons)))
+            if report is not None:
+                report.append(problems[-1])
+            continue
+        record = Record.from_valid(row.data)
+        record.dataset_types = types
+        yield record
+    if problems and on_error == "raise":
+        raise ValueError(
+            f"{problems.summary()}\nCorrect them, or leave them out: on_error='skip', `skip_bad: true` in a recipe, "
+            "--skip-bad on the command line."
+        )
+    if problems and report is None:
+        warnings.warn(f"left out: {problems.summary()}", stacklevel=2)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    number = 2
+    while f"{name}-{number}" in taken:
+        number += 1
+    return f"{name}-{number}"
+
+
+def _resolve_types(data: Any, types: Mapping[str, TypeInfo] | None, ignored: Sequence[str]) -> None:
+    """Puts the types of a row in the form of a record, without ignored labels, and labels as the types have them."""
+    if not isinstance(data, dict):
+        return
+    given = data.pop(OWN_TYPES, None)
+    if given is not None and data.get("types") is None:
+        data["types"] = dict(_own_types(json.dumps(given)))
+    entities, own, labels = data.get("entities"), data.get("types"), data.get("labels")
+    if isinstance(own, Mapping):
+        own = data["types"] = {name: each for name, each in own.items() if name not in ignored}
+    if is_list_of_strings(labels):
+        labels = data["labels"] = [label for label in labels if label not in ignored]
+    if not isinstance(entities, list):
+        return
+    if isinstance(own, Mapping):
+        known: Iterable[str] | None = own
+    else:
+        known = None if types is None else types
+    data["entities"] = [_with_known_label(each, known) for each in entities if not _has_label_of(each, ignored)]
+
+
+@lru_cache(256)  # files often repeat the types on every row
+def _own_types(value: str) -> tuple[tuple[str, str], ...]:
+    schema = resolve_schema(json.loads(value))
+    return tuple(zip(schema.names, schema.descriptions, strict=True))
+
+
+def _has_label_of(entity: Any, labels: Container[str]) -> bool:
+    return isinstance(entity, Mapping) and isinstance(entity.get("label"), str) and entity["label"] in labels
+
+
+def _with_known_label(entity: Any, known: Any) -> Any:
+    """The entity with the label that the types have, where it differs from its own in upper and lower case only."""
+    label = entity.get("label") if isinstance(entity, Mapping) else None
+    if known is None or not isinstance(label, str) or label in known:
+        return entity
+    alike = [each for each in known if each.casefold() == label.casefold()]
+    return {**entity, "label": alike[0]} if len(alike) == 1 else entity
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
 
 
 def write_records(path: str | os.PathLike, records: Iterable[Record]) -> None:
@@ -237,84 +316,7 @@ def write_records(path: str | os.PathLike, records: Iterable[Record]) -> None:
         file.writelines(json.dumps(record.to_dict(), ensure_ascii=False) + "\n" for record in records)
 
 
-def read_types(value: Any) -> dict[str, TypeInfo]:
-    """
-    Reads the types of a dataset.
-
-    Args:
-        value:
-            A dict of label to `{"name", "generic", "definition"}` or the path of a JSON file that holds one, a dict that
-            this function returned, or anything [`resolve_schema`] takes: name to definition, a schema file, a preset.
-
-    Returns:
-        `dict[str, TypeInfo]`: By label. In a schema labels are names.
-
-    Raises:
-        ValueError: For a type without a definition, two labels of one name, or no types at all.
-    """
-    source = "`types`"
-    if isinstance(value, (str, os.PathLike)) and str(value).lower().endswith(".json"):
-        source = str(value)
-        try:
-            value = json.loads(Path(value).read_bytes())
-        except FileNotFoundError:
-            raise ValueError(f"types file not found: {source}") from None
-        except ValueError as error:
-            raise ValueError(f"{source}: broken JSON ({error})") from None
-    if not isinstance(value, Mapping) or not any(_is_labelled(each) for each in value.values()):
-        try:
-            schema = resolve_schema(value)
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from None
-        return {each.name: TypeInfo(each.name, each.description) for each in schema.entity_types}
-    types = {}
-    for label, each in value.items():
-        if isinstance(each, str):
-            each = {"definition": each}
-        elif not isinstance(each, Mapping):
-            each = {"name": each.name, "definition": each.definition, "generic": each.generic}
-        for key in ("name", "definition", "generic"):
-            text = each.get(key)
-            if text is None and key != "definition":
-                continue
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError(f"{source}: the {key} of {label!r} should be a text that is not empty, got {text!r}")
-        types[label] = TypeInfo(each.get("name") or label, each["definition"], each.get("generic"))
-    repeated = [name for name, count in Counter(info.name for info in types.values()).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{source}: two labels share the name {repeated[0]!r}; give each its own")
-    return types
-
-
-def find_types(path: str | os.PathLike) -> dict[str, TypeInfo] | None:
-    """The types in `types.json` beside a data file, or `None` where there is no such file."""
-    beside = Path(path).parent / "types.json"
-    return read_types(beside) if beside.is_file() else None
-
-
-def types_for(record: Record, dataset_types: Mapping[str, TypeInfo] | None = None) -> dict[str, str]:
-    """
-    The types to ask for a record: its own, else those of the dataset, and of these only `record.labels` where given.
-
-    Args:
-        record (`Record`): The record.
-        dataset_types (`dict[str, TypeInfo]`, *optional*): As [`read_types`] returns them.
-
-    Returns:
-        `dict[str, str]`: Name to definition.
-
-    Raises:
-        ValueError: If neither the record nor the dataset says what its types are.
-    """
-    if record.types is not None:
-        types = {name: (name, definition) for name, definition in record.types.items()}
-    elif dataset_types is not None:
-        types = {label: (info.name, info.definition) for label, info in dataset_types.items()}
-    else:
-        raise ValueError(
-            f"record {record.id!r} has no types: give them in the record or in types.json beside its file"
-        )
-    return dict(pair for label, pair in types.items() if record.labels is None or label in record.labels)
+# ---- samples --------------------------------------------------------------------------------------------------------
 
 
 def merge_touching(record: Record) -> Record:
@@ -366,211 +368,22 @@ def hold_out(records: Sequence[Record], number: int) -> tuple[list[Record], list
     return split
 
 
-def self_contained(record: Record, dataset_types: Mapping[str, TypeInfo] | None = None) -> Record:
-    """
-    A copy that carries the types to ask for ([`types_for`]) and whose entities are labelled with their names.
-
-    Raises:
-        ValueError: For an entity whose label is not among those types.
-    """
-    types = types_for(record, dataset_types)
-    entities = record.entities
-    if record.types is None:
-        names = {label: info.name for label, info in dataset_types.items()}
-        entities = [replace(each, label=names.get(each.label, each.label)) for each in entities]
-    for each in entities:
-        if each.label not in types:
-            raise ValueError(f"record {record.id!r} has an entity of {each.label!r}, which is not among its types")
-    return replace(record, entities=entities, types=types, labels=None)
-
-
-def zero_shot_protocol(
-    records: Iterable[Record],
-    types: Mapping[str, TypeInfo] | None = None,
-    ignore_labels: Sequence[str] = ("misc",),
-) -> tuple[list[Record], dict[str, TypeInfo] | None]:
-    """
-    Records and types as UniNER and GLiNER evaluate on them, the rule behind the published zero-shot numbers.
-
-    The ignored labels (CrossNER's `misc`; labels are compared as written, so CoNLL's `MISC` stays) are not asked and
-    their mentions are no gold; all other types are asked of every sentence, whether it has a mention of them or not (of a
-    record with `labels`, those); sentences left without gold stay.
-
-    Args:
-        records (`Iterable[Record]`): The records.
-        types (`dict[str, TypeInfo]`, *optional*): Types of the dataset.
-        ignore_labels (`Sequence[str]`): Labels to drop.
-
-    Returns:
-        `tuple[list[Record], dict[str, TypeInfo] | None]`: Copies of the records and types without the ignored labels.
-    """
-    kept = []
-    for record in records:
-        entities = [each for each in record.entities if each.label not in ignore_labels]
-        own = record.types and {name: each for name, each in record.types.items() if name not in ignore_labels}
-        labels = record.labels and [label for label in record.labels if label not in ignore_labels]
-        kept.append(replace(record, entities=entities, types=own, labels=labels))
-    asked = types and {label: info for label, info in types.items() if label not in ignore_labels}
-    return kept, asked
-
-
-def token_ranges(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """
-    Character ranges of tokens that stand in the text in this order, each as early as it can.
-
-    Raises:
-        ValueError: Naming the first token that is not found.
-    """
-    ranges, position = [], 0
-    for index, token in enumerate(tokens):
-        start = text.find(token, position)
-        if start < 0 or not token:
-            raise ValueError(f"token {index} {token!r} is not in the text after character {position}")
-        position = start + len(token)
-        ranges.append((start, position))
-    return ranges
-
-
-def record_problems(data: Any, types: Mapping[str, TypeInfo] | None = None) -> list[str]:
-    """
-    Everything that is wrong with a would-be record of the project's format.
-
-    Args:
-        data: The JSON value of one line.
-        types (`dict[str, TypeInfo]`, *optional*): Types of the dataset, which `labels` and entities may name.
-
-    Returns:
-        `list[str]`: Reasons; empty for a good record.
-    """
-    if not isinstance(data, Mapping):
-        return [f"should be a JSON object, got {type(data).__name__}"]
-    reasons = [f"key {key!r} is missing" for key in ("id", "text", "entities") if key not in data]
-    if reasons:
-        return reasons
-    text, entities, own, labels = data["text"], data["entities"], data.get("types"), data.get("labels")
-    if isinstance(data["id"], bool) or not isinstance(data["id"], (str, int)) or data["id"] == "":
-        reasons.append(f"id should be a text that is not empty, got {data['id']!r}")
-    if not isinstance(text, str) or not text.strip():
-        return [*reasons, f"text should be a text that is not blank, got {text!r}"]
-    if not is_unicode(text):
-        reasons.append("text holds half of a surrogate pair and is no valid Unicode")
-
-    allowed = None if types is None else types.keys()
-    if own is not None:
-        if isinstance(own, Mapping):
-            reasons += [
-                f"type {name!r} has no definition"
-                for name, definition in own.items()
-                if not isinstance(definition, str) or not definition.strip()
-            ]
-            allowed = own.keys()
-        else:
-            reasons.append("types should be an object of name to definition")
-    if labels is not None:
-        if is_list_of_strings(labels):
-            reasons += [
-                f"{each!r} in labels has no definition"
-                for each in labels
-                if allowed is not None and each not in allowed
-            ]
-            allowed = labels
-        else:
-            reasons.append("labels should be a list of texts")
-
-    if not isinstance(entities, list):
-        return [*reasons, "entities should be a list"]
-    ranges = []
-    for number, entity in enumerate(entities):
-        found = _entity_problem(entity, text, allowed)
-        if found is None:
-            ranges.append((entity["start"], entity["end"]))
-        else:
-            reasons.append(f"entity {number}: {found}")
-    ranges.sort()
-    reasons += [
-        f"entities {first[0]}-{first[1]} and {second[0]}-{second[1]} overlap"
-        for first, second in pairwise(ranges)
-        if second[0] < first[1]
-    ]
-    if is_list_of_strings(data.get("tokens")):
-        try:
-            token_ranges(text, data["tokens"])
-        except ValueError as error:
-            reasons.append(str(error))
-    return reasons
-
-
-def _entity_problem(entity: Any, text: str, allowed: Iterable[str] | None) -> str | None:
-    if not isinstance(entity, Mapping):
-        return "should be an object with start, end and label"
-    missing = [key for key in ("start", "end", "label") if key not in entity]
-    if missing:
-        return f"key {missing[0]!r} is missing"
-    start, end, label = entity["start"], entity["end"], entity["label"]
-    if type(start) is not int or type(end) is not int:
-        return f"start and end should be integers, got {start!r} and {end!r}"
-    if not 0 <= start < end <= len(text):
-        kind = "is empty" if 0 <= start == end <= len(text) else f"is outside the text of {len(text)} characters"
-        return f"{start}-{end} {kind}"
-    mention = text[start:end]
-    if mention != mention.strip():
-        return f"{start}-{end} {mention!r} begins or ends with white space"
-    if not isinstance(label, str) or not label:
-        return f"label should be a text that is not empty, got {label!r}"
-    if allowed is not None and label not in allowed:
-        return f"label {label!r} of {mention!r} is not among the types of the record"
-    for key in ("text", "word"):
-        if key in entity and entity[key] != mention:
-            return f"{key} {entity[key]!r} differs from {mention!r} at {start}-{end}"
-    return None
-
-
-def _validated(
-    rows: Iterable[Row],
-    source: str,
-    types: Mapping[str, TypeInfo] | None,
-    on_error: str,
-    report: list[Problem] | None,
-) -> Iterator[Record]:
-    """Rows are `(line, would-be record, reason or None)`; a reason says that the row could not even be converted."""
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"`on_error` should be 'raise' or 'skip', got {on_error!r}")
-    return _validate_rows(rows, source, types, on_error, report)
-
-
-def _validate_rows(rows, source, types, on_error, report) -> Iterator[Record]:
-    problems, lines = Problems(), {}
-    for line, data, reason in rows:
-        reasons = record_problems(data, types) if reason is None else [reason]
-        name = str(data["id"]) if isinstance(data, Mapping) and "id" in data else None
-        if reason is None and name in lines:
-            reasons.append(f"the id is that of line {lines[name]} too")
-        elif name is not None:
-            lines[name] = line
-        if reasons:
-            problems.append(Problem(source, line, name, tuple(reasons)))
-            if report is not None:
-                report.append(problems[-1])
-        else:
-            yield Record._from_valid(data)
-    if problems and on_error == "raise":
-        raise ValueError(
-            f"{problems.summary()}\nCorrect them, or leave them out: on_error='skip', `skip_bad: true` in a recipe, "
-            "--skip-bad on the command line."
-        )
-    if problems and report is None:
-        warnings.warn(f"left out: {problems.summary()}", stacklevel=2)
-
-
-def _is_labelled(value: Any) -> bool:
-    """Whether a value of a types dict has the dataset form, which a schema has not: a name of its own, or a generic."""
-    return isinstance(value, TypeInfo) or (isinstance(value, Mapping) and not {"name", "generic"}.isdisjoint(value))
-
-
-def is_unicode(text: str) -> bool:
-    """Whether the text can be written as UTF-8: it has no lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+__all__ = [
+    "Entity",
+    "Problem",
+    "Problems",
+    "Record",
+    "TypeInfo",
+    "find_types",
+    "hold_out",
+    "is_unicode",
+    "iter_records",
+    "read_records",
+    "read_types",
+    "record_problems",
+    "records_from_dataset",
+    "self_contained",
+    "token_ranges",
+    "types_for",
+    "write_records",
+]

@@ -24,6 +24,8 @@ class EvaluationOptions:
         predictions (`Path`, *optional*): Predictions to score in place of a model's.
         save_predictions (`Path`, *optional*): Where to write what was predicted.
         limit, ignore_labels, skip_bad: As for `evaluate.load_dataset`.
+        nested (`bool`): Whether entities may overlap, in the records and in what is found.
+        reading (`dict`): How the files are read, as for `records.iter_records`.
         decoder (`str`): How entities are read.
         model (`str`): The model's name in reports.
     """
@@ -38,6 +40,8 @@ class EvaluationOptions:
     limit: int | None = None
     ignore_labels: Sequence[str] = ("misc",)
     skip_bad: bool = False
+    nested: bool = False
+    reading: dict[str, Any] = field(default_factory=dict)
     decoder: str = "word"
     model: str = ""
 
@@ -82,6 +86,7 @@ def evaluate_files(
         "decoder": options.decoder,
         "thresholds": thresholds,
         "keep_readings": options.errors is not None,
+        "nested": options.nested,
     }
     other = None
     if options.against is not None:  # First, so that what is wrong with it shows at once.
@@ -103,7 +108,7 @@ def _check(options: EvaluationOptions, variants: Sequence[Variant]) -> None:
         raise ValueError("--against needs --errors FILE.html, the report that it is for")
     if options.errors is not None and options.errors.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--errors should name an .html file, got {str(options.errors)!r}")
-    single = [name for name in ("errors", "predictions", "save_predictions") if getattr(options, name) is not None]
+    single = [name for name in ("errors", "predictions", "save_predictions", "nested") if getattr(options, name)]
     if len(variants) > 1 and single:
         raise ValueError(f"--{single[0].replace('_', '-')} goes with one set of definitions, got {len(variants)}")
     for path in (options.errors, options.save_predictions):
@@ -114,7 +119,8 @@ def _check(options: EvaluationOptions, variants: Sequence[Variant]) -> None:
 
 
 def _loading(options: EvaluationOptions) -> dict[str, Any]:
-    return {"limit": options.limit, "ignore_labels": options.ignore_labels, "skip_bad": options.skip_bad}
+    loading = {name: getattr(options, name) for name in ("limit", "ignore_labels", "skip_bad")}
+    return {**loading, "allow_overlaps": options.nested, **options.reading}
 
 
 def _reported(run: Run, options: EvaluationOptions) -> Iterator[str]:

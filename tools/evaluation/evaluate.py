@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
-from ..data.readers import data_name
 from ..data.records import (
     Record,
     TypeInfo,
@@ -20,8 +20,8 @@ from ..data.records import (
     read_types,
     self_contained,
     token_ranges,
-    zero_shot_protocol,
 )
+from ..files.opening import data_name, expand
 from .matching import Span
 from .resampling import bootstrap_interval
 from .scoring import Scores, score_spans
@@ -37,9 +37,10 @@ def load_dataset(
     wording: str = "precise",
     ignore_labels=("misc",),
     skip_bad: bool = False,
+    **reading: Any,
 ) -> list[Record]:
     """
-    Records to evaluate on, each with the types to ask for, by the zero-shot protocol (`records.zero_shot_protocol`).
+    Records to evaluate on, each with the types to ask for, by the zero-shot protocol (see `records.iter_records`).
 
     Args:
         limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
@@ -50,6 +51,7 @@ def load_dataset(
             `"name"` with the names alone. `types` have one definition each: `"generic"` is not for them.
         ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
         skip_bad (`bool`): Leave records out that cannot be used, and warn of them, instead of stopping.
+        reading: `allow_overlaps`, and how the file is read, as for `records.iter_records`.
 
     Raises:
         ValueError: If a record cannot be used, has no types, or there are none; if `types` lack a type of the records;
@@ -57,19 +59,18 @@ def load_dataset(
     """
     given = None if types is None else read_types(types)
     own = find_types(path)
-    dataset_types = given if own is None else own
     on_error = "skip" if skip_bad else "raise"
-    records = read_records(path, types=dataset_types, on_error=on_error)
-    records, asked = zero_shot_protocol(records, dataset_types, ignore_labels)
+    known = given if own is None else own
+    records = read_records(path, types=known, ignore_labels=ignore_labels, on_error=on_error, **reading)
     replaced = given is not None and (own is not None or any(record.types is not None for record in records))
     try:
-        records = [self_contained(record, asked) for record in records]
+        records = [self_contained(record) for record in records]
         if replaced:
             names = names_in_data(path, given)
             definitions = {names[label]: info.definition for label, info in given.items()}
             definitions = {name: each for name, each in definitions.items() if name not in ignore_labels}
             records = _redefined(records, definitions, str(path))
-        records = _worded(records, wording, asked if given is None else None)
+        records = _worded(records, wording, own if given is None else None)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if not records:
@@ -127,11 +128,12 @@ def _listed(names: Sequence[str], limit: int = 5) -> str:
 def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Record]]:
     """
     Several files as [`load_dataset`] reads them, by their name: `FOLDER/FILE`, or as much more of the path as tells them
-    apart.
+    apart. A pattern stands for many files, a folder for one data set of all that are in it.
 
     Raises:
         ValueError: As [`load_dataset`] does, and for a file that is given twice.
     """
+    paths = [file for path in paths for file in _files(path)]
     files = [Path(path).absolute() for path in paths]
     if len(set(files)) < len(files):
         raise ValueError(f"`data` names a file twice: {', '.join(map(str, paths))}")
@@ -143,6 +145,10 @@ def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Reco
         length += 1
     names = ["/".join(each[-length:]) for each in parts]
     return {name: load_dataset(path, **options) for name, path in zip(names, paths, strict=True)}
+
+
+def _files(path: str | Path) -> Sequence[str | Path]:
+    return [path] if Path(path).is_dir() else expand(path) or [path]
 
 
 def evaluate(pipeline, records: Sequence[Record], **options) -> tuple[Scores, list[list[dict]]]:

@@ -17,8 +17,10 @@ from typing import Any
 from ...atomic_jpt import atomic_file
 from ...generative.formats import Mention
 from ...generative.parsing import locate
-from ..data.readers import json_rows
 from ..data.records import Record
+from ..files.formats.json_values import json_values
+from ..files.model import BadRow
+from ..files.opening import open_source
 
 Entities = list[dict[str, Any]]
 ENTITIES_KEYS = ("entities", "predictions", "pred")
@@ -84,13 +86,14 @@ def read_predictions(
 def _rows_by_id(path: Path) -> dict[tuple[str | None, str], tuple[int, dict]]:
     """Lines with their numbers, by dataset (`None` where a line names none) and id."""
     rows: dict[tuple[str | None, str], tuple[int, dict]] = {}
-    for line, row, reason in json_rows(path):
-        if reason is None and not isinstance(row, dict):
-            reason = f"expected an object with `id` and `entities`, got {type(row).__name__}"
-        elif reason is None and not isinstance(row.get("id"), (str, int)):
-            reason = "no `id`: predictions are told apart by the ids of the records"
-        if reason is not None:
-            raise ValueError(f"{path}:{line}: {reason}")
+    for each in json_values(open_source(path)):
+        if isinstance(each, BadRow):
+            raise ValueError(f"{path}:{each.line}: {each.reason}")
+        line, row = each
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}:{line}: expected an object with `id` and `entities`, got {type(row).__name__}")
+        if not isinstance(row.get("id"), (str, int)):
+            raise ValueError(f"{path}:{line}: no `id`: predictions are told apart by the ids of the records")
         key = (row.get("dataset"), str(row["id"]))
         if key in rows:
             raise ValueError(f"{path}:{line}: the id {key[1]!r} is that of line {rows[key][0]} too")

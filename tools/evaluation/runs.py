@@ -66,6 +66,7 @@ def run_model(
     decoder: str = "word",
     thresholds: Mapping[str, float] | None = None,
     keep_readings: bool = False,
+    nested: bool = False,
 ) -> Run:
     """
     Runs a pipeline over datasets.
@@ -77,14 +78,16 @@ def run_model(
         decoder (`str`): How a JPT pipeline reads entities.
         thresholds (`Mapping[str, float]`, *optional*): Thresholds of types, by name.
         keep_readings (`bool`): Keeps the probabilities of a JPT pipeline, for scores of gold mentions and runners-up.
+        nested (`bool`): Whether what is found may overlap.
     """
+    options: dict[str, Any] = {"decoder": decoder, **({"nested": True} if nested else {})}
     run = Run(name, datasets, {})
     for dataset, records in datasets.items():
         if keep_readings and hasattr(pipeline, "read"):
             run.readings[dataset] = read_texts(pipeline, records, thresholds, show_progress=True)
-            run.predictions[dataset] = [pipeline.decode(each, decoder=decoder) for each in run.readings[dataset]]
+            run.predictions[dataset] = [pipeline.decode(each, **options) for each in run.readings[dataset]]
         else:
-            run.predictions[dataset] = predict(pipeline, records, thresholds, decoder=decoder, show_progress=True)
+            run.predictions[dataset] = predict(pipeline, records, thresholds, show_progress=True, **options)
     run.failures = getattr(pipeline, "failures", None) or {}
     return run
 

@@ -1,265 +1,238 @@
 """Files of texts in, one `Document` after the other out. What is found in them is written by `writers`.
 
-Reads plain text, JSON lines, CSV and CoNLL columns one row at a time, so that a file may be larger than memory, and the
-text of Word and PDF files (`extraction`). Says of every row that cannot be used what is wrong with it, with its line.
-Knows nothing of models.
+Reads every format of `formats` one row at a time, so that a file may be larger than memory; folders, patterns and
+archives, too. Says of every row that cannot be used what is wrong with it, with its line. Knows nothing of models.
 """
 
-import csv
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from ...schema_jpt import Schema, resolve_schema
-from ..data.readers import is_list_of_strings
-from .extraction import EXTRACTORS, MAX_CHARACTERS, MAX_SECONDS, extract_text
+from .formats import ARCHIVE, FORMATS, SUFFIXES, brat, format_of_records, format_of_texts, plain_suffix
+from .formats.shapes import OWN_TYPES
+from .model import BadRow, Document, ReadOptions, Row
+from .opening import Source, Unreadable, expand, open_source
 
-INPUT_SUFFIXES = {
-    ".txt": "text",
-    ".md": "text",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob2": "conll",
-    ".docx": "docx",
-    ".pdf": "pdf",
-}
-INPUT_FORMATS = ("text", "lines", "jsonl", "csv", "tsv", "conll", *EXTRACTORS)
-TYPES_COLUMNS = ("entity_types", "types")
-
-Row = tuple[int, dict[str, Any], str | None]
-
-
-@dataclass(slots=True)
-class Document:
-    """
-    One text to tag.
-
-    Args:
-        line (`int`): Where it begins in its file, counted from 1.
-        row (`dict`): Its row with all fields, to be written back.
-        text (`str`): The text; for words, these joined by spaces.
-        words (`list[str]`, *optional*): The words of a text that came split.
-        entity_types ([`Schema`], *optional*): Types of its own.
-        columns (`list[list[str]]`, *optional*): For each word all columns of its line in a CoNLL file.
-    """
-
-    line: int
-    row: dict[str, Any]
-    text: str
-    words: list[str] | None = None
-    entity_types: Schema | None = None
-    columns: list[list[str]] | None = None
-
-    @property
-    def item(self) -> dict[str, Any]:
-        """What the pipeline takes."""
-        item = {"text": self.text if self.words is None else self.words}
-        return item if self.entity_types is None else {**item, "entity_types": self.entity_types}
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
+OPTIONS = tuple(each.name for each in fields(ReadOptions))
+NOT_DATA = ("types.json", "readme.md", "readme.txt")  # beside labelled data, none of it
 
 
 def read_documents(
-    path: str | Path,
+    path: str | os.PathLike,
     *,
-    format: str | None = None,
-    text_column: str = "text",
     own_types: bool = True,
     on_bad_row: Callable[[str], None] | None = None,
-    max_characters: int = MAX_CHARACTERS,
-    max_seconds: float = MAX_SECONDS,
+    **options: Any,
 ) -> Iterator[Document]:
     """
     Reads the documents of a file one after the other.
 
     Args:
-        path (`str` or `Path`): A UTF-8 file, a Word or PDF file, or `"-"` for standard input.
-        format (`str`, *optional*):
-            `"text"`, `"docx"`, `"pdf"` (the file is one document), `"lines"` (every line is one), `"jsonl"`, `"csv"`,
-            `"tsv"` or `"conll"` (a word a line, in the first column; blank lines between sentences). Defaults to that
-            of the suffix; standard input to `"text"`.
-        text_column (`str`, *optional*, defaults to `"text"`):
-            Key or column of the text. In JSON lines the values may also be lists of words.
+        path (`str` or `Path`):
+            A file in any of `formats.FORMATS`, packed by gzip, bzip2 or xz or not; `"-"` for standard input; a folder, a
+            pattern such as `texts/*.txt` or a `.zip`, for the files in it.
         own_types (`bool`, *optional*, defaults to `True`):
-            Whether rows may bring types of their own; they may name schema files, so not for files of strangers.
+            Whether rows may bring types of their own, as `entity_types`; they may name schema files, so not for files
+            of strangers.
         on_bad_row (`Callable`, *optional*):
             Receives a message for each row that cannot be used, which is then left out. Without it the first such row
             is an error.
-        max_characters (`int`, *optional*): A Word or PDF file with more text than this is not read to its end.
-        max_seconds (`float`, *optional*): A Word or PDF file that takes longer than this is not read to its end.
+        options: As for [`ReadOptions`].
 
     Raises:
-        ValueError: For an unknown format or, while reading, a row that cannot be used, with `FILE:LINE: ` in front.
+        ValueError: For an unknown option or format or, while reading, a row that cannot be used, with `FILE:LINE: ` in
+            front.
         OSError: If the file cannot be read.
-        ImportError: If the library that reads PDF files is not installed.
+        ImportError: If the library that reads Word or PDF files is not installed.
     """
-    if format is None:
-        format = "text" if str(path) == "-" else INPUT_SUFFIXES.get(Path(path).suffix.lower())
-    if format not in INPUT_FORMATS:
-        expected = ", ".join(INPUT_SUFFIXES)
-        raise ValueError(f"the format of {path} is not known by its suffix (known: {expected}); give the format")
-    stream = sys.stdin.buffer if str(path) == "-" else open(path, "rb")
-    if format in EXTRACTORS:
-        rows = _extracted_text(stream, text_column, format, max_characters, max_seconds)
-    else:
-        rows = _rows(stream, format, text_column)
-    return _read(stream, rows, str(path), format, text_column, own_types, on_bad_row)
+    reading = read_options(options)
+    inputs = _inputs(path, reading)
+    return _checked(inputs, reading, own_types, on_bad_row)
 
 
-def _read(stream, rows, name, format, text_column, own_types, on_bad_row) -> Iterator[Document]:
+def read_options(options: dict[str, Any]) -> ReadOptions:
+    """
+    Raises:
+        ValueError: For an option that there is not, or a value that it cannot have.
+    """
+    if unknown := [name for name in options if name not in OPTIONS]:
+        raise ValueError(f"unknown option {unknown[0]!r}; known: {', '.join(OPTIONS)}")
+    reading = ReadOptions(**options)
+    if reading.format not in (None, *FORMATS):
+        raise ValueError(f"`format` should be one of {', '.join(FORMATS)}, got {reading.format!r}")
+    return reading
+
+
+def rows_of_records(path: str | os.PathLike, options: ReadOptions) -> Iterator[tuple[Source, Row]]:
+    """
+    The rows of a file, folder or archive of labelled data, each with the file it stands in.
+
+    Raises:
+        ValueError: If a file is damaged, of no known format, or cannot be read on.
+        OSError: If it cannot be opened.
+    """
+    files = expand(path)
+    if files is not None:
+        files = [each for each in files if _is_data(each)]
+        if not files:
+            raise ValueError(f"{path} has no files of labelled data")
+    for file in [Path(path)] if files is None else files:
+        for source in _open(file, options):
+            with source:
+                if not isinstance(source, _Archive):
+                    source.format = format_of_records(source.path, source, options)
+                yield from ((source, row) for row in _rows(source, options))
+
+
+def format_of(path: str | os.PathLike) -> str:
+    """The format of a file of labelled data, by its suffix and its first characters: one of `FORMATS`."""
+    options = ReadOptions()
+    with open_source(path) as source:
+        format = format_of_records(Path(path), source, options)
+        if format != "jsonl":
+            return format
+        from .formats.json_rows import shape_of
+        from .formats.json_values import json_values
+
+        value = next(json_values(source), None)
+        return "jsonl" if value is None or isinstance(value, BadRow) else shape_of(value[1], options)
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def _inputs(path: str | os.PathLike, options: ReadOptions) -> list[tuple[Path, str | None]]:
+    """The files that a path stands for, each with what its documents are called by if there are many."""
+    files = expand(path)
+    if files is None:
+        file = Path(path)
+        if str(file) != "-":
+            if plain_suffix(file) != ARCHIVE:
+                format_of_texts(file, None, options)
+            os.stat(file)
+        return [(file, None)]
+    known = [each for each in files if options.format is not None or _is_text(each, files)]
+    if not known:
+        raise ValueError(f"{path} has no files of texts; known are {', '.join((*SUFFIXES, ARCHIVE))}")
+    root = Path(path) if os.path.isdir(path) else Path(os.path.commonpath([each.parent for each in known]))
+    return [(each, each.relative_to(root).as_posix()) for each in known]
+
+
+def _is_text(file: Path, files: list[Path]) -> bool:
+    suffix = plain_suffix(file)
+    if suffix == ".ann" and file.with_suffix(".txt") in files:
+        return False  # The text is read from the .txt file.
+    return suffix in SUFFIXES or suffix == ARCHIVE
+
+
+def _is_data(file: Path) -> bool:
+    suffix = plain_suffix(file)
+    if file.name.lower() in NOT_DATA or suffix in (".md", ".docx", ".pdf"):
+        return False
+    if suffix == ".txt":
+        return not file.with_suffix(".ann").is_file()
+    return suffix in SUFFIXES or suffix == ARCHIVE
+
+
+def _open(file: Path, options: ReadOptions) -> Iterator[Source]:
+    """The file, or those in an archive."""
+    if file.suffix.lower() != ARCHIVE:
+        yield open_source(file, options.encoding)
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [each.filename for each in archive.infolist() if not each.is_dir()]
+            if any(name.endswith(".ann") for name in names):
+                yield _Archive(archive, file)
+                return
+            members = [name for name in names if "__MACOSX" not in name and plain_suffix(Path(name)) in SUFFIXES]
+            if not members:
+                raise ValueError(f"{file}: the archive has no files of a known format")
+            for name in sorted(members):
+                stream: BinaryIO = archive.open(name)  # type: ignore[assignment]
+                yield Source(stream, f"{file}/{name}", str(file / PurePosixPath(name)), options.encoding)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"{file}: cannot be read as an archive ({error})") from None
+
+
+class _Archive(Source):
+    """An archive of brat's, whose files belong together."""
+
+    def __init__(self, archive: zipfile.ZipFile, file: Path):
+        self.archive, self.name, self.path, self.stem, self.suffix = archive, str(file), file, file.stem, ARCHIVE
+        self.format = "brat"
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
+def _rows(source: Source, options: ReadOptions) -> Iterator[Row]:
+    try:
+        if isinstance(source, _Archive):
+            yield from brat.read_archive(source.archive, options)
+        else:
+            yield from FORMATS[source.format](source, options)
+    except Unreadable as error:
+        raise ValueError(f"{source.name}: {error}") from None
+
+
+# ---- documents ------------------------------------------------------------------------------------------------------
+
+
+def _checked(inputs, options: ReadOptions, own_types: bool, on_bad_row) -> Iterator[Document]:
     @lru_cache(256)  # files often repeat the types on every row
     def resolve(value: str) -> Schema:
         return resolve_schema(json.loads(value))
 
-    def types_of(row: dict[str, Any]) -> Schema | None:
-        if format != "jsonl" or not own_types:
-            return None
-        own = next((row[key] for key in TYPES_COLUMNS if row.get(key) is not None), None)
-        return None if own is None else resolve(json.dumps(own))
+    for file, name in inputs:
+        for source in _open(file, options):
+            with source:
+                if not isinstance(source, _Archive):
+                    source.format = format_of_texts(source.path, source, options)
+                for row in _alike(_rows(source, options), options.text_column):
+                    if isinstance(row, Document) and own_types and row.row.get(OWN_TYPES) is not None:
+                        row = _with_types(row, resolve)
+                    if isinstance(row, Document):
+                        _name(row, name, source.format)
+                        yield row
+                    elif on_bad_row is None:
+                        raise ValueError(told_row(source.name, row))
+                    else:
+                        on_bad_row(told_row(source.name, row))
 
+
+def _alike(rows: Iterator[Row], column: str) -> Iterator[Row]:
+    """The rows of a file, of which all texts are split or none is."""
     split: bool | None = None
-    with stream:
-        for line, row, reason in rows:
-            if reason is None:
-                try:
-                    document = _document(line, row, format, text_column, types_of(row))
-                    split = document.words is not None if split is None else split
-                    if split != (document.words is not None):
-                        raise ValueError(f"{text_column!r} should be a {'list' if split else 'text'} as in other rows")
-                    yield document
-                    continue
-                except ValueError as error:
-                    reason = str(error)
-            place = "standard input" if name == "-" else name
-            message = f"{place}: {reason}" if format in EXTRACTORS else f"{place}:{line}: {reason}"
-            if on_bad_row is None:
-                raise ValueError(message)
-            on_bad_row(message)
+    for row in rows:
+        if isinstance(row, Document):
+            split = row.words is not None if split is None else split
+            if split != (row.words is not None):
+                row = BadRow(row.line, f"{column!r} should be a {'list' if split else 'text'} as in other rows")
+        yield row
 
 
-def _document(line: int, row: dict, format: str, text_column: str, entity_types: Schema | None) -> Document:
-    columns = row.pop("columns") if format == "conll" else None
-    value = row[text_column] if columns is None else row["tokens"]
-    if isinstance(value, str):
-        return Document(line, row, value, None, entity_types)
-    if not is_list_of_strings(value):
-        raise ValueError(f"{text_column!r} should be a text or a list of words, got {value!r:.80}")
-    text = " ".join(value)
-    return Document(line, {**row, "text": text}, text, value, entity_types, columns)
-
-
-def _rows(stream: BinaryIO, format: str, text_column: str) -> Iterator[Row]:
-    if format == "text":
-        yield _whole_text(stream, text_column)
-    elif format == "lines":
-        faults: dict[int, str] = {}
-        for number, text in enumerate(_decoded(stream, faults), 1):
-            yield number, {text_column: text.rstrip("\r\n")}, faults.pop(number, None)
-    elif format == "jsonl":
-        yield from _json_rows(stream, text_column)
-    elif format == "conll":
-        yield from _conll_rows(stream)
-    else:
-        yield from _csv_rows(stream, text_column, "\t" if format == "tsv" else ",")
-
-
-def _whole_text(stream: BinaryIO, text_column: str) -> Row:
-    content = stream.read()
+def _with_types(document: Document, resolve: Callable[[str], Schema]) -> Row:
     try:
-        return 1, {text_column: content.decode("utf-8-sig")}, None
-    except UnicodeDecodeError as error:
-        return content.count(b"\n", 0, error.start) + 1, {}, f"not UTF-8 ({error.reason})"
-
-
-def _extracted_text(
-    stream: BinaryIO, text_column: str, format: str, max_characters: int, max_seconds: float
-) -> Iterator[Row]:
-    try:
-        text = extract_text(stream, format, max_characters=max_characters, max_seconds=max_seconds)
-        yield 1, {text_column: text}, None
+        document.entity_types = resolve(json.dumps(document.row[OWN_TYPES]))
     except ValueError as error:
-        yield 1, {}, str(error)
+        return BadRow(document.line, str(error))
+    return document
 
 
-def _decoded(stream: BinaryIO, faults: dict[int, str]) -> Iterator[str]:
-    """The lines as text; those that are not UTF-8 are entered in `faults` by number, their bad bytes replaced."""
-    for number, raw in enumerate(stream, 1):
-        encoding = "utf-8-sig" if number == 1 else "utf-8"
-        try:
-            yield raw.decode(encoding)
-        except UnicodeDecodeError as error:
-            faults[number] = f"not UTF-8 ({error.reason})"
-            yield raw.decode(encoding, errors="replace")
+def told_row(source: str, row: BadRow) -> str:
+    """What is wrong with a row, and where it stands."""
+    return f"{source}: {row.reason}" if row.line is None else f"{source}:{row.line}: {row.reason}"
 
 
-def _json_rows(stream: BinaryIO, text_column: str) -> Iterator[Row]:
-    faults: dict[int, str] = {}
-    for number, line in enumerate(_decoded(stream, faults), 1):
-        reason, row = faults.pop(number, None), None
-        if reason is None and line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                reason = f"broken JSON ({error})"
-            else:
-                if not isinstance(row, dict):
-                    reason = f"should be a JSON object, got {type(row).__name__}"
-                elif text_column not in row:
-                    reason = f"has no {text_column!r}; its keys are {', '.join(map(repr, row))}"
-        if reason is not None or row is not None:
-            yield number, row or {}, reason
-
-
-def _csv_rows(stream: BinaryIO, text_column: str, delimiter: str) -> Iterator[Row]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a whole book may stand in a cell
-    faults: dict[int, str] = {}
-    reader = csv.reader(_decoded(stream, faults), delimiter=delimiter)
-    header = next(reader, None)
-    if header is None:
-        return
-    if text_column not in header:
-        raise ValueError(f"the file has no column {text_column!r}; its columns are {', '.join(map(repr, header))}")
-    last = reader.line_num
-    try:
-        for values in reader:
-            first, last = last + 1, reader.line_num
-            reasons = [faults.pop(line) for line in range(first, last + 1) if line in faults]
-            if values and len(values) != len(header):
-                reasons.append(f"has {len(values)} cells where the header has {len(header)}")
-            if values or reasons:
-                yield first, dict(zip(header, values)), "; ".join(reasons) or None
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from error
-
-
-def _conll_rows(stream: BinaryIO) -> Iterator[Row]:
-    faults: dict[int, str] = {}
-    columns: list[list[str]] = []
-    first, reason = 0, None
-    for number, line in enumerate(_with_end(_decoded(stream, faults)), 1):
-        line = line.rstrip(" \t\r\n")
-        if line.strip() and not line.startswith("-DOCSTART-"):
-            first = first or number
-            reason = reason or faults.pop(number, None)
-            # Not split(): a word may hold a no-break space.
-            cells = line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
-            if not cells[0].strip():
-                reason = reason or f"line {number} has no word in its first column"
-            columns.append(cells)
-        elif first:
-            yield first, {"tokens": [cells[0] for cells in columns], "columns": columns}, reason
-            columns, first, reason = [], 0, None
-
-
-def _with_end(lines: Iterable[str]) -> Iterator[str]:
-    yield from lines
-    yield ""
+def _name(document: Document, name: str | None, format: str) -> None:
+    """Gives a document of many files an id, if it has none."""
+    if name is not None and document.row.get("id") in (None, ""):
+        is_whole = format in ("text", "docx", "pdf")
+        document.row = {"id": name if is_whole else f"{name}:{document.line}", **document.row}

@@ -43,7 +43,8 @@ class Highlighter:
     def print(self, text: str, entities: list[dict[str, Any]], title: str | None = None) -> None:
         """Prints one text; of nested entities the inner colour is seen."""
         self._counts.update(entity["entity_group"] for entity in entities)
-        starting, ending = defaultdict(list), defaultdict(list)
+        starting: dict[int, list] = defaultdict(list)
+        ending: dict[int, list] = defaultdict(list)
         # Outer entities first, so that the last one open is the innermost.
         for entity in sorted(entities, key=lambda entity: (entity["start"], -entity["end"])):
             starting[entity["start"]].append(entity)

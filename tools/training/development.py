@@ -8,10 +8,10 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainingArguments
 
 from ...atomic_jpt import atomic_file
-from ..data.readers import data_name
 from ..data.records import Record
 from ..evaluation.evaluate import load_dataset, predict, score_predictions
 from ..evaluation.scoring import Scores
+from ..files.opening import data_name
 from .recipe import Recipe
 
 CURVES = "curves.png"

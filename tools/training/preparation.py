@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 from transformers import TrainingArguments
 from transformers.utils import is_torch_bf16_gpu_available
 
-from ..data.readers import data_name
-from ..data.records import Problems, find_types, hold_out, merge_touching, read_records, read_types
+from ..data.records import Problems, hold_out, merge_touching, read_records, read_types
+from ..files.opening import data_name
 from .recipe import AUTO, Recipe
 from .sampling import Source, plan_epochs
 
@@ -33,8 +33,9 @@ def load_sources(recipe: Recipe) -> list[Source]:
             )
         for path in paths:
             problems = Problems()
-            types = find_types(path) if entry.types is None else read_types(recipe.find(entry.types))
-            records = read_records(path, types=types, on_error="skip" if recipe.skip_bad else "raise", report=problems)
+            types = None if entry.types is None else read_types(recipe.find(entry.types))
+            on_error = "skip" if recipe.skip_bad else "raise"
+            records = read_records(path, types=types, on_error=on_error, report=problems, **entry.reading)
             if problems:
                 tell(f"{path}: left out: {problems.summary()}")
             if not records:
@@ -44,7 +45,7 @@ def load_sources(recipe: Recipe) -> list[Source]:
             if entry.merge_touching:
                 records = list(map(merge_touching, records))
             name = f"{path.parent.name}/{data_name(path)}"
-            sources.append(Source(name, records, types, weight, entry.families))
+            sources.append(Source(name, records, records[0].dataset_types, weight, entry.families))
     if not sources:
         raise ValueError("data: the recipe names no data; give files with `data=FILE`")
     return sources

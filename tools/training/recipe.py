@@ -34,6 +34,8 @@ class DataSource:
             Share of the groups of every file. Defaults to the square root of its number of records, so that small
             sets are seen more often per record.
         types (`str`, *optional*): File of the data set's types, instead of `types.json` beside the records.
+        reading (`dict`): How the file is read, where that is not found out: options of `records.iter_records`, such as
+            `encoding` and `columns`.
         families (`bool`): Whether the part of a label before its first underscore is a family of types, of which one
             united type may be made (`Sampling.coarsened`).
         merge_touching (`bool`): Whether mentions of one type that touch are parts of one (`records.merge_touching`).
@@ -47,6 +49,7 @@ class DataSource:
     path: str
     weight: float | None = None
     types: str | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
     families: bool = False
     merge_touching: bool = False
     held_out: int = 0

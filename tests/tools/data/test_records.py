@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jpt_ner.tools.data.readers import guess_format, tags_to_spans
 from jpt_ner.tools.data.records import (
     Entity,
     Problems,
@@ -25,8 +24,9 @@ from jpt_ner.tools.data.records import (
     token_ranges,
     types_for,
     write_records,
-    zero_shot_protocol,
 )
+from jpt_ner.tools.files.documents import format_of
+from jpt_ner.tools.files.formats.tags import tags_to_spans
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 TEXT = "Ada Lovelace met Charles Babbage in London."
@@ -51,9 +51,9 @@ BAD = [
     ('{"id": "x", "text": ', "broken JSON"),
     ("[1]", "should be a JSON object"),
     ({"id": "x", "text": TEXT}, "key 'entities' is missing"),
-    ({"text": TEXT, "entities": []}, "key 'id' is missing"),
+    (with_entity(label=3), "label should be"),
     ({**GOOD, "id": ""}, "id should be"),
-    ({**GOOD, "text": " \n", "entities": []}, "blank"),
+    ({**GOOD, "text": " \n"}, "blank"),
     ({**GOOD, "text": "\ud800" + TEXT}, "surrogate"),
     (with_entity(start=0.0), "integers"),
     (with_entity(start=False), "integers"),
@@ -83,7 +83,6 @@ def test_every_bad_line_is_reported_with_its_line_and_reason_and_the_good_ones_s
     rows = []
     for index, (row, _) in enumerate(BAD):
         rows += [row if isinstance(row, str) or row.get("id") == "" else row | {"id": f"bad{index}"}, ""]
-    rows[2 * 3] = BAD[3][0]  # the one without an id stays so
     path = write_lines(tmp_path / "data.jsonl", *rows, {**GOOD, "id": "good"}, {**GOOD, "id": "good"})
     report = Problems()
     records = read_records(path, on_error="skip", report=report)
@@ -168,7 +167,7 @@ def test_tag_schemes_read_alike(scheme):
 
 def test_labels_may_contain_hyphens_and_other_tags_are_refused():
     assert tags_to_spans(["B-creative-work", "I-creative-work"]) == [(0, 2, "creative-work")]
-    for tag in ("B-", "B_PER", "PER", "", "X-PER"):
+    for tag in ("B-", "-B", "PER", "", "X-PER"):
         with pytest.raises(ValueError, match="should be O or"):
             tags_to_spans([tag])
 
@@ -253,9 +252,11 @@ def test_formats_are_guessed_and_options_checked(tmp_path):
         ("train", "EU\tB-ORG", "conll"),
     ]:
         (tmp_path / name).write_text(content)
-        assert guess_format(tmp_path / name) == expected, name
-    with pytest.raises(ValueError, match="`format` should be one of jsonl, conll, gliner"):
-        read_records(tmp_path / "a", format="csv")
+        assert format_of(tmp_path / name) == expected, name
+    with pytest.raises(ValueError, match="`format` should be one of .*jsonl, .*conll.*, got 'xml'"):
+        read_records(tmp_path / "a", format="xml")
+    with pytest.raises(ValueError, match="unknown option 'seperator'; known: .*separator"):
+        read_records(tmp_path / "a", seperator="")
     with pytest.raises(ValueError, match="`on_error` should be"):
         read_records(tmp_path / "a", on_error="ignore")
     with pytest.raises(FileNotFoundError):
@@ -333,20 +334,50 @@ def test_types_asked_for_a_record():
         self_contained(Record("a", TEXT, [Entity(0, 12, "ORG")]), types)
 
 
-def test_zero_shot_protocol_drops_ignored_labels_and_keeps_every_sentence():
-    types = read_types({**TYPES, "misc": {"name": "miscellaneous", "definition": "Anything else."}})
+def test_ignored_labels_are_neither_types_nor_mentions_and_every_sentence_stays(tmp_path):
+    types = {**TYPES, "misc": {"name": "miscellaneous", "definition": "Anything else."}}
     records = [
         Record("a", TEXT, [Entity(0, 12, "PER"), Entity(36, 42, "misc")]),
         Record("b", TEXT, [Entity(0, 12, "misc")]),
         Record("c", TEXT, [Entity(0, 12, "MISC")], types={"MISC": "x", "misc": "y"}, labels=["MISC", "misc"]),
     ]
-    kept, asked = zero_shot_protocol(records, types)
-    assert list(asked) == ["PER", "LOC"]
+    write_records(tmp_path / "data.jsonl", records)
+    kept = read_records(tmp_path / "data.jsonl", types=types, ignore_labels=("misc",))
+    assert list(kept[0].dataset_types) == ["PER", "LOC"]
     assert [record.entities for record in kept] == [[Entity(0, 12, "PER")], [], [Entity(0, 12, "MISC")]]
     assert kept[2].types == {"MISC": "x"}
     assert kept[2].labels == ["MISC"]
-    assert len(records[1].entities) == 1
-    assert zero_shot_protocol(records, types, ignore_labels=()) == (records, types)
+    assert read_records(tmp_path / "data.jsonl", types=types) == records
+    # Also where the types do not have the label at all.
+    assert read_records(tmp_path / "data.jsonl", types=TYPES, ignore_labels=("misc",)) == kept
+
+
+def test_records_carry_the_types_that_they_were_read_with(tmp_path):
+    write_records(tmp_path / "data.jsonl", [Record("a", TEXT, [Entity(0, 12, "PER")], labels=["PER"])])
+    (tmp_path / "types.json").write_text(json.dumps(TYPES))
+    (record,) = read_records(tmp_path / "data.jsonl")
+    (tmp_path / "types.json").unlink()
+    assert types_for(record) == {"person": "A named human being."}
+    assert self_contained(record).entities == [Entity(0, 12, "person")]
+
+
+def test_labels_are_found_among_the_types_in_upper_or_lower_case(tmp_path):
+    write_records(tmp_path / "data.jsonl", [Record("a", TEXT, [Entity(0, 12, "per"), Entity(36, 42, "Loc")])])
+    assert [each.label for each in read_records(tmp_path / "data.jsonl", types=TYPES)[0].entities] == ["PER", "LOC"]
+    with pytest.raises(ValueError, match="label 'per' of 'Ada Lovelace' is not among the types"):
+        read_records(tmp_path / "data.jsonl", types={"Per": "a", "PER": {"name": "other", "definition": "b"}})
+
+
+def test_overlaps_are_read_where_they_are_allowed(tmp_path):
+    nested = Record("a", TEXT, [Entity(0, 12, "person"), Entity(4, 12, "name"), Entity(4, 12, "person")])
+    write_records(tmp_path / "data.jsonl", [nested])
+    with pytest.raises(ValueError, match="0-12 and 4-12 overlap .*allow_overlaps=True.*--nested"):
+        read_records(tmp_path / "data.jsonl")
+    assert read_records(tmp_path / "data.jsonl", allow_overlaps=True) == [nested]
+    assert Record.from_dict(nested.to_dict(), allow_overlaps=True) == nested
+    twice = nested.to_dict() | {"entities": nested.to_dict()["entities"] * 2}
+    with pytest.raises(ValueError, match="entity 0-12 of 'person' is there twice"):
+        Record.from_dict(twice, allow_overlaps=True)
 
 
 def test_datasets_with_class_labels():
@@ -389,6 +420,18 @@ def test_datasets_with_class_labels():
     assert "tag number 3 has no name" in str(report[0])
     with pytest.raises(ValueError, match="no column 'labels'"):
         records_from_dataset(good, tags_column="labels")
+    assert records_from_dataset(list(as_text), tags_column="ner") == expected
+    with pytest.raises(
+        ValueError, match=r"expected one split or a list of rows, got a DatasetDict of train.*\['train'\]"
+    ):
+        records_from_dataset(datasets.DatasetDict(train=good))
+    whole = datasets.Dataset.from_dict({"tokens": ["Ada Lovelace"], "ner_tags": ["B-PER I-PER"]})
+    with pytest.raises(ValueError, match="column 'tokens' should hold lists, one item a word; it holds Value"):
+        records_from_dataset(whole)
+    with pytest.raises(ValueError, match="dataset:0: record '0': ner_tags should be a list, got str"):
+        records_from_dataset([{"tokens": ["Ada"], "ner_tags": "B-PER"}])
+    with pytest.raises(ValueError, match="expected a dataset or a list of rows, got 'train.jsonl'"):
+        records_from_dataset("train.jsonl")
 
 
 def test_held_out_records_are_whole_documents_and_always_the_same():

@@ -10,9 +10,9 @@ import pytest
 from files import docx_bytes, pdf_bytes
 from hypothesis import example, given
 from hypothesis import strategies as st
-from jpt_ner.tools.data.readers import tags_to_spans
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.documents import read_documents
+from jpt_ner.tools.files.formats.tags import tags_to_spans
 from jpt_ner.tools.files.writers import bio_tags, document_writer, json_line
 
 
@@ -49,9 +49,16 @@ def test_lines_keep_blank_ones_and_break_at_newlines_only(tmp_path):
 
 def test_json_lines_keep_every_field_and_may_bring_types(tmp_path):
     rows = [
-        {"id": 7, "body": "Paris", "types": {"city": "A town."}, "entities": ["old"], "more": None},
+        {
+            "id": 7,
+            "body": "Paris",
+            "entity_types": {"city": "A town."},
+            "types": ["cafe"],
+            "entities": ["old"],
+            "more": None,
+        },
         {"body": "Rome", "entity_types": "music"},
-        {"body": "Bonn", "types": None},
+        {"body": "Bonn", "entity_types": None, "types": "cafe"},
     ]
     content = "\n\n".join(map(json.dumps, rows))
     first, second, third = read(tmp_path, "a.jsonl", content, text_column="body")
@@ -75,8 +82,8 @@ BAD_JSON = [
     (b'{"text": 3}', "'text' should be a text or a list of words, got 3"),
     (b'{"text": "\xff"}', "not UTF-8"),
     (b'{"text": ["a", "b"]}', "'text' should be a text as in other rows"),
-    (b'{"text": "a", "types": {"city": ""}}', '"city" has an empty definition'),
-    (b'{"text": "a", "types": "nothing-like-it"}', "unknown preset 'nothing-like-it'"),
+    (b'{"text": "a", "entity_types": {"city": ""}}', '"city" has an empty definition'),
+    (b'{"text": "a", "entity_types": "nothing-like-it"}', "unknown preset 'nothing-like-it'"),
 ]
 
 
@@ -166,8 +173,9 @@ def test_conll_output_of_texts_is_read_back_as_labelled_data(tmp_path):
     with document_writer(tmp_path / "b.conll") as write:
         write(document, [entity(*span, document.text) for span in spans])
     (record,) = read_records(tmp_path / "b.conll")
+    assert record.text == document.text
     found = [(record.text[each.start : each.end], each.label) for each in record.entities]
-    assert found == [("Angela Merkel", "public figure"), ("U . S", "country"), ("May 3rd", "date")]
+    assert found == [("Angela Merkel", "public figure"), ("U.S", "country"), ("May 3rd", "date")]
 
 
 @given(data=st.data())
@@ -345,7 +353,8 @@ def test_brat_standoff_of_many_documents_is_an_archive(tmp_path):
     with zipfile.ZipFile(tmp_path / "b.zip") as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}
     assert "[entities]\na_place\n" in files.pop("annotation.conf")
+    assert "\na_place | a place\n" in files.pop("visual.conf")
     assert list(files) == ["a_1.txt", "a_1.ann", "a_1-2.txt", "a_1-2.ann", "3.txt", "3.ann"]
-    assert files["3.txt"] == "half a pair ?"
+    assert files["3.txt"] == "half a pair \ufffd"
     for name, count in [("a_1", 1), ("a_1-2", 1), ("3", 0)]:
         assert len(read_standoff(files[f"{name}.txt"], files[f"{name}.ann"])) == count

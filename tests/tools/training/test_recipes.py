@@ -12,6 +12,8 @@ from jpt_ner.generative.formats import check_label
 from jpt_ner.inputs_jpt import PromptStyle, build_prompt, encode_texts
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, read_types, write_records
+from jpt_ner.tools.files.model import Document
+from jpt_ner.tools.files.writers import document_writer
 from jpt_ner.tools.training import preflight
 from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
 from jpt_ner.tools.training.preparation import load_sources, make_arguments, set_max_steps
@@ -320,6 +322,31 @@ def test_types_of_a_data_set_may_be_elsewhere(write_recipe, tmp_path):
     assert source.types["PER"].name == "名称"
     with pytest.raises(ValueError, match="types file not found: .*nowhere.json"):
         load_sources(load_recipe(write_recipe(data=[{**entry, "types": str(tmp_path / "nowhere.json")}])))
+
+
+def test_data_are_read_as_the_recipe_says(write_recipe, tmp_path):
+    (tmp_path / "table.csv").write_bytes("w;t\nJürgen;B-PER\nlebt;O\n".encode("latin-1"))
+    (tmp_path / "types.json").write_text(json.dumps({"PER": {"name": "person", "definition": "A person."}}))
+    entry = {"path": str(tmp_path / "table.csv"), "reading": {"encoding": "latin-1", "columns": "w,t"}}
+    (source,) = load_sources(load_recipe(write_recipe(data=[entry])))
+    assert source.records == [Record("table-0", "Jürgen lebt", [Entity(0, 6, "PER")], tokens=["Jürgen", "lebt"])]
+    with pytest.raises(ValueError, match="unknown option 'encodign'"):
+        load_sources(load_recipe(write_recipe(data=[{**entry, "reading": {"encodign": "latin-1"}}])))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".conll", ".zip"])
+def test_what_tag_writes_is_trained_on(write_recipe, tmp_path, suffix):
+    text = "Bob left\nRome."
+    found = [
+        {"entity_group": name, "score": 0.5, "word": text[start:end], "start": start, "end": end}
+        for start, end, name in [(0, 3, "person"), (9, 13, "home/town")]
+    ]
+    with document_writer(tmp_path / f"own{suffix}") as add:
+        add(Document(1, {"text": text}, text), found)
+    (tmp_path / "types.json").write_text(json.dumps({"person": "A person.", "home/town": "A town."}))
+    (source,) = load_sources(load_recipe(write_recipe(data=[{"path": str(tmp_path / f"own{suffix}")}])))
+    assert source.records[0].text == text
+    assert source.records[0].entities == [Entity(0, 3, "person"), Entity(9, 13, "home/town")]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "labels-zh").glob("*.json")), ids=lambda path: path.stem)

@@ -1,0 +1,1 @@
+"""Commands with many options, and what commands share. `cli` puts them together."""

@@ -1,0 +1,162 @@
+"""`jpt-ner tag`: its options. What it does is `files.tagging`."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ..loading import load_pipeline
+from .arguments import Reading, schema_of
+
+if TYPE_CHECKING:
+    from ..files.model import Document
+
+
+@dataclass
+class Input:
+    """What is read."""
+
+    text: Annotated[str | None, typer.Argument(help="The text, or `-` for standard input.")] = None
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--types",
+            "-t",
+            metavar="TYPES",
+            help="What to look for: a schema file (.yaml, .json), a preset (see `jpt-ner types list`) or a type as "
+            "`NAME=DEFINITION`. May be repeated. Default: the model's own types.",
+        ),
+    ] = None
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="Read texts from a file instead: .txt, .docx or .pdf (one document), .jsonl, .json, .csv, .tsv, .conll "
+            "and others (see docs/files.md), packed (.gz) or not; a folder, a .zip or a pattern such as `'texts/*.txt'` "
+            "for many; `-` is standard input. Rows of .jsonl may bring their own `entity_types`, which replace `--types`.",
+        ),
+    ] = None
+    lines: Annotated[bool, typer.Option("--lines", help="Every line is a text: `--input-format lines`.")] = False
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Report rows that cannot be read and go on, instead of stopping.")
+    ] = False
+
+
+@dataclass
+class Output:
+    """What is written."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
+            "entity), .conll (a word and its BIO tag a line), .json (for Label Studio), .ann (brat's standoff, the "
+            "text beside it) or .zip (the same for many texts). `evaluate` and `train` read all of them.",
+        ),
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False
+    scores: Annotated[bool, typer.Option("--scores", help="Show scores in highlighted text.")] = False
+
+
+@dataclass
+class Finding:
+    """How entities are found."""
+
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Drop entities that score below.", show_default=False)
+    ] = None
+    nested: Annotated[bool, typer.Option("--nested", help="Let entities of different types overlap.")] = False
+    top_k: Annotated[
+        int, typer.Option(min=0, help="Add this many other types with their scores to each entity (JSON only).")
+    ] = 0
+    decoder: Annotated[
+        Literal["word", "token"], typer.Option(help="How entities are read: over words, or the paper's token rule.")
+    ] = "word"
+    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Model folder or Hub id. Default: the model that comes with this package."),
+    ] = None
+    device: Annotated[str | None, typer.Option(help="Such as `cpu`, `cuda` or `cuda:1`. Default: the best.")] = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As the pipeline takes them."""
+        values = {name: getattr(self, name) for name in ("nested", "top_k", "batch_size", "decoder")}
+        return values if self.threshold is None else {**values, "threshold": self.threshold}
+
+
+def tag(input: Input, reading: Reading, output: Output, finding: Finding) -> None:
+    """
+    Finds entities in a text or a file.
+
+    Examples:
+
+    - `jpt-ner tag "Paris released a new album." --types music`
+
+    - `jpt-ner tag "A cheap pizza in Soho" -t "price=Explicit amounts and wording such as cheap or pricey."`
+
+    - `jpt-ner tag --input articles.jsonl --types types.yaml --output entities.csv`
+    """
+    _check(input, output, finding)
+    schema = schema_of(input.types)
+
+    from ..files.tagging import Tagger, json_line, print_results, write_results
+
+    skipped: list[str] = []
+    documents = _documents(input, reading, skipped)
+    tagger = Tagger(lambda: load_pipeline(finding.model, device=finding.device), schema, **finding.options)
+    if output.output is not None:
+        write_results(tagger(documents), output.output, schema, lambda line: typer.echo(line, err=True))
+    elif output.json:
+        for document, entities in tagger(documents):
+            typer.echo(json_line(document, entities))
+    else:
+        print_results(tagger(documents), schema, output.scores, titles=input.input is not None or input.text == "-")
+    if tagger.own_types and schema is not None:
+        _note(f"{tagger.own_types} text(s) brought their own `entity_types`, which replaced --types")
+    if skipped:
+        _note(f"{len(skipped)} row(s) skipped")
+
+
+def _check(input: Input, output: Output, finding: Finding) -> None:
+    if (input.text is None) == (input.input is None):
+        raise typer.BadParameter("give either a text or --input FILE")
+    if input.text is not None and os.path.isfile(input.text):
+        raise typer.BadParameter(f"{input.text!r} is a file; read it with --input {input.text}")
+    if output.output is None:
+        return
+    from ..files.writers import check_output
+
+    check_output(output.output)
+    suffix = output.output.suffix.lower()
+    if finding.nested and suffix == ".conll":
+        raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
+    if finding.top_k and suffix != ".jsonl":
+        raise ValueError("--top-k: alternatives are written to .jsonl only")
+
+
+def _documents(input: Input, reading: Reading, skipped: list[str]) -> Iterator["Document"]:
+    from ..files.documents import Document, read_documents
+
+    def skip(message: str) -> None:
+        skipped.append(message)
+        _note(f"skipped: {message}")
+
+    source = "-" if input.text == "-" else input.input
+    if source is None:
+        return iter([Document(1, {"text": input.text}, input.text or "")])
+    options = {**reading.options, **({"format": "lines"} if input.lines else {})}
+    return read_documents(source, on_bad_row=skip if input.skip_bad else None, **options)
+
+
+def _note(line: str) -> None:
+    typer.secho(line, fg="yellow", err=True)

@@ -1,0 +1,43 @@
+"""doccano's exports: `{"text", "label": [[start, end, label]]}`, or with relations, `{"text", "entities": [...]}`. Read only."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..model import ReadOptions
+from .shapes import Parsed, parsed_text, triples
+
+LABEL_KEYS = ("label", "labels")  # the second in older versions
+OFFSETS = {"start_offset", "end_offset", "label"}
+
+
+def recognises(value: Any, options: ReadOptions) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get(options.text_column, value.get("text")), str):
+        return False
+    entities = value.get("entities")
+    if isinstance(entities, list) and entities:
+        return all(isinstance(each, Mapping) and OFFSETS <= each.keys() for each in entities)
+    labels = _labels(value)
+    # Of a text that is labelled as a whole, `label` is a list of texts.
+    return isinstance(labels, list) and all(isinstance(each, list) and len(each) == 3 for each in labels)
+
+
+def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
+    """
+    Raises:
+        ValueError: If a key is missing or does not hold what it should.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"should be a JSON object, got {type(value).__name__}")
+    entities, text = value.get("entities"), value.get(options.text_column, value.get("text"))
+    if isinstance(entities, list) and all(isinstance(each, Mapping) and OFFSETS <= each.keys() for each in entities):
+        mentions = [
+            {"start": each["start_offset"], "end": each["end_offset"], "label": each["label"]} for each in entities
+        ]
+    else:
+        mentions = triples(_labels(value), "'label'")
+    row = {key: each for key, each in value.items() if key not in (*LABEL_KEYS, "entities", "relations")}
+    yield parsed_text(text, mentions, row)
+
+
+def _labels(row: Mapping[str, Any]) -> Any:
+    return next((row[key] for key in LABEL_KEYS if key in row), None)

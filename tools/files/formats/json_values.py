@@ -1,0 +1,131 @@
+"""JSON in, its values out, one after the other: one a line, in one list, or one behind the other over many lines.
+
+Nothing is read into memory but the value at hand. Knows nothing of what the values mean.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..model import BadRow
+from ..opening import MAX_LINE, Source
+
+JSON_LINES = (".jsonl", ".ndjson")
+BETWEEN = re.compile(r"[\s,]*")
+
+
+def json_values(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
+    """The values of a file, each with the line it begins on, and what of it cannot be read."""
+    return _values_by_line(source) if _has_one_a_line(source) else _values_in_stream(source)
+
+
+def looks_like_json(start: str) -> bool:
+    """Whether a text begins as an object or as a list of JSON values does."""
+    return re.match(r'\s*(\{\s*("|\}|$)|\[\s*([\[{"\]]|$))', start) is not None
+
+
+def is_spacy_pair(value: Any) -> bool:
+    """Whether a value is `[text, {...}]`, as spaCy's training data were written down."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
+
+
+def _has_one_a_line(source: Source) -> bool:
+    start = source.start.lstrip()
+    first, is_whole, rest = start.partition("\n")
+    if first.strip() in ("{", "["):
+        return False
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        return not start.startswith("[") and (source.suffix in JSON_LINES or not is_whole)
+    # A list on one line is a list of values, unless more of them follow.
+    return not isinstance(value, list) or is_spacy_pair(value) or rest.lstrip().startswith("[")
+
+
+def _values_by_line(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
+    faults: dict[int, str] = {}
+    for number, line in enumerate(source.lines(faults), 1):
+        if reason := faults.pop(number, None):
+            yield BadRow(number, reason)
+        elif line.strip():
+            try:
+                yield number, json.loads(line)
+            except RecursionError:
+                yield BadRow(number, "JSON that is nested too deeply")
+            except ValueError as error:
+                yield BadRow(number, f"broken JSON ({error})")
+
+
+class _Buffer:
+    """Text that is read as it is needed, and dropped behind `position`."""
+
+    def __init__(self, pieces: Iterator[str]):
+        self._pieces = pieces
+        self.text = ""
+        self.position = 0
+        self.line = 1
+
+    def __len__(self) -> int:
+        return len(self.text) - self.position
+
+    def more(self) -> bool:
+        """Reads at least as much again as there is; whether there was any."""
+        wanted, read = max(len(self), 1), [self.text[self.position :]]
+        while wanted > 0 and (piece := next(self._pieces, "")):
+            read.append(piece)
+            wanted -= len(piece)
+        self.text, self.position = "".join(read), 0
+        return len(read) > 1
+
+    def skip_to(self, position: int) -> None:
+        self.line += self.text.count("\n", self.position, position)
+        self.position = position
+
+    def skip_between(self) -> str:
+        """Passes over blanks and commas; returns the character that follows, or nothing at the end."""
+        while True:
+            self.skip_to(BETWEEN.match(self.text, self.position).end())  # type: ignore[union-attr]
+            if len(self) or not self.more():
+                return self.text[self.position : self.position + 1]
+
+
+def _values_in_stream(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
+    buffer, decoder = _Buffer(source.pieces()), json.JSONDecoder()
+    is_list = buffer.skip_between() == "["
+    if is_list:
+        buffer.position += 1
+    while character := buffer.skip_between():
+        if is_list and character == "]":
+            buffer.position += 1
+            if buffer.skip_between():
+                yield BadRow(buffer.line, "there is more after the end of the JSON list, which was not read")
+            return
+        try:
+            value = _next_value(buffer, decoder)
+        except ValueError as error:
+            yield BadRow(buffer.line, f"{error}; nothing from here on was read")
+            return
+        yield value
+    if is_list:
+        yield BadRow(buffer.line, "broken JSON (the list has no end)")
+
+
+def _next_value(buffer: _Buffer, decoder: json.JSONDecoder) -> tuple[int, Any]:
+    while True:
+        try:
+            value, end = decoder.raw_decode(buffer.text, buffer.position)
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
+        except json.JSONDecodeError as error:
+            if len(buffer) > MAX_LINE:
+                raise ValueError(f"a value has more than {MAX_LINE:,} characters") from None
+            if not buffer.more():
+                buffer.skip_to(error.pos)
+                raise ValueError(f"broken JSON ({error.msg})") from None
+            continue
+        # A number at the end of what was read may go on behind it.
+        if end < len(buffer.text) or not buffer.more():
+            line = buffer.line
+            buffer.skip_to(end)
+            return line, value

@@ -1,0 +1,38 @@
+"""Prodigy's exports: `{"text", "spans": [{"start", "end", "label"}], "answer": "accept"}`. Read only.
+
+What was rejected or ignored is no record.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..model import ReadOptions
+from .shapes import Parsed, parsed_text, shown
+
+ANSWERS = ("accept", "reject", "ignore")
+
+
+def recognises(value: Any, options: ReadOptions) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(value.get("text"), str):
+        return False
+    spans = value.get("spans")
+    if isinstance(spans, list):
+        return all(isinstance(each, Mapping) and {"start", "end"} <= each.keys() for each in spans)
+    return value.get("answer") in ANSWERS
+
+
+def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
+    """
+    Raises:
+        ValueError: If a key does not hold what it should.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"should be a JSON object, got {type(value).__name__}")
+    spans = value.get("spans", [])
+    if not isinstance(spans, list) or not all(isinstance(each, Mapping) for each in spans):
+        raise ValueError(f"'spans' should be a list of objects, got {shown(spans)}")
+    mentions = [{key: each[key] for key in ("start", "end", "label", "text") if key in each} for each in spans]
+    row = {key: each for key, each in value.items() if key not in ("spans", "tokens")}
+    parsed = parsed_text(value.get("text"), mentions, row)
+    is_accepted = value.get("answer", "accept") == "accept"
+    yield parsed if is_accepted else parsed._replace(record=None)

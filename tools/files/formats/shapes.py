@@ -1,0 +1,83 @@
+"""What readers of JSON share: what they make of a value, and how they speak of one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .offsets import in_characters, trimmed
+
+OWN_TYPES = "entity_types"  # the only key of a row that brings types of its own
+
+
+class Parsed(NamedTuple):
+    """
+    One text of a JSON value.
+
+    Args:
+        text (`str`), words (`list[str]`, *optional*): As in [`Document`].
+        record (`dict` or `str`, *optional*):
+            What is said of the entities in it, as in [`Document`], or why that cannot be read.
+        row (`dict`): The fields to be written back.
+        unique_id (`bool`): Whether its id is to be unique in its file, as in the project's own records.
+    """
+
+    text: str
+    words: list[str] | None
+    record: dict[str, Any] | str | None
+    row: dict[str, Any]
+    unique_id: bool = False
+
+
+def parsed_text(text: Any, mentions: Iterable[Mapping[str, Any]], row: Mapping[str, Any]) -> Parsed:
+    """
+    A text and its mentions (`start`, `end`, `label` and, where the file has it, `text`) as annotation tools give them.
+
+    Raises:
+        ValueError: If the text is none.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"the text should be a text, got {shown(text)}")
+    entities = trimmed(text, in_characters(text, [dict(each) for each in mentions]))
+    record: dict[str, Any] = {"text": text, "entities": entities}
+    if row.get("id") not in (None, ""):
+        record["id"] = str(row["id"])
+    if row.get(OWN_TYPES) is not None:
+        record[OWN_TYPES] = row[OWN_TYPES]
+    return Parsed(text, None, record, dict(row))
+
+
+def triples(values: Any, what: str) -> list[dict[str, Any]]:
+    """
+    Mentions from `[start, end, label]`.
+
+    Raises:
+        ValueError: For a value of another form.
+    """
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ValueError(f"{what} should be a list, got {shown(values)}")
+    mentions = []
+    for each in values:
+        if isinstance(each, Mapping) and {"start", "end", "label"} <= each.keys():
+            mentions.append({key: each[key] for key in ("start", "end", "label")})
+        elif isinstance(each, Sequence) and len(each) == 3:
+            mentions.append(dict(zip(("start", "end", "label"), each)))
+        else:
+            raise ValueError(f"{what} should hold [start, end, label], got {shown(each)}")
+    return mentions
+
+
+def is_list_of_strings(value: Any) -> bool:
+    """Whether a JSON value is a list of texts."""
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    if (
+        isinstance(value, (list, tuple))
+        and len(value) <= 4
+        and not any(isinstance(each, (list, dict)) for each in value)
+    ):
+        return f"{value!r:.80}"
+    if isinstance(value, (list, tuple, Mapping)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"{value!r:.80}"

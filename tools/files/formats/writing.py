@@ -1,0 +1,30 @@
+"""What writers of all formats share: the call, JSON on one line, and text that any reader can decode."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ..model import Document
+
+Entities = list[dict[str, Any]]
+Writer = Callable[[Document, Entities], None]
+
+LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+# Some readers take the last two for ends of lines; the others command terminals.
+ESCAPED_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
+
+
+def readable(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which no encoding can write."""
+    return text if text.isascii() else LONE_SURROGATES.sub("\ufffd", text)
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON on one line."""
+    line = json.dumps(value, ensure_ascii=False)
+    if line.isascii() and "\x7f" not in line:
+        return line
+    if LONE_SURROGATES.search(line):  # JSON has an escape for what UTF-8 cannot hold
+        return json.dumps(value)
+    return ESCAPED_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", line)

@@ -1,0 +1,230 @@
+"""Files in, their text out: unpacked and decoded as a stream, in lines or in pieces, each within limits.
+
+Also says which files a path, a folder or a pattern stands for. Knows nothing of formats.
+"""
+
+import bz2
+import codecs
+import glob
+import gzip
+import io
+import lzma
+import os
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MAX_LINE = 2**25  # characters: ten times a long novel
+MAX_TEXT = 2**26  # bytes of a file that is read as one text
+HEAD = 2**16  # bytes that formats and encodings are told by
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+PACKERS: dict[str, tuple[str, bytes, Any]] = {
+    ".gz": ("gzip", b"\x1f\x8b", gzip.open),
+    ".bz2": ("bzip2", b"BZh", bz2.open),
+    ".xz": ("xz", b"\xfd7zXZ\0", lzma.open),
+}
+ESCAPED_BYTES = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of bytes that cannot be decoded
+
+
+class Unreadable(ValueError):
+    """A file that cannot be read, or not from here on: not what was expected, or too long a line."""
+
+
+class Source:
+    """
+    A file that is being read.
+
+    Args:
+        stream (`BinaryIO`): Its bytes, unpacked or not.
+        name (`str`): What messages call it.
+        path (`str`): Its path, by which its suffix and the files beside it are found; `"-"` for standard input.
+        encoding (`str`, *optional*): Its encoding. By default what its byte order mark says, or else UTF-8.
+
+    Attributes:
+        suffix (`str`): In lower case, with the dot, without that of a packer.
+        stem (`str`): Its name without suffixes.
+        head (`bytes`): Its first bytes, which are read again by what follows.
+        stream (`BinaryIO`): Its bytes, unpacked.
+        format (`str`): The one of `formats.FORMATS` that it was taken for, once that is known.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, path: str, encoding: str | None = None):
+        self.name = name
+        self.path = Path(path)
+        self.format = ""
+        suffix = self.path.suffix.lower()
+        buffered: Any = io.BufferedReader(stream, HEAD)  # type: ignore[type-var]
+        packer = next(
+            (suffix for suffix, (_, mark, _) in PACKERS.items() if buffered.peek(8).startswith(mark)), suffix
+        )
+        if packer in PACKERS:
+            kind, _, unpack = PACKERS[packer]
+            buffered = io.BufferedReader(_Unpacked(unpack(buffered), name, kind), HEAD)
+        inner = self.path.with_suffix("") if suffix in PACKERS else self.path
+        self.suffix, self.stem = inner.suffix.lower(), inner.stem
+        self.head = buffered.peek(HEAD)[:HEAD]
+        self.encoding = _encoding(encoding, self.head)
+        self.stream = buffered
+
+    def __enter__(self) -> "Source":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stream.close()
+
+    @property
+    def start(self) -> str:
+        """The first characters, as far as they can be decoded."""
+        text = codecs.getincrementaldecoder(self.encoding)("replace").decode(self.head)
+        return text.removeprefix("\ufeff")
+
+    def text(self) -> str:
+        """
+        All of it as one text.
+
+        Raises:
+            UnicodeDecodeError: If it is in another encoding.
+            Unreadable: If it is larger than `MAX_TEXT`.
+        """
+        content = self.stream.read(MAX_TEXT + 1)
+        if len(content) > MAX_TEXT:
+            raise Unreadable(f"a text of more than {MAX_TEXT // 2**20} MB; split the file")
+        return content.decode(self.encoding).removeprefix("\ufeff")
+
+    def lines(self, faults: dict[int, str], any_end: bool = False) -> Iterator[str]:
+        """
+        Its lines, with their ends. A line ends with LF; with CR in files that have no LF at their beginning, such as
+        those of Excel for "CSV (Macintosh)".
+
+        Args:
+            faults (`dict[int, str]`): Receives what is wrong with the encoding of a line, by its number.
+            any_end (`bool`): Take LF, CR and CRLF all for ends.
+        """
+        is_mac = "\r" in self.start and "\n" not in self.start
+        for number, line in enumerate(self._pieces("" if any_end else "\r" if is_mac else "\n"), 1):
+            if ESCAPED_BYTES.search(line):
+                faults[number] = self._fault(line)
+                line = ESCAPED_BYTES.sub("\ufffd", line)
+            yield line
+
+    def pieces(self) -> Iterator[str]:
+        """Its text in pieces of any length; what cannot be decoded is U+FFFD."""
+        wrapper = self._decoded("")
+        first = True
+        while piece := wrapper.read(HEAD):
+            yield ESCAPED_BYTES.sub("\ufffd", piece.removeprefix("\ufeff") if first else piece)
+            first = False
+
+    def _pieces(self, newline: str) -> Iterator[str]:
+        wrapper, number = self._decoded(newline), 0
+        while line := wrapper.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                raise Unreadable(f"line {number} has more than {MAX_LINE:,} characters")
+            yield line.removeprefix("\ufeff") if number == 1 else line
+
+    def _decoded(self, newline: str) -> io.TextIOWrapper:
+        is_wide = re.match("utf-?(16|32)", self.encoding.replace("_", "-").lower())
+        errors = "replace" if is_wide else "surrogateescape"
+        return io.TextIOWrapper(self.stream, self.encoding, errors=errors, newline=newline)
+
+    def _fault(self, line: str) -> str:
+        try:
+            line.encode(self.encoding, "surrogateescape").decode(self.encoding)
+        except UnicodeError as error:
+            return not_decoded(error, self.encoding)
+        return not_decoded(None, self.encoding)
+
+
+class _Unpacked(io.RawIOBase):
+    """What a packed file holds; damage is a `ValueError` that names the file."""
+
+    def __init__(self, stream, name: str, kind: str):
+        self._stream, self._name, self._kind = stream, name, kind
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        try:
+            data = self._stream.read(len(buffer))
+        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            raise ValueError(f"{self._name}: damaged {self._kind} file ({error})") from None
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def open_source(path: str | os.PathLike, encoding: str | None = None) -> Source:
+    """
+    Opens a file, or standard input for `"-"`.
+
+    Raises:
+        OSError: If it cannot be opened.
+        ValueError: If it is packed and damaged.
+    """
+    if str(path) == "-":
+        # Unbuffered: a line that has arrived is not to wait for more.
+        return Source(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), "standard input", "-", encoding)
+    return Source(open(path, "rb", buffering=0), str(path), str(path), encoding)  # type: ignore[arg-type]
+
+
+def not_decoded(error: UnicodeError | None, encoding: str) -> str:
+    """What to say of a text in another encoding than was thought."""
+    name = "UTF-8" if encoding == "utf-8-sig" else encoding
+    reason = f" ({error.reason})" if isinstance(error, (UnicodeDecodeError, UnicodeEncodeError)) else ""
+    return f"not {name}{reason}; save it as UTF-8, or name its encoding: --encoding cp1252, for example"
+
+
+def expand(path: str | os.PathLike) -> list[Path] | None:
+    """
+    The files of a folder, with those in folders in it, or of a pattern such as `texts/*.txt`, in order.
+
+    Returns:
+        `list[Path]`: Without hidden files; `None` if the path stands for itself.
+
+    Raises:
+        ValueError: If there are no files.
+    """
+    name = str(path)
+    if os.path.isdir(path):
+        found = sorted(each for each in Path(path).rglob("*") if each.is_file())
+        found = [each for each in found if not any(part.startswith(".") for part in each.relative_to(path).parts)]
+        if not found:
+            raise ValueError(f"the folder {name} has no files")
+        return found
+    if name == "-" or not glob.has_magic(name) or os.path.exists(path):
+        return None
+    found = sorted(Path(each) for each in glob.glob(name, recursive=True) if os.path.isfile(each))
+    if not found:
+        raise ValueError(f"no file matches {name!r}")
+    return found
+
+
+def data_name(path: str | os.PathLike) -> str:
+    """The name of a data file without its suffixes: `dev` of `dev.jsonl.gz`."""
+    path = Path(path)
+    return path.with_suffix("").stem if path.suffix.lower() in PACKERS else path.stem
+
+
+def _encoding(given: str | None, head: bytes) -> str:
+    if given is not None:
+        name = codecs.lookup(given).name
+        return "utf-8-sig" if name == "utf-8" else name
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return encoding
+    # Text has no NUL characters, so that every other byte being one says UTF-16 without a mark.
+    pairs = len(head[:4096]) // 2
+    nuls = [head[: 2 * pairs][first::2].count(0) for first in (0, 1)]
+    if pairs and max(nuls) > 0.3 * pairs and min(nuls) < 0.05 * pairs:
+        return "utf-16-be" if nuls[0] > nuls[1] else "utf-16-le"
+    return "utf-8-sig"
