@@ -280,7 +280,7 @@ print(json.dumps(found))
 def test_hub_repository(exported, make):
     name = put_in_hub_cache(exported, "org/padellm-tiny")
     expected = [brief(each) for each in make(entity_types=TYPES)(TEXTS)]
-    for ner in (pipeline(model=name, trust_remote_code=True, device="cpu"), cli.load_pipeline(name, device="cpu")):
+    for ner in (pipeline(model=name, trust_remote_code=True, device="cpu"), load_pipeline(name, device="cpu")):
         assert [brief(each) for each in ner(TEXTS)] == expected
     with pytest.raises(ValueError, match="trust_remote_code"):
         pipeline("padellm-ner", model=name, trust_remote_code=False)

@@ -13,7 +13,7 @@ from files import docx_bytes, pdf_bytes
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from jpt_ner.space.browser import find_chromium, keep_local, launch_browser, start_space
-from jpt_ner.tools import cli
+from jpt_ner.tools.loading import load_pipeline
 
 pytestmark = [
     pytest.mark.skipif(
@@ -127,7 +127,7 @@ def space():
 
 @pytest.fixture(scope="module")
 def ner():
-    return cli.load_pipeline(device="cpu")
+    return load_pipeline(device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from jpt_ner.tools import cli
 from jpt_ner.tools.commands.arguments import schema_of
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.highlight import Highlighter
+from jpt_ner.tools.loading import load_pipeline
 from rich.console import Console
 from tiny import tiny_tokenizer
 from typer.testing import CliRunner
@@ -48,7 +49,7 @@ def model(make_model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(model):
     """What the pipeline itself finds in `TEXTS`."""
-    pipe = cli.load_pipeline(str(model))
+    pipe = load_pipeline(str(model))
     found = pipe(TEXTS, entity_types=schema_of(TYPES[1::2]))
     assert sum(map(len, found)) >= 3
     return found

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -133,3 +134,10 @@ def _is_file(value: str) -> bool:
     name, _, rest = value.partition("=")
     looks_like_path = value.lower().endswith(FILE_SUFFIXES) and not any(map(str.isspace, value)) and "/" in name + rest
     return os.path.isfile(value) or looks_like_path
+
+
+def told_model(model: str | None) -> str:
+    """A model's name for a report, which is to hold no path of this machine."""
+    if model is None:
+        return "the shipped model"
+    return "/".join(Path(model).absolute().parts[-2:]) if Path(model).is_dir() else model

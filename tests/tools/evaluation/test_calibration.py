@@ -8,6 +8,7 @@ import torch
 from jpt_ner.pipeline_jpt import Reading
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools import cli
+from jpt_ner.tools.commands import evaluation
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.calibration import (
     Temperatures,
@@ -101,7 +102,7 @@ def files(tmp_path):
 
 def test_command_writes_tables_and_a_plot(files, pipe, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: pipe)
+    monkeypatch.setattr(evaluation, "load_pipeline", lambda model, device: pipe)
     test, dev = files
     result = CliRunner().invoke(cli.app, ["calibrate", str(test), "--fit", str(dev), "-o", str(tmp_path / "c")])
     assert result.exit_code == 0, result.output

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from jpt_ner.tools import cli
+from jpt_ner.tools.commands import evaluation
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.evaluate import load_datasets
 from jpt_ner.tools.evaluation.runs import run_model
@@ -33,7 +34,7 @@ def data(tmp_path):
 @pytest.fixture
 def run(pipe, monkeypatch):
     """Runs `jpt-ner evaluate` with the random model."""
-    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: pipe)
+    monkeypatch.setattr(evaluation, "load_pipeline", lambda model, device: pipe)
 
     def run(*arguments, code=0):
         result = CliRunner().invoke(cli.app, ["evaluate", *map(str, arguments)])

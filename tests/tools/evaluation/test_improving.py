@@ -9,6 +9,7 @@ from endpoint import FULL, Reply, completion, serve
 from jpt_ner.schema_jpt import load_schema, resolve_schema
 from jpt_ner.tools import cli
 from jpt_ner.tools.chat import ChatEndpoint, EndpointError
+from jpt_ner.tools.commands import types
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.diagnosis import diagnose_types
 from jpt_ner.tools.evaluation.errors import analyse_text
@@ -229,7 +230,7 @@ def run(*arguments, code=0):
 
 @pytest.mark.filterwarnings("ignore:.*not annotated")
 def test_command_writes_the_better_schema(data, monkeypatch):
-    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: Reader())
+    monkeypatch.setattr(types, "load_pipeline", lambda model, device: Reader())
     schema, better = data.parent / "types.yaml", data.parent / "better.yaml"
     told = run(schema, "--data", data, "-o", better)
     assert "4 texts to choose definitions on" in told

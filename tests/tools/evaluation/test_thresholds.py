@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpt_ner.schema_jpt import load_schema
 from jpt_ner.tools import cli
+from jpt_ner.tools.commands import types
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.scoring import score_spans
 from jpt_ner.tools.evaluation.thresholds import _Corpus, tune_thresholds
@@ -113,7 +114,7 @@ def test_command_stores_thresholds_and_says_where_they_are_from(files, monkeypat
         )  # none that drops what is to be tuned
         return [answers[item["text"]] for item in items]
 
-    monkeypatch.setattr(cli, "load_pipeline", lambda model, device: pipeline)
+    monkeypatch.setattr(types, "load_pipeline", lambda model, device: pipeline)
     command = ["types", "tune", str(folder / "types.yaml"), "--data", str(folder / "data.jsonl")]
     result = CliRunner().invoke(cli.app, [*command, "-o", str(folder / "tuned.yaml")])
     assert result.exit_code == 0, result.output

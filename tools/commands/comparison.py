@@ -1,0 +1,117 @@
+"""`jpt-ner compare` and `bench`: systems side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..loading import load_pipeline
+from .arguments import Reading
+
+HOME = Path(__file__).resolve().parents[2]
+
+
+def compare(
+    reading: Reading,
+    data: Annotated[list[Path], typer.Argument(help="Files of labelled records, as for `evaluate`.")],
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--system",
+            "-s",
+            metavar="NAME=FOLDER",
+            help="A generative system: `padellm`, `autoreg-augmented` or `autoreg-structured` for these systems, `chat` "
+            "or `ye2023` for a model that was not trained for them (our wording, or that of Ye et al.), or any name for "
+            "a folder that says what it holds. May be repeated.",
+        ),
+    ] = None,
+    jpt: Annotated[bool, typer.Option(help="Whether JPT takes part.")] = True,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Folder or Hub id of JPT.")] = None,
+    types: Annotated[str | None, typer.Option("--types", "-t", help="Types to ask for, as for `evaluate`.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take a fixed sample of so many records a file.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Read every text so often; latencies are means.")] = 1,
+    gold_output: Annotated[
+        bool, typer.Option("--gold-output", help="Force the gold outputs: latency of a model without mistakes.")
+    ] = False,
+    by_types: Annotated[bool, typer.Option(help="Also read some texts under few and many types.")] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write OUTPUT.json, .md and plots; OUTPUT.log.jsonl lets a stopped run go on."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """Measures JPT and generative systems side by side: F1, latency, generated tokens, failures."""
+    from ..benchmark.compare import build_compared, load_generative
+    from ..benchmark.compare import compare as run
+    from ..benchmark.compare_report import markdown, write_comparison
+    from ..benchmark.summary import summarize
+    from ..evaluation.evaluate import load_datasets
+
+    ignored = ("misc",) if ignore is None else tuple(ignore)
+    datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored, **reading.options)
+    systems = build_compared(
+        load_pipeline(model, device=device) if jpt else None, load_generative(system or [], device), gold_output
+    )
+    log = None if output is None else output.with_name(f"{output.name}.log.jsonl")
+    about = {"gold_output": gold_output, "limit": limit, "ignored": list(ignored)}
+    comparison = run(systems, datasets, repeats=repeats, by_types=by_types, log=log, about=about)
+    typer.echo(markdown(summarize(comparison)))
+    if output is not None:
+        typer.echo(f"written: {', '.join(map(str, write_comparison(comparison, output)))}", err=True)
+
+
+def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SECTION",
+            help="`compare`, `definitions`, `curves`, `precision`, `profile` or `full`. May be repeated. Default: all.",
+        ),
+    ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option("--system", "-s", help="Of `compare`: time only this one. May be repeated.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled records to read, as for `evaluate`. Default: generated sentences.")
+    ] = None,
+    texts: Annotated[int, typer.Option(min=1, help="Texts in each turn of a system.")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each system.")] = 7,
+    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="3 turns of 4 texts, and 32 in `full`: does it all work?")
+    ] = False,
+    backbone_shape: Annotated[
+        str, typer.Option(help="Of `full`: `qwen3-4b`, `qwen3-8b`, or `tiny` to try it out.")
+    ] = "tiny",
+    price_per_hour: Annotated[
+        float | None, typer.Option(help="Of `full`: what the machine costs an hour, for the cost of a million texts.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch. Default: its own choice.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and plots.")] = Path(
+        "speed"
+    ),
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best.")] = None,
+) -> None:
+    """Measures speed side by side: JPT, the same backbone generating, GLiNER, a plain encoder."""
+    from ..benchmark.speed import measure
+
+    files = measure(
+        model or str(HOME),
+        output,
+        sections=only,
+        systems=system,
+        data=data,
+        texts=4 if quick else texts,
+        rounds=3 if quick else rounds,
+        full_texts=32 if quick else None,
+        batch_size=batch_size,
+        shape=backbone_shape,
+        price_per_hour=price_per_hour,
+        threads=threads,
+        device=device,
+    )
+    typer.echo(f"written: {', '.join(map(str, files))}")

@@ -1,0 +1,148 @@
+"""`jpt-ner evaluate` and `calibrate`: how right a model is, and how far its scores can be trusted."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..loading import load_pipeline
+from .arguments import Reading, told_model
+
+
+def evaluate(
+    reading: Reading,
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Files of labelled records: .jsonl, .conll, exports of annotation tools and others (see docs/files.md), or "
+            "folders of such."
+        ),
+    ] = None,
+    more_data: Annotated[
+        list[Path] | None, typer.Option("--data", help="The same, as an option. May be repeated.")
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--types",
+            "-t",
+            help="A schema file or preset with the definitions to ask with. May be repeated: all are compared with the "
+            "first. Default: the records' own, or `types.json` beside the file.",
+        ),
+    ] = None,
+    wording: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How the data's own types are worded: `precise` definitions, `generic` ones, or the `name` alone. May be "
+            "repeated, like --types."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the scores to OUTPUT.json and OUTPUT.md."),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Write every error to an HTML report, and to a .jsonl file of the same name."
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL_OR_FILE",
+            help="In the report, list what this other system (a model, or its predictions as .jsonl) gets right and the "
+            "model wrong, and the other way round.",
+        ),
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Score these predictions instead of a model's.")
+    ] = None,
+    save_predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Write the predictions, for --predictions or --against.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on a fixed sample of so many records.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`, as UniNER and GLiNER do.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
+    ] = False,
+    nested: Annotated[
+        bool, typer.Option("--nested", help="Entities may overlap, in the records and in what is found.")
+    ] = False,
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """
+    Scores a model on labelled data: strict span F1, with an interval and where it is lost.
+
+    Examples:
+
+    - `jpt-ner evaluate test.jsonl --errors report.html`
+
+    - `jpt-ner evaluate test.jsonl --errors report.html --against other-system.jsonl`
+
+    - `jpt-ner evaluate test.jsonl --wording generic --wording precise --types mine.yaml`
+    """
+    from ..evaluation.command import EvaluationOptions, evaluate_files
+
+    paths = [*(data or []), *(more_data or [])]
+    if not paths:
+        raise typer.BadParameter("give one or more files of labelled records")
+    options = EvaluationOptions(
+        types=types or [],
+        wordings=wording or [],
+        output=output,
+        errors=errors,
+        against=against,
+        predictions=predictions,
+        save_predictions=save_predictions,
+        limit=limit,
+        ignore_labels=["misc"] if ignore is None else ignore,
+        skip_bad=skip_bad,
+        nested=nested,
+        reading=reading.options,
+        decoder=decoder,
+        model=told_model(model),
+    )
+    pipelines = lambda name=model: load_pipeline(name, device=device)  # noqa: E731
+    for told in evaluate_files(paths, options, pipelines):
+        typer.echo(told)
+
+
+def calibrate(
+    data: Annotated[list[Path], typer.Argument(help="Files of labelled records to measure on, as for `evaluate`.")],
+    fit: Annotated[
+        list[Path] | None,
+        typer.Option(help="Other labelled files, to fit a temperature for each head on. May be repeated."),
+    ] = None,
+    types: Annotated[str | None, typer.Option("--types", "-t", help="Types to ask for, as for `evaluate`.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take a fixed sample of so many records a file.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and a plot, OUTPUT.png.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """Measures how far scores can be trusted, and fits temperatures that make them more so."""
+    from ..evaluation.calibration_report import calibrate as run
+    from ..evaluation.calibration_report import calibration_table, write_calibration
+
+    ignored = ["misc"] if ignore is None else ignore
+    report = run(
+        load_pipeline(model, device=device),
+        data,
+        fit or [],
+        decoder,
+        types=types,
+        limit=limit,
+        ignore_labels=ignored,
+    )
+    typer.echo(calibration_table(report))
+    if output is not None:
+        about = {"model": told_model(model), "decoder": decoder, "limit": limit}
+        typer.echo(f"written: {', '.join(map(str, write_calibration(report, output, about)))}", err=True)

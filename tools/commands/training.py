@@ -1,0 +1,41 @@
+"""`jpt-ner train`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+HOME = Path(__file__).resolve().parents[2]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that comes with this package.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Values to use instead of the recipe's: `training.seed=2`."),
+    ] = None,
+) -> None:
+    """Trains a model by a recipe, or goes on with a run that was stopped."""
+    recipes = HOME / "recipes"
+    path = next((each for each in (Path(recipe), recipes / f"{recipe}.yaml") if each.is_file()), None)
+    if path is None:
+        known = ", ".join(sorted(each.stem for each in recipes.glob("*.yaml")))
+        raise ValueError(f"recipe not found: {recipe}; give a file or one of: {known}")
+    overrides = dict(_key_value(value) for value in values or [])
+
+    from ..training.run import load_recipe
+    from ..training.run import train as run
+
+    typer.echo(f"the trained model is in {run(load_recipe(path, overrides))}")
+
+
+def _key_value(argument: str) -> tuple[str, Any]:
+    key, separator, value = argument.partition("=")
+    if not (key and separator):
+        raise ValueError(f"expected KEY=VALUE, got {argument!r}")
+    from ..training.recipe import parse_value
+
+    try:
+        return key, parse_value(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None

@@ -1,0 +1,168 @@
+"""`jpt-ner types`: presets and schema files, shown, checked, improved and tuned on labelled data."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..loading import load_pipeline
+
+types_app = typer.Typer(no_args_is_help=True, help="Entity types: presets and schema files.")
+
+
+@types_app.command("list")
+def list_types() -> None:
+    """Lists the presets."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ...schema_jpt import list_presets
+
+    table = Table("preset", "what it is for", box=None, header_style="bold")
+    for name, description in list_presets().items():
+        table.add_row(name, description)
+    Console().print(table)
+
+
+@types_app.command("show")
+def show_types(name: Annotated[str, typer.Argument(help="A preset or schema file.")]) -> None:
+    """Prints a preset as a schema file, to start one of your own from."""
+    from ...schema_jpt import resolve_schema
+
+    typer.echo(_schema_text(resolve_schema(name)), nl=False)
+
+
+@types_app.command("check")
+def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) -> None:
+    """Validates a schema file; says the line of what is wrong, and which definitions are hard to work with."""
+    from ...schema_jpt import load_schema
+
+    schema = load_schema(file)
+    typer.echo(f"{file}: {len(schema)} entity types: {', '.join(schema.names)}")
+
+    from ...definitions_jpt import build_definition_encoder
+    from ..diagnostics import SIMILARITY_ENCODER, diagnose_schema
+
+    try:
+        warnings = diagnose_schema(schema, build_definition_encoder(SIMILARITY_ENCODER))
+    except (OSError, ImportError) as error:
+        typer.secho(f"definitions were not compared: {error}", fg="yellow", err=True)
+        warnings = diagnose_schema(schema)
+    for warning in warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+
+
+@types_app.command("improve")
+def improve_types(
+    schema: Annotated[str, typer.Argument(help="A schema file or preset.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Records labelled with these types. Without them a language model drafts definitions from names and "
+            "examples, which nothing is there to judge."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.yaml", help="Write the schema here. A stopped run resumes."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1, to draft definitions."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The endpoint's name of the language model.")] = None,
+    drafts: Annotated[int, typer.Option(min=1, help="Drafts for each type.")] = 3,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 60,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="TYPE", help="Change this type only. May be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Use a fixed sample of so many records.")] = 200,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
+    ner_model: Annotated[str | None, typer.Option(help="Folder or Hub id of the JPT model.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """
+    Shows what each definition loses and to which type, tries better ones on your data, and keeps the best.
+
+    Examples:
+
+    - `jpt-ner types improve my-types.yaml --data labelled.jsonl -o better.yaml`
+
+    - `jpt-ner types improve my-types.yaml --data labelled.jsonl --base-url http://127.0.0.1:8080/v1 --model qwen3`
+    """
+    from ...schema_jpt import check_schema_path, resolve_schema, save_schema
+    from ..evaluation.improvement_report import improvement_report
+    from ..evaluation.improving import draft_schema, improve_schema
+
+    if (model is None) != (base_url is None):
+        raise typer.BadParameter("--base-url and --model go together: an endpoint, and its name of the language model")
+    if data is None and model is None:
+        raise typer.BadParameter("give --data FILE to judge definitions by, or --base-url and --model to draft them")
+    if output is not None:
+        check_schema_path(output)
+    given = resolve_schema(schema)
+    endpoint = None
+    if model is not None:
+        from ..chat import ChatEndpoint
+
+        endpoint = ChatEndpoint(base_url, model, timeout=timeout)
+    if data is None:
+        improved, notes = draft_schema(given, endpoint, only or [])
+        typer.echo(_schema_text(improved), nl=False)
+        for note in notes:
+            typer.secho(note, fg="yellow", err=True)
+    else:
+        result = improve_schema(
+            given,
+            data,
+            load_pipeline(ner_model, device=device),
+            endpoint=endpoint,
+            drafts=drafts,
+            only=only or [],
+            log=None if output is None else output.with_name(f"{output.name}.log.jsonl"),
+            limit=limit,
+            ignore_labels=["misc"] if ignore is None else ignore,
+        )
+        improved = result.schema
+        typer.echo(improvement_report(result))
+    if output is not None:
+        save_schema(improved, output)
+        typer.echo(f"written: {output}", err=True)
+
+
+@types_app.command("tune")
+def tune_types(
+    schema: Annotated[str, typer.Argument(help="A schema file or preset.")],
+    data: Annotated[Path, typer.Option(help="Records labelled with these types.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE.yaml", help="Write the schema with its thresholds; may be SCHEMA itself."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use a fixed sample of so many records.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """Tunes a threshold for each type on labelled data, cross-validated, and stores them in the schema."""
+    from ...schema_jpt import check_schema_path, resolve_schema, save_schema
+    from ..evaluation.tuning import tune_schema, tuning_report
+
+    if output is not None:
+        check_schema_path(output)
+    given = resolve_schema(schema)
+    ignored = ["misc"] if ignore is None else ignore
+    tuning = tune_schema(given, data, load_pipeline(model, device=device), decoder, limit=limit, ignore_labels=ignored)
+    typer.echo(tuning_report(tuning))
+    if output is not None:
+        save_schema(tuning.schema, output)
+        typer.echo(f"written: {output}", err=True)
+
+
+def _schema_text(schema) -> str:
+    """A schema as a YAML file has it."""
+    import yaml
+
+    return yaml.safe_dump(schema.to_dict(), allow_unicode=True, sort_keys=False, width=110)
