@@ -15,6 +15,7 @@ from jpt_ner.generative.formats import GENERATIVE_SYSTEMS, Mention
 from jpt_ner.generative.loading import convert_generative, load_causal_lm, load_pipeline, read_settings
 from jpt_ner.generative.pipeline_generative import GenerativePipeline
 from jpt_ner.tools import cli
+from jpt_ner.tools import loading as tools_loading
 from peft import LoraConfig, get_peft_model
 from tiny import save_backbone, tiny_causal_lm, tiny_tokenizer
 from transformers import AutoModelForCausalLM, pipeline
@@ -280,7 +281,10 @@ print(json.dumps(found))
 def test_hub_repository(exported, make):
     name = put_in_hub_cache(exported, "org/padellm-tiny")
     expected = [brief(each) for each in make(entity_types=TYPES)(TEXTS)]
-    for ner in (pipeline(model=name, trust_remote_code=True, device="cpu"), load_pipeline(name, device="cpu")):
+    for ner in (
+        pipeline(model=name, trust_remote_code=True, device="cpu"),
+        tools_loading.load_pipeline(name, device="cpu"),
+    ):
         assert [brief(each) for each in ner(TEXTS)] == expected
     with pytest.raises(ValueError, match="trust_remote_code"):
         pipeline("padellm-ner", model=name, trust_remote_code=False)
