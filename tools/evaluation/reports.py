@@ -7,6 +7,7 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ..tables import markdown_table, percent
+from .languages import LanguageScores, language_table
 from .scoring import Score, Scores
 
 
@@ -110,12 +111,18 @@ def check_writable(output: str | Path) -> Path:
     return output
 
 
-def write_report(results: dict[str, Scores], output: str | Path, about: dict[str, Any] | None = None) -> None:
+def write_report(
+    results: dict[str, Scores],
+    output: str | Path,
+    about: dict[str, Any] | None = None,
+    languages: dict[str, LanguageScores] | None = None,
+) -> None:
     """
     Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
 
     Args:
         about (`dict`, *optional*): What was scored, and how; goes into the JSON.
+        languages (`dict[str, LanguageScores]`, *optional*): Scores by language, as `scores_by_language` gives them.
     """
     json_file, markdown_file = report_files(output)
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
@@ -124,8 +131,11 @@ def write_report(results: dict[str, Scores], output: str | Path, about: dict[str
         **(about or {}),
         "datasets": {name: scores.to_dict() for name, scores in results.items()},
     }
+    if languages:
+        summary["languages"] = {name: each.to_dict() for name, each in languages.items()}
     with atomic_file(json_file) as path:
         path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    reports = [summary_table(results), *(markdown_report(scores, name) for name, scores in results.items())]
+    tables = [summary_table(results), *([language_table(languages)] if languages else [])]
+    reports = [*tables, *(markdown_report(scores, name) for name, scores in results.items())]
     with atomic_file(markdown_file) as path:
         path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
