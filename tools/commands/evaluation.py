@@ -12,8 +12,14 @@ from .arguments import Reading, told_model
 
 @dataclass
 class Selection:
-    """Which records are evaluated on, and what of them."""
+    """Which records are evaluated on, and what is told beside the scores."""
 
+    trimming: Annotated[
+        bool,
+        typer.Option(
+            "--trimming", help="Add what each rule by which the decoder trims mentions gains and loses on this data."
+        ),
+    ] = False
     limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on a fixed sample of so many records.")] = None
     held_out: Annotated[
         int,
@@ -54,6 +60,7 @@ class Selection:
         if wrong := [name for name, code in languages.items() if not code]:
             raise ValueError(f"--language: expected FOLDER=CODE, such as news=de, got {wrong[0]!r}")
         return {
+            "trimming": self.trimming,
             "limit": self.limit,
             "held_out": self.held_out,
             "by_language": self.languages or bool(languages),

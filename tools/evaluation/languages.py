@@ -9,6 +9,7 @@ from typing import Any
 from ..data.records import Record
 from ..tables import markdown_table, percent
 from .evaluate import score_predictions
+from .reports import Section
 from .runs import Run
 from .scoring import Scores
 
@@ -85,6 +86,13 @@ def check_languages(given: Iterable[str], datasets: Iterable[str]) -> None:
     known = {*datasets, *(name.rpartition("/")[0].rpartition("/")[2] for name in datasets)}
     if strange := [name for name in given if name not in known]:
         raise ValueError(f"--language names {strange[0]!r}, which is no folder or file of {', '.join(datasets)}")
+
+
+def language_section(run: Run, given: Mapping[str, str] | None = None) -> Section:
+    """[`scores_by_language`] for a report."""
+    languages = scores_by_language(run, given)
+    data = {name: each.to_dict() for name, each in languages.items()}
+    return Section("languages", data, "By language", language_table(languages))
 
 
 def language_table(languages: Mapping[str, LanguageScores]) -> str:

@@ -118,6 +118,17 @@ def test_changes_are_differences_of_f1_on_the_same_texts(data, pipe):
     assert make_variants(None, None) == [Variant("precise")]
 
 
+def test_trimming_is_told_of_the_readings_of_one_run(data, run):
+    folder = data.parent
+    told = run(data, "--trimming", "-o", folder / "s")
+    effects = json.loads((folder / "s.json").read_text())["trimming"]
+    plain = json.loads((folder / "s.json").read_text())["datasets"][f"{folder.name}/test"]["strict"]["f1"]
+    assert {each["f1"] for effect in effects.values() for each in effect.values()} == {plain}
+    assert "F1 with all rules" in told and "## Rules of trimming" in (folder / "s.md").read_text()
+    for arguments in (["--decoder", "token"], ["--predictions", folder / "s.jsonl"]):
+        assert "--trimming needs a model and the decoder" in run(data, "--trimming", *arguments, code=2)
+
+
 # ---- held-out records and languages ---------------------------------------------------------------------------------
 
 
