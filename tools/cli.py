@@ -15,6 +15,7 @@ from .commands.checkpoints import average, convert
 from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
 from .commands.evaluation import calibrate, evaluate
+from .commands.redaction import redact
 from .commands.tag import tag
 from .commands.training import train
 from .commands.types import types_app
@@ -46,6 +47,7 @@ app.add_typer(types_app, name="types")
 app.add_typer(data_app, name="data")
 for command in (
     expanded(tag),
+    expanded(redact),
     train,
     expanded(evaluate),
     expanded(compare),
