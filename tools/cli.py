@@ -15,6 +15,7 @@ from .commands.checkpoints import average, convert
 from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
 from .commands.evaluation import calibrate, evaluate
+from .commands.serving import bench_serve, serve
 from .commands.tag import tag
 from .commands.training import train
 from .commands.types import types_app
@@ -54,6 +55,8 @@ for command in (
     bench,
     calibrate,
     annotate,
+    expanded(serve),
+    bench_serve,
 ):
     app.command()(command)
 
