@@ -56,7 +56,7 @@ for command in (
     average,
     bench,
     calibrate,
-    annotate,
+    expanded(annotate),
     expanded(serve),
     bench_serve,
 ):
