@@ -3,6 +3,7 @@
 import glob
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,7 +24,13 @@ def load_sources(recipe: Recipe) -> list[Source]:
     Raises:
         ValueError: If a path matches no file, or a file has no usable records.
     """
-    sources = []
+    return list(iter_sources(recipe))
+
+
+def iter_sources(recipe: Recipe) -> Iterator[Source]:
+    """The recipe's data sets one after the other, as [`load_sources`] returns them."""
+    if not recipe.data:
+        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
     for entry in recipe.data:
         paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
         if not paths:
@@ -45,10 +52,7 @@ def load_sources(recipe: Recipe) -> list[Source]:
             if entry.merge_touching:
                 records = list(map(merge_touching, records))
             name = f"{path.parent.name}/{data_name(path)}"
-            sources.append(Source(name, records, records[0].dataset_types, weight, entry.families))
-    if not sources:
-        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
-    return sources
+            yield Source(name, records, records[0].dataset_types, weight, entry.families)
 
 
 def make_arguments(recipe: Recipe) -> TrainingArguments:
