@@ -9,7 +9,7 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ..tables import markdown_table
-from .mixture import AskedType, Frequency, Gap, Mixture, collect, extremes, find_gaps
+from .mixture import AskedType, Frequency, Gap, collect, extremes, find_gaps
 from .preparation import iter_sources
 from .recipe import DataSource, Recipe
 
@@ -90,7 +90,9 @@ def check_mixture(recipe: Recipe, encoder, options: MixtureOptions) -> MixtureRe
     Raises:
         ValueError: As `preparation.load_sources` does.
     """
-    mixture: Mixture = collect(iter_sources(recipe), options.limit)
+    if not recipe.data:
+        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
+    mixture = collect(iter_sources(recipe, recipe.data), options.limit)
     found = find_gaps(mixture, encoder, options.similarity, options.least, options.share)
     with_gaps = {each.type: each for each in found}
     families = [with_gaps.get(each, Gap(each)) for each in mixture.types if each.members]

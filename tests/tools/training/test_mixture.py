@@ -67,8 +67,13 @@ def wiki(tmp_path):
     return write(tmp_path / "wiki", texts, marked, {"person": PERSON, "city": CITY})
 
 
+def collected(paths, limit=1000):
+    recipe = recipe_of_files(paths)
+    return collect(iter_sources(recipe, recipe.data), limit)
+
+
 def gaps(paths, **options):
-    mixture = collect(iter_sources(recipe_of_files(paths)), 1000)
+    mixture = collected(paths)
     values = {"similarity": 0.5, "least": 5, "share": 0.2, **options}
     return find_gaps(mixture, WordsEncoder(), **values)
 
@@ -108,9 +113,9 @@ def test_types_that_were_not_asked_of_a_text_have_no_gaps(sports, wiki):
 
 
 def test_only_so_many_texts_are_searched_but_all_are_counted(sports, wiki):
-    mixture = collect(iter_sources(recipe_of_files([sports, wiki])), 4)
+    mixture = collected([sports, wiki], 4)
     assert [len(texts) for texts in mixture.texts] == [4, 4]
-    again = collect(iter_sources(recipe_of_files([sports, wiki])), 4)
+    again = collected([sports, wiki], 4)
     assert [text.id for texts in mixture.texts for text in texts] == [
         text.id for texts in again.texts for text in texts
     ]
@@ -122,13 +127,13 @@ def test_types_that_are_never_or_always_there(tmp_path):
     types = {"person": PERSON, "city": CITY, "athlete": ATHLETE}
     texts = [f"Ada {number}" for number in range(30)] + ["Ada in Rome"]
     path = write(tmp_path / "set", texts, {"Ada": "person", "Rome": "city"}, types)
-    found = extremes(collect(iter_sources(recipe_of_files([path])), 10))
+    found = extremes(collected([path], 10))
     assert [(each.kind, each.type.name, each.asked) for each in found] == [
         ("always", "person", 31),
         ("never", "athlete", 31),
     ]
     write_records(path, records("set", texts[:19], {"Ada": "person"}))  # too few texts to say so
-    assert not extremes(collect(iter_sources(recipe_of_files([path])), 10))
+    assert not extremes(collected([path], 10))
 
 
 @pytest.fixture
