@@ -20,6 +20,7 @@ from .sampling import Source, families
 MAX_WORDS = 8  # of a mention that is looked for elsewhere
 MAX_SURFACES = 400  # of each type, the most frequent ones
 RELIABLE = 0.75  # share of a surface's occurrences in its own set that are marked as the type
+COMMON_WORD = 3  # times that a word occurs in small letters
 FEW_TEXTS = 20  # in fewer, that a type is never or always there says nothing
 ALWAYS = 0.98
 ENCODED_AT_ONCE = 256
@@ -185,7 +186,8 @@ def find_gaps(mixture: Mixture, encoder, similarity: float, least: int, share: f
 
     A surface is looked for under the type of another set if that set marks it nearly wherever it occurs. It counts against
     the most similar type asked of the text it stands in, if the two are alike enough and the set does not mark such
-    surfaces as something else. Families count as types, too.
+    surfaces as something else. Words that are no names count only where the set marks them elsewhere: what is said of
+    "man" or "temperature" is a matter of definition. Families count as types, too.
 
     Args:
         mixture ([`Mixture`]): From [`collect`].
@@ -200,20 +202,19 @@ def find_gaps(mixture: Mixture, encoder, similarity: float, least: int, share: f
     found = _Occurrences(mixture, surfaces)
     covering = _Covering(mixture, _vectors(mixture.types, encoder), similarity)
     counts: dict[tuple[int, int], Counter[tuple[int, str]]] = defaultdict(Counter)  # (asked, marking): (set, surface)
-    places: dict[tuple[int, str], list[tuple[int, str, int]]] = defaultdict(list)
     for (number, asked, surface), times in found.unmarked.items():
         for marking in found.reliable(surface):
             for covered in covering(marking, asked):
+                if not (found.is_name(surface) or found.marks(number, surface, covered)):
+                    continue
                 counts[covered, marking][asked, surface] += times
-                places[covered, surface].append((number, surface, asked))
-    marked_by_set = found.marked
     gaps: dict[int, dict[int, Counter]] = defaultdict(dict)
     set_of = {name: number for number, name in enumerate(mixture.names)}
     for (covered, marking), occurrences in counts.items():
         number = set_of[mixture.types[covered].dataset]
         agreeing = differing = 0
         for surface in surfaces.of_type[marking]:
-            for label, times in marked_by_set.get((number, surface), {}).items():
+            for label, times in found.marked.get((number, surface), {}).items():
                 if covered in (label, mixture.family_of.get(label)):
                     agreeing += times
                 else:
@@ -299,6 +300,7 @@ class _Occurrences:
         self.marked: dict[tuple[int, str], Counter[int]] = defaultdict(Counter)
         self.examples: dict[tuple[int, int, str], str] = {}
         self._bare: Counter[tuple[int, str]] = Counter()
+        self._small: Counter[str] = Counter()  # words in small letters
         texts = [(number, text) for number, texts in enumerate(mixture.texts) for text in texts]
         for number, text in tqdm(texts, unit="text", desc="searching"):
             self._search(number, text)
@@ -326,11 +328,26 @@ class _Occurrences:
     def _candidates(self, text: str) -> Iterator[tuple[str, int, int]]:
         words = split_words(text)
         pieces = [text[start:end] for start, end in words]
+        self._small.update(piece for piece in pieces if piece.islower())
         for first, piece in enumerate(pieces):
             for length in sorted(self.surfaces.lengths.get(piece, ()), reverse=True):
                 surface = " ".join(pieces[first : first + length])
                 if first + length <= len(pieces) and surface in self.surfaces.all:
                     yield surface, words[first][0], words[first + length - 1][1]
+
+    def is_name(self, surface: str) -> bool:
+        """Whether a surface looks like a name: in capitals where its script has such, and no word that occurs without."""
+        if surface.lower() == surface.upper():
+            return True
+        if surface == surface.lower():
+            return False
+        return " " in surface or self._small[surface.lower()] < COMMON_WORD
+
+    def marks(self, number: int, surface: str, covering: int) -> bool:
+        """Whether a set marks a surface as a type, or one of a family, somewhere."""
+        return any(
+            covering in (label, self.mixture.family_of.get(label)) for label in self.marked.get((number, surface), ())
+        )
 
     def reliable(self, surface: str) -> list[int]:
         """The types that mark a surface in their own set nearly wherever it occurs there."""

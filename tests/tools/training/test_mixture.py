@@ -103,6 +103,17 @@ def test_what_is_no_fault_is_not_told(sports, wiki, tmp_path):
     assert len(gaps([sports, path])) == 1
 
 
+def test_common_words_count_only_where_the_set_marks_them_itself(tmp_path):
+    word = {"word": {"name": "person", "definition": "A human being."}}
+    other = write(tmp_path / "novel", ["the man", "my man", "Men at arms"], {"man": "word", "Men": "word"}, word)
+    texts = [f"a man, {number} men; Men {number}" for number in range(9)]
+    path = write(tmp_path / "news", texts, {}, {"person": PERSON})
+    assert not gaps([other, path])
+    write_records(path, records("news", texts, {}) + records("old", ["that man"], {"man": "person"}))
+    (gap,) = gaps([other, path])
+    assert (gap.unmarked, gap.marked, gap.examples[0][0]) == (9, 1, "man")
+
+
 def test_types_that_were_not_asked_of_a_text_have_no_gaps(sports, wiki):
     limited = [json.loads(line) for line in wiki.read_text().splitlines()]
     for each in limited:
