@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from .arguments import schema_of
+from .training import find_recipe, key_value
 
 data_app = typer.Typer(no_args_is_help=True, help="Labelled data.")
 
@@ -30,6 +31,58 @@ def data_statistics(
     if output is not None:
         written = write_statistics(found, output, [path.name for path in data])
         typer.echo(f"written: {', '.join(map(str, written))}", err=True)
+
+
+@data_app.command("check")
+def check_labels(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...|RECIPE [KEY=VALUE]...",
+            help="Files of labelled records, each a set of its own; or a recipe (a file, or the name of one that comes with "
+            "this package) with values to use instead of its own, such as data_root=FOLDER.",
+        ),
+    ],
+    limit: Annotated[int, typer.Option(min=1, help="Search a fixed sample of so many texts of each set.")] = 1000,
+    similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="How alike two definitions are at least for one to cover the other.")
+    ] = 0.6,
+    least: Annotated[int, typer.Option(min=1, help="Tell of so many unmarked mentions of a type, at least.")] = 5,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="And of such a share of all that were found, at least.")
+    ] = 0.2,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write all findings to OUTPUT.json, the worst to OUTPUT.md.")
+    ] = None,
+) -> None:
+    """
+    Looks over the sets of a mixture for labels that contradict each other.
+
+    It tells of mentions of one set that stand unmarked in another under a type that is described alike, of families of
+    types that lack members, and of types that are never or always there. Findings are to be looked at: not all are faults.
+
+    Examples:
+
+    - `jpt-ner data check news/data.jsonl wiki/data.jsonl`
+
+    - `jpt-ner data check smollm2-135m data_root=FOLDER -o check`
+    """
+    from ...definitions_jpt import build_definition_encoder
+    from ..diagnostics import SIMILARITY_ENCODER
+    from ..training.mixture_report import MixtureOptions, check_mixture, mixture_tables, recipe_of_files, write_mixture
+    from ..training.recipe import load_recipe
+
+    name, *values = data
+    is_name = not Path(name).suffix and not Path(name).exists()
+    if is_name or name.endswith((".yaml", ".yml")):
+        recipe = load_recipe(find_recipe(name), dict(map(key_value, values)))
+    else:
+        recipe = recipe_of_files([Path(each) for each in data])
+    options = MixtureOptions(limit, similarity, least, share)
+    report = check_mixture(recipe, build_definition_encoder(SIMILARITY_ENCODER), options)
+    typer.echo(mixture_tables(report))
+    if output is not None:
+        typer.echo(f"written: {', '.join(map(str, write_mixture(report, output)))}", err=True)
 
 
 @dataclass
