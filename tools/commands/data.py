@@ -1,5 +1,6 @@
 """`jpt-ner data` and `annotate`: labelled records, counted and made."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,7 +32,70 @@ def data_statistics(
         typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 
+@dataclass
+class Asked:
+    """Who is asked."""
+
+    model: Annotated[str, typer.Option(help="The endpoint's name of the language model.")]
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1. Default: OPENAI_BASE_URL."
+        ),
+    ] = None
+    judge_model: Annotated[str | None, typer.Option(help="Another model that judges.")] = None
+    judge_base_url: Annotated[str | None, typer.Option(help="Its endpoint, if that is another one, too.")] = None
+    temperature: Annotated[float, typer.Option(min=0, help="Of sampling.")] = 0.0
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 120
+
+    def endpoint(self, judge: bool = False):
+        """The endpoint that annotates, or the one that judges."""
+        from ..chat import ChatEndpoint
+
+        url, name = self.base_url, self.model
+        if judge:
+            url, name = self.judge_base_url or url, self.judge_model or name
+        return ChatEndpoint(url, name, timeout=self.timeout, max_retries=8, temperature=self.temperature)
+
+
+@dataclass
+class Questions:
+    """What is asked."""
+
+    types: Annotated[
+        str | None,
+        typer.Option(
+            "--types", "-t", help="Annotate these types: a schema file or preset. Default: the model proposes some."
+        ),
+    ] = None
+    types_per: Annotated[
+        Literal["topic", "text"], typer.Option(help="Propose types once per topic, or for each text as in the paper.")
+    ] = "topic"
+    gaps: Annotated[bool, typer.Option(help="Ask a second time for mentions that were missed.")] = True
+    judge: Annotated[int, typer.Option(min=0, help="Have so many annotated texts judged.")] = 0
+    workers: Annotated[int, typer.Option(min=1, help="Questions that are asked at the same time.")] = 4
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="When resuming, ask again what had no usable answer.")
+    ] = False
+
+    def options(self):
+        """As `annotate` takes them."""
+        from ..annotation.annotate import AnnotationOptions
+
+        schema = schema_of([self.types] if self.types else None)
+        return AnnotationOptions(
+            types=schema and dict(zip(schema.names, schema.descriptions, strict=True)),
+            types_per=self.types_per,
+            gaps=self.gaps,
+            judged=self.judge,
+            workers=self.workers,
+            retry_failed=self.retry_failed,
+        )
+
+
 def annotate(
+    asked: Asked,
+    questions: Questions,
     texts: Annotated[
         Path,
         typer.Argument(help="Texts, in any format that `tag` reads: .jsonl, .csv, .txt (one document) and others."),
@@ -45,37 +109,11 @@ def annotate(
             help="Write the records here; FILE.jsonl.journal.jsonl keeps every answer.",
         ),
     ],
-    model: Annotated[str, typer.Option(help="The endpoint's name of the language model.")],
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1. Default: OPENAI_BASE_URL."
-        ),
-    ] = None,
-    types: Annotated[
-        str | None,
-        typer.Option(
-            "--types", "-t", help="Annotate these types: a schema file or preset. Default: the model proposes some."
-        ),
-    ] = None,
-    types_per: Annotated[
-        Literal["topic", "text"], typer.Option(help="Propose types once per topic, or for each text as in the paper.")
-    ] = "topic",
-    gaps: Annotated[bool, typer.Option(help="Ask a second time for mentions that were missed.")] = True,
-    judge: Annotated[int, typer.Option(min=0, help="Have so many annotated texts judged.")] = 0,
-    judge_model: Annotated[str | None, typer.Option(help="Another model that judges.")] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="Its endpoint, if that is another one, too.")] = None,
     text_column: Annotated[str, typer.Option(help="Key or column of the text.")] = "text",
     topic_column: Annotated[
         str, typer.Option(help="Key or column of the topic: a text, or a list from broad to narrow.")
     ] = "topic",
     limit: Annotated[int | None, typer.Option(min=1, help="Annotate the first so many texts.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Questions that are asked at the same time.")] = 4,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="When resuming, ask again what had no usable answer.")
-    ] = False,
-    temperature: Annotated[float, typer.Option(min=0, help="Of sampling.")] = 0.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 120,
 ) -> None:
     """
     Annotates texts by a language model, for training: proposes types, finds mentions, closes gaps, judges samples.
@@ -89,32 +127,18 @@ def annotate(
 
     - `jpt-ner annotate mails.csv -o train.jsonl --types my-types.yaml --model gpt-5 --judge 50`
     """
-    from ..annotation.annotate import AnnotationOptions
     from ..annotation.annotate import annotate as run
-    from ..chat import ChatEndpoint
 
-    schema = schema_of([types] if types else None)
-    options = AnnotationOptions(
-        types=schema and dict(zip(schema.names, schema.descriptions, strict=True)),
-        types_per=types_per,
-        gaps=gaps,
-        judged=judge,
-        workers=workers,
-        retry_failed=retry_failed,
-    )
-
-    def endpoint(url: str | None, name: str) -> ChatEndpoint:
-        return ChatEndpoint(url, name, timeout=timeout, max_retries=8, temperature=temperature)
-
-    endpoint(base_url, model)  # says at once what is wrong with the address
+    options = questions.options()
+    asked.endpoint()  # says at once what is wrong with the address
     report = run(
         texts,
         output,
-        lambda: endpoint(base_url, model),
+        asked.endpoint,
         options,
-        make_judge=lambda: endpoint(judge_base_url or base_url, judge_model or model),
+        make_judge=lambda: asked.endpoint(judge=True),
         limit=limit,
-        about={"model": model, "temperature": temperature},
+        about={"model": asked.model, "temperature": asked.temperature},
         text_column=text_column,
         topic_column=topic_column,
     )
