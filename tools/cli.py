@@ -16,6 +16,7 @@ from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
 from .commands.evaluation import calibrate, evaluate
 from .commands.redaction import redact
+from .commands.serving import bench_serve, serve
 from .commands.tag import tag
 from .commands.training import train
 from .commands.types import types_app
@@ -56,6 +57,8 @@ for command in (
     bench,
     calibrate,
     annotate,
+    expanded(serve),
+    bench_serve,
 ):
     app.command()(command)
 

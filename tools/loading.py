@@ -41,3 +41,17 @@ def load_pipeline(model: str | None = None, *, device: str | None = None, dtype:
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
     tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
     return loaded.as_pipeline(tokenizer, device=device)
+
+
+def load_service_pipeline(model: str | None = None, *, device: str | None = None):
+    """
+    As [`load_pipeline`], for a service: what it embeds is kept in memory only, since definitions are its clients' texts.
+    """
+    from ..definitions_jpt import build_definition_encoder
+
+    pipeline = load_pipeline(model, device=device)
+    config = pipeline.model.config
+    if getattr(config, "type_embedding", "prompt") == "prompt" or config.definition_encoder == "backbone":
+        return pipeline
+    encoder = build_definition_encoder(config.definition_encoder, device=str(pipeline.device), cache=False)
+    return pipeline.model.as_pipeline(pipeline.tokenizer, device=pipeline.device, definition_encoder=encoder)

@@ -54,6 +54,8 @@ def spans(record):
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(documents=[({"text": "=1+1 Paris"}, [entity(5, 10, "x | y", "=1+1 Paris")])] * 2)
 @example(documents=[({"text": "# O\nand"}, [entity(0, 1, "a=b", "#")])])
+@example(documents=[({"text": "#"}, [])])
+@example(documents=[({"text": "\n# #"}, [entity(3, 4, "person", "\n# #")])])
 @given(documents=st.lists(tagged(), min_size=1, max_size=4))
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
 def test_documents_with_entities_are_read_back(tmp_path, suffix, documents):
@@ -78,6 +80,19 @@ def test_entities_within_words_are_read_back_from_conll(tmp_path):
     write(tmp_path / "a.conll", [({"text": text}, entities)])
     (record,) = read_records(tmp_path / "a.conll")
     assert record.text == text and spans(record) == [(0, 3, "a"), (3, 6, "a"), (17, 21, "b")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["#"], ["#", "#"], ["#x = 3"], ["# id = 7", "a"], ["#begin document"], ["-DOCSTART-"], ["a", "-DOCSTART-", "#"]],
+    ids=" ".join,
+)
+def test_words_that_look_like_marks_of_conll_files_are_words(tmp_path, words):
+    text = " ".join(words)
+    with document_writer(tmp_path / "a.conll") as add:
+        add(Document(1, {"tokens": words}, text, words), [entity(0, len(words[0]), "x", text)])
+    (record,) = read_records(tmp_path / "a.conll")
+    assert (record.text, record.tokens, spans(record)) == (text, words, [(0, len(words[0]), "x")])
 
 
 # ---- evaluation of a model's own output -----------------------------------------------------------------------------
