@@ -59,7 +59,7 @@ class Output:
             metavar="FILE",
             help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
             "entity), .conll (a word and its BIO tag a line), .json (for Label Studio), .ann (brat's standoff, the "
-            "text beside it) or .zip (the same for many texts). `evaluate` and `train` read all of them.",
+            "text beside it) or .zip (the same for many texts); .doccano.jsonl, .prodigy.jsonl or .spacy.jsonl. `evaluate` and `train` read all of them.",
         ),
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False
@@ -134,10 +134,10 @@ def _check(input: Input, output: Output, finding: Finding) -> None:
         raise typer.BadParameter(f"{input.text!r} is a file; read it with --input {input.text}")
     if output.output is None:
         return
-    from ..files.writers import check_output
+    from ..files.writers import check_output, output_suffix
 
     check_output(output.output)
-    suffix = output.output.suffix.lower()
+    suffix = output_suffix(output.output)
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
     if finding.top_k and suffix != ".jsonl":
