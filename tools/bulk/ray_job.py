@@ -6,6 +6,7 @@ through the machine that started the job; what is there is not done again, whoev
 
 import hashlib
 import json
+import logging
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +17,12 @@ from typing import Any
 from ...atomic_jpt import atomic_file
 from ...schema_jpt import Schema
 from ..files.formats.parquet import batches_of_parquet, import_arrow, missing_column, open_parquet, with_ids
-from .job import BAD_ROWS, SHARD_ROWS, SHARDS
+from .job import SHARD_ROWS, SHARDS
 from .manifest import MANIFEST, about_model, about_types, check_same, ordered
 from .progress import Progress
 from .ray_data import ERROR, EntityTagger, Pool, connected
 
+BAD_ROWS = "bad-rows"
 MOST_TASKS = 10_000
 ROWS_AT_ONCE = 128  # as many as the pipeline reads ahead
 
@@ -87,18 +89,19 @@ def run_on_ray(job: RayJob, address: str, pool: Pool, tell: Callable[[str], None
         "counts": {"rows": sum(each["rows"] for each in every), "shards": len(every)},
         "inputs": [{"name": name, "bytes": size} for _, name, size in files],
     }
-    with connected(address, pool) as ray:
-        folder.write_manifest({"state": "running", **manifest})
-        counts = _run(ray, job, folder, shards, pool, tell)
-        folder.write_manifest({"state": "done", **manifest})
-    tell(f"{job.output}: {counts['rows']} rows done, {counts['bad_rows']} of them bad (see {BAD_ROWS} there)")
+    counts = {"rows": 0, "bad_rows": 0}
+    if shards:
+        with connected(address, pool) as ray:
+            folder.write_manifest({"state": "running", **manifest})
+            counts = _run(ray, job, shards, pool, tell)
+    folder.write_manifest({"state": "done", **manifest})
+    tell(f"{job.output}: {counts['rows']} rows done, {counts['bad_rows']} of them bad (in {BAD_ROWS}/ there)")
     return counts
 
 
-def _run(ray, job: RayJob, folder: "_Folder", shards: list[dict], pool: Pool, tell) -> dict[str, int]:
+def _run(ray, job: RayJob, shards: list[dict], pool: Pool, tell) -> dict[str, int]:
     counts = {"rows": 0, "bad_rows": 0}
-    if not shards:
-        return counts
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
     dataset = ray.data.from_items(shards, override_num_blocks=min(len(shards), MOST_TASKS)).map_batches(
         _ShardTagger,
