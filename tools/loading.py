@@ -6,13 +6,16 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parents[1]
 
 
-def load_pipeline(model: str | None = None, *, device: str | None = None, dtype: str = "auto"):
+def load_pipeline(
+    model: str | None = None, *, device: str | None = None, dtype: str = "auto", attention: str | None = None
+):
     """
     Args:
         model (`str`, *optional*): Folder or Hub id of a JPT model or of a generative system. Defaults to the one that
             comes with the package.
         device (`str`, *optional*): Defaults to the best there is.
         dtype (`str`, *optional*, defaults to `"auto"`): Of a JPT model's weights.
+        attention (`str`, *optional*): Attention backend of a JPT model, such as `"eager"`; defaults to packed attention.
 
     Returns:
         [`EntityPipeline`]: A `JPTPipeline`, or a `GenerativePipeline`.
@@ -37,7 +40,8 @@ def load_pipeline(model: str | None = None, *, device: str | None = None, dtype:
     logging.disable_progress_bar()
     if generative.read_settings(model) is not None:
         return generative.load_pipeline(model, device=device)
-    loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype)
+    options = {} if attention is None else {"attn_implementation": attention}
+    loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype, **options)
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
