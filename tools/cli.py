@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from .commands.arguments import expanded
+from .commands.attention import attention
 from .commands.checkpoints import average, convert
 from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
@@ -56,7 +57,8 @@ for command in (
     average,
     bench,
     calibrate,
-    annotate,
+    expanded(annotate),
+    attention,
     expanded(serve),
     bench_serve,
 ):
