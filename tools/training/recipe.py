@@ -63,6 +63,29 @@ class DataSource:
 
 
 @dataclass
+class Replay:
+    """
+    Data that a model already knows, mixed in so that it keeps what it knew.
+
+    Args:
+        data (`list[DataSource]`): Files like those of the recipe's own data. Their weights say how they share the replay.
+        share (`float`): Of all groups, between 0 and 1; the rest is the recipe's own data.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1, or there is no data.
+    """
+
+    data: list[DataSource] = field(default_factory=list)
+    share: float = 0.5
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise ValueError(f"share: expected a number between 0 and 1, got {self.share!r}; `replay=null` is without")
+        if not self.data:
+            raise ValueError("data: name the files to replay; `replay=null` is without")
+
+
+@dataclass
 class EvaluationSet:
     """
     One file that the model is scored on while it is trained.
@@ -120,6 +143,10 @@ class Recipe:
         output_dir (`str`): Folder of checkpoints, logs, curves and the final model.
         data (`list[DataSource]`): The mixture.
         backbone (`str`): Where the backbone comes from.
+        replay (`Replay`, *optional*):
+            Data mixed with `data` at a share of the groups, so that a `checkpoint` keeps what it knew. Its types do not
+            become the model's own. For runs of `max_steps`.
+        min_records (`int`): With fewer records of its own data the run is refused, and told what does work with so few.
         checkpoint (`str`): A trained JPT model to start from, instead of a backbone; `$PACKAGE` is the one that ships.
         data_root (`str`): Folder that data paths are relative to.
         model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
@@ -160,6 +187,8 @@ class Recipe:
     head_learning_rate: float | None = None
     compile_blocks: bool = False
     skip_bad: bool = False
+    replay: Replay | None = None
+    min_records: int = 0
     entity_types: Any = None
     save_dtype: str = "bfloat16"
     system: str = "jpt"
@@ -229,6 +258,8 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         elif value is None and key in LENGTHS:
             del values["training"][key]  # Taken back, for a length of the other kind.
     values["data"] = _build_paths(DataSource, values.get("data", []), ("data",), places)
+    if values.get("replay") is not None:
+        values["replay"] = _build_replay(values["replay"], places)
     values["sampling"] = _build(Sampling, values.get("sampling", {}), ("sampling",), places)
     values["generative"] = _build(ExampleOptions, values.get("generative", {}), ("generative",), places)
     values["evaluation"] = _build_evaluation(values.get("evaluation", {}), places)
@@ -245,6 +276,12 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
     lengths = [recipe.training[key] for key in LENGTHS if key in recipe.training]
     if not lengths or min(lengths) <= 0:
         raise places.error(("training",), "`max_steps` or `num_train_epochs` must be given, a number above 0")
+    if recipe.replay is not None and recipe.in_epochs:
+        raise places.error(
+            ("replay",),
+            "is drawn by its share, and a run of `training.num_train_epochs` reads every record once; give "
+            "`training.max_steps` alone, or `replay=null`",
+        )
     return recipe
 
 
@@ -323,6 +360,13 @@ def _build_paths(cls, values: Any, where: tuple, places: _Places) -> list:
         _build(cls, {"path": entry} if isinstance(entry, str) else entry, (*where, index), places)
         for index, entry in enumerate(entries)
     ]
+
+
+def _build_replay(values: Any, places: _Places) -> Replay:
+    where = ("replay",)
+    if isinstance(values, dict):
+        values = {**values, "data": _build_paths(DataSource, values.get("data", []), (*where, "data"), places)}
+    return _build(Replay, values, where, places)
 
 
 def _build_evaluation(values: Any, places: _Places) -> EvaluationPlan:

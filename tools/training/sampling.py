@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ...configuration_jpt import JPTConfig
 from ...inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
+from ...labels_jpt import label_tokens, tag_types
 from ...reading_jpt import laid_out_length
-from ...spans_jpt import label_tokens, tag_types
 from ...training_jpt import collate
 from ...words_jpt import split_words
 from ..data.records import Entity, Record, TypeInfo, types_for
@@ -100,7 +100,8 @@ _Marked = tuple[str, list[Entity]]  # a text and its mentions
 class Source:
     """
     One dataset of the mixture: its records, its types, and its share of the groups. Records of which nothing may be
-    asked are left out. `families` says that a prefix of its labels (`person_`) is the family they belong to.
+    asked are left out. `families` says that a prefix of its labels (`person_`) is the family they belong to, `replayed` that
+    the model knows these data already.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Source:
     types: dict[str, TypeInfo] | None
     weight: float
     families: bool = False
+    replayed: bool = False
     asked: dict[int, dict[str, TypeInfo]] = field(init=False)
 
     def __post_init__(self):

@@ -15,7 +15,7 @@ from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, read_types, write_records
 from jpt_ner.tools.files.model import Document
 from jpt_ner.tools.files.writers import document_writer
-from jpt_ner.tools.training import preflight
+from jpt_ner.tools.training import preflight, run
 from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
 from jpt_ner.tools.training.preparation import load_sources, make_arguments, set_max_steps
 from jpt_ner.tools.training.recipe import EvaluationSet, load_recipe, parse_value
@@ -107,6 +107,11 @@ def write_recipe(tmp_path):
         ({"evaluation__best": "yes"}, "evaluation: best: expected bool, got 'yes'"),
         ({"skip_bad": "no"}, "skip_bad: expected bool, got 'no'"),
         ({"system": "gpt"}, "system: should be one of jpt, padellm"),
+        ({"replay": {"share": 0.5}}, "replay: data: name the files"),
+        ({"replay": {"share": 1, "data": "x"}}, "replay: share: expected a number between 0 and 1"),
+        ({"replay": {"share": 0.5, "data": [3]}}, "replay: data: expected keys"),
+        ({"replay": "x.jsonl"}, "replay: expected keys"),
+        ({"replay": {"data": "x"}, "training__num_train_epochs": 1}, "replay: is drawn by its share"),
         ({"evaluation__ignore_labels": [1]}, r"evaluation: ignore_labels: expected list\[str\], got \[1\]"),
         ({"data": [{"path": "x", "families": 1}]}, "data: families: expected bool, got 1"),
         ({"base": "nowhere.yaml"}, "base: expected the name of another recipe file"),
@@ -385,6 +390,42 @@ def test_what_tag_writes_is_trained_on(write_recipe, tmp_path, suffix):
     (source,) = load_sources(load_recipe(write_recipe(data=[{"path": str(tmp_path / f"own{suffix}")}])))
     assert source.records[0].text == text
     assert source.records[0].entities == [Entity(0, 3, "person"), Entity(9, 13, "home/town")]
+
+
+def test_replayed_data_get_their_share_of_the_groups_and_no_say_in_the_types(write_recipe, tmp_path, make_model):
+    known = [Record(f"k{i}", "Oslo", [Entity(0, 4, "CITY")], types={"CITY": "A town."}) for i in range(40)]
+    for name in ("a", "b"):
+        write_records(tmp_path / "known" / f"{name}.jsonl", known)
+    replay = {"share": 0.25, "data": str(tmp_path / "known" / "*.jsonl")}
+    recipe = load_recipe(write_recipe(replay=replay))
+    sources = load_sources(recipe)
+    assert [each.replayed for each in sources] == [False, True, True]
+    own, *others = (each.weight for each in sources)
+    assert sum(others) / (own + sum(others)) == pytest.approx(0.25) and others[0] == pytest.approx(others[1])
+    groups = TrainingGroups(sources, 400, TOKENIZER, JPTConfig(), recipe.sampling)
+    assert sum(chosen > 0 for chosen, _, _ in groups.plan) / 400 == pytest.approx(0.25, abs=0.08)
+    assert run._types_of(sources) == {"person": "A named person."}
+
+
+def test_fine_tuning_replays_the_shipped_data(write_recipe, tmp_path):
+    data = {"data": str(tmp_path / "data" / "records.jsonl"), "output_dir": str(tmp_path / "run")}
+    recipe = load_recipe(ROOT / "recipes" / "finetune.yaml", data)
+    (entry,) = recipe.replay.data
+    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 7
+    (own,) = load_sources(load_recipe(ROOT / "recipes" / "finetune.yaml", {**data, "replay": None}))
+    assert own.weight == 24**0.5
+
+
+def test_too_few_sentences_are_sent_to_what_works_with_few(write_recipe, tmp_path):
+    file = tmp_path / "data" / "few.jsonl"
+    write_records(file, [Record(f"r{i}", "Bob", [Entity(0, 3, "PER")]) for i in range(19)])
+    recipe = ROOT / "recipes" / "finetune.yaml"
+    with pytest.raises(
+        ValueError, match=r"(?s)19 labelled sentences are too few.*types tune my-types.yaml --data "
+    ) as told:
+        load_sources(load_recipe(recipe, {"data": str(file)}))
+    assert str(told.value).count(str(file)) == 2 and "types improve" in str(told.value)
+    assert load_sources(load_recipe(recipe, {"data": str(file), "min_records": 0, "replay": None}))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "labels-zh").glob("*.json")), ids=lambda path: path.stem)
