@@ -295,6 +295,23 @@ def test_what_tag_refuses(model, tmp_path):
     assert "less than or equal to 1" in refused("tag", "x", *TYPES, "--threshold", "2")
 
 
+@pytest.mark.parametrize("command", ["tag", "tag a folder", "evaluate", "calibrate", "data stats"])
+def test_an_output_replaces_no_file_that_is_read(model, tmp_path, command):
+    content = json.dumps([{"id": 1, "text": TEXTS[0], "entities": []}])
+    (tmp_path / "own.json").write_text(content)
+    (tmp_path / "link.json").symlink_to("own.json")
+    call = {
+        "tag": ("tag", "-i", tmp_path / "own.json", "-o", tmp_path / "link.json"),
+        "tag a folder": ("tag", "-i", tmp_path, "-o", tmp_path / "own.json"),
+        "evaluate": ("evaluate", tmp_path / "own.json", "-o", tmp_path / "own"),
+        "calibrate": ("calibrate", tmp_path / "own.json", "-o", tmp_path / "own"),
+        "data stats": ("data", "stats", tmp_path / "own.json", "-o", tmp_path / "own"),
+    }[command]
+    options = () if command == "data stats" else (*TYPES[:2], "-m", model)
+    assert "is a file that is read" in refused(*call, *options)
+    assert (tmp_path / "own.json").read_text() == content
+
+
 # ---- highlighting ---------------------------------------------------------------------------------------------------
 
 

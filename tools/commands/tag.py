@@ -145,9 +145,11 @@ def _check(input: Input, output: Output, finding: Finding, bulk: Bulk) -> None:
         raise ValueError("several --input, and options of jobs, need an --output that is a folder: its name ends in /")
     if output.output is None:
         return
+    from ..files.opening import check_apart
     from ..files.writers import check_output, output_suffix
 
     check_output(output.output)
+    check_apart(input.input or [], [output.output])
     suffix = output_suffix(output.output)
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")

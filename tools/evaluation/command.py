@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files.opening import check_apart
 from .error_report import ErrorReport, write_error_report
 from .evaluate import load_datasets
 from .languages import check_languages, language_section
@@ -96,6 +97,9 @@ def evaluate_files(
     """
     variants = make_variants(options.wordings, options.types)
     _check(options, variants)
+    reports = () if options.output is None else report_files(options.output)
+    read = [*paths, *([] if options.predictions is None else [options.predictions])]
+    check_apart(read, [*reports, options.errors, options.save_predictions])
     if len(variants) > 1:
         yield from _compare(paths, options, variants, load_pipeline)
         return
