@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from .commands.arguments import expanded
+from .commands.attention import attention
 from .commands.checkpoints import average, convert
 from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
@@ -57,6 +58,7 @@ for command in (
     bench,
     calibrate,
     expanded(annotate),
+    attention,
     expanded(serve),
     bench_serve,
 ):
