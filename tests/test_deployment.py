@@ -132,7 +132,14 @@ def test_handler_refuses(handler, data, said):
         handler(data)
 
 
-def test_handler_loads_a_repository_by_its_folder():
+def test_handler_loads_the_pipeline_of_its_repository(handler_module, monkeypatch):
+    monkeypatch.setattr("transformers.pipeline", lambda task, **options: (task, options))
+    made = handler_module.EndpointHandler("/repository")
+    assert made.pipeline == ("jpt-ner", {"model": "/repository", "trust_remote_code": True})
+
+
+@pytest.mark.long
+def test_handler_reads_with_the_shipped_model():
     """In a process of its own, in which this package cannot be imported, as on an Endpoint."""
     code = (
         "import sys, handler; found = handler.EndpointHandler(sys.argv[1])({'inputs': 'Marta Kovac moved to Lisbon.', "
