@@ -15,6 +15,8 @@ from .commands.checkpoints import average, convert
 from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
 from .commands.evaluation import calibrate, evaluate
+from .commands.redaction import redact
+from .commands.serving import bench_serve, serve
 from .commands.tag import tag
 from .commands.training import train
 from .commands.types import types_app
@@ -46,6 +48,7 @@ app.add_typer(types_app, name="types")
 app.add_typer(data_app, name="data")
 for command in (
     expanded(tag),
+    expanded(redact),
     train,
     expanded(evaluate),
     expanded(compare),
@@ -53,7 +56,9 @@ for command in (
     average,
     bench,
     calibrate,
-    annotate,
+    expanded(annotate),
+    expanded(serve),
+    bench_serve,
 ):
     app.command()(command)
 

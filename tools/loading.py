@@ -20,7 +20,7 @@ def load_pipeline(model: str | None = None, *, device: str | None = None, dtype:
     Raises:
         ImportError: If a package is missing that the model needs.
         OSError: If the model or its backbone cannot be found.
-        ValueError: If there is no such folder, or no model comes with this installation.
+        ValueError: If there is no such folder, its files are damaged, or no model comes with this installation.
     """
     if model is None:
         if not (HOME / "config.json").is_file():
@@ -39,5 +39,26 @@ def load_pipeline(model: str | None = None, *, device: str | None = None, dtype:
         return generative.load_pipeline(model, device=device)
     loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype)
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
-    tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    except (ValueError, OSError, ImportError):
+        raise
+    except Exception as error:  # the tokenizers library raises such, and damaged files fail in many ways
+        raise ValueError(
+            f"the tokenizer of {model} cannot be read ({type(error).__name__}: {str(error)[:200]}); save or download it again"
+        ) from error
     return loaded.as_pipeline(tokenizer, device=device)
+
+
+def load_service_pipeline(model: str | None = None, *, device: str | None = None):
+    """
+    As [`load_pipeline`], for a service: what it embeds is kept in memory only, since definitions are its clients' texts.
+    """
+    from ..definitions_jpt import build_definition_encoder
+
+    pipeline = load_pipeline(model, device=device)
+    config = pipeline.model.config
+    if getattr(config, "type_embedding", "prompt") == "prompt" or config.definition_encoder == "backbone":
+        return pipeline
+    encoder = build_definition_encoder(config.definition_encoder, device=str(pipeline.device), cache=False)
+    return pipeline.model.as_pipeline(pipeline.tokenizer, device=pipeline.device, definition_encoder=encoder)

@@ -227,6 +227,8 @@ def test_the_training_script_of_the_documentation(hub, run, tmp_path):
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```python\n(.*?)```", page.partition("## With any Trainer")[2], flags=re.DOTALL)
     assert len(script.strip().splitlines()) <= 25
+    on_card = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)[-1]
+    assert len(on_card.strip().splitlines()) <= 16 and set(on_card.splitlines()) <= set(script.splitlines())
     for old, new in {"org/jpt-135m": "org/parts", "me/my-model": "me/trained"}.items():
         assert old in script
         script = script.replace(old, new)

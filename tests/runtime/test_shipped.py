@@ -80,10 +80,11 @@ def test_self_contained_form_gives_the_same(ner, tmp_path):
 def test_python_on_the_model_card_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) >= 2
+    usage = [block for block in blocks if "Trainer" not in block]  # test_by_id.py runs the script that trains
+    assert len(blocks) > len(usage) >= 1
     names: dict = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
+    for block in usage:
+        exec(compile(block.replace("org/jpt-135m", "."), "README.md", "exec"), names)
 
 
 def test_files_are_small_and_safe():

@@ -61,9 +61,9 @@ class Output:
             metavar="FILE",
             help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
             "entity), .conll (a word and its BIO tag a line), .json (for Label Studio), .ann (brat's standoff, the "
-            "text beside it) or .zip (the same for many texts). `evaluate` and `train` read all of them. A folder, "
-            "written with a `/` at its end, makes it a job that survives: rows in many files, and the same command goes "
-            "on where it was stopped (see docs/scale.md).",
+            "text beside it) or .zip (the same for many texts); .doccano.jsonl, .prodigy.jsonl or .spacy.jsonl. `evaluate` "
+            "and `train` read all of them. A folder, written with a `/` at its end, makes it a job that survives: rows in "
+            "many files, and the same command goes on where it was stopped (see docs/scale.md).",
         ),
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False
@@ -145,9 +145,10 @@ def _check(input: Input, output: Output, finding: Finding, bulk: Bulk) -> None:
         raise ValueError("several --input, and options of jobs, need an --output that is a folder: its name ends in /")
     if output.output is None:
         return
-    from ..files.writers import check_output
+    from ..files.writers import check_output, output_suffix
 
-    suffix = check_output(output.output).suffix.lower()
+    check_output(output.output)
+    suffix = output_suffix(Path(output.output))
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
     if finding.top_k and suffix != ".jsonl":

@@ -23,7 +23,17 @@ from .sampling import Source
 
 STARTED_WITH = "run.json"
 # Of a recipe, what may be another when a run goes on: where things are, and what does not change the trained weights.
-FREE = {"output_dir", "data_root", "data", "evaluation", "compile_blocks", "skip_bad", "entity_types", "save_dtype"}
+FREE = {
+    "output_dir",
+    "data_root",
+    "data",
+    "evaluation",
+    "compile_blocks",
+    "skip_bad",
+    "min_records",
+    "entity_types",
+    "save_dtype",
+}
 # Of `training`, by the beginning of the key. How long a run is and how its learning rate ends may be decided late.
 FREE_TRAINING = tuple(
     "max_steps num_train_epochs lr_scheduler_kwargs save_ logging_ eval_ report_to run_name push_to_hub hub_ disable_tqdm log_level "

@@ -147,7 +147,8 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
 
 
 def _types_of(sources: list[Source]) -> dict[str, str]:
-    asked = (info for source in sources for types in source.asked.values() for info in types.values())
+    own = [source for source in sources if not source.replayed]
+    asked = (info for source in own for types in source.asked.values() for info in types.values())
     return {info.name: info.definition for info in asked}
 
 

@@ -100,7 +100,8 @@ _Marked = tuple[str, list[Entity]]  # a text and its mentions
 class Source:
     """
     One dataset of the mixture: its records, its types, and its share of the groups. Records of which nothing may be
-    asked are left out. `families` says that a prefix of its labels (`person_`) is the family they belong to.
+    asked are left out. `families` says that a prefix of its labels (`person_`) is the family they belong to, `replayed` that
+    the model knows these data already.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Source:
     types: dict[str, TypeInfo] | None
     weight: float
     families: bool = False
+    replayed: bool = False
     asked: dict[int, dict[str, TypeInfo]] = field(init=False)
 
     def __post_init__(self):

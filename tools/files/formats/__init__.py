@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..model import ReadOptions, Row
 from ..opening import PACKERS, Source
-from . import brat, conll, json_rows, jsonl, labelstudio, parquet, table, text
+from . import brat, conll, doccano, json_rows, jsonl, labelstudio, parquet, prodigy, spacy, table, text
 from .json_values import looks_like_json
 from .writing import Writer
 
@@ -62,6 +62,12 @@ WRITERS: dict[str, Callable[[Path, Path, Iterable[str]], AbstractContextManager[
     ".json": labelstudio.write,
     ".ann": brat.write_standoff,
     ".zip": brat.write_archive,
+}
+# What programs that annotate import, by the end of a file's name.
+WRITERS_BY_PROGRAM = {
+    ".doccano.jsonl": doccano.write,
+    ".prodigy.jsonl": prodigy.write,
+    ".spacy.jsonl": spacy.write,
 }
 
 
