@@ -150,7 +150,7 @@ def _check(input: Input, output: Output, finding: Finding, bulk: Bulk) -> None:
 
     check_output(output.output)
     check_apart(input.input or [], [output.output])
-    suffix = output_suffix(output.output)
+    suffix = output_suffix(Path(output.output))
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
     if finding.top_k and suffix != ".jsonl":
