@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 HOME = Path(__file__).resolve().parents[1]
 
@@ -40,7 +41,7 @@ def load_pipeline(
     logging.disable_progress_bar()
     if generative.read_settings(model) is not None:
         return generative.load_pipeline(model, device=device)
-    options = {} if attention is None else {"attn_implementation": attention}
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype, **options)
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
     tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
