@@ -493,7 +493,8 @@ class JPTPipeline(EntityPipeline):
         if nested:
             spans = decode_nested_spans(reading.text, reading.offsets, reading.sigmoid, **options)
         else:
-            options |= {"switch_cost": self.model.config.switch_cost, "outside_bias": self.model.config.outside_bias}
+            config = self.model.config
+            options |= {"transition_penalty": config.switch_cost, "outside_bias": config.outside_bias}
             spans = decode_spans(reading.text, reading.offsets, reading.probabilities, rule=decoder, **options)
         first = {start: number for start, _, number in reading.words or ()}
         last = {end: number for _, end, number in reading.words or ()}

@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from .definitions_jpt import build_definition_encoder
 from .inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
+from .labels_jpt import label_tokens, tag_types
 from .schema_jpt import Schema, resolve_schema
-from .spans_jpt import label_tokens, tag_types
 
 ENCODED = ("input_ids", "labels", "type_tags")  # columns that a Trainer keeps, as `forward` has them
 TAG = re.compile(r"([BIESLUM])[-_](.+)", re.DOTALL)

@@ -57,7 +57,7 @@ for command in (
     average,
     bench,
     calibrate,
-    annotate,
+    expanded(annotate),
     attention,
     expanded(serve),
     bench_serve,

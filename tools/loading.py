@@ -24,7 +24,7 @@ def load_pipeline(
     Raises:
         ImportError: If a package is missing that the model needs.
         OSError: If the model or its backbone cannot be found.
-        ValueError: If there is no such folder, or no model comes with this installation.
+        ValueError: If there is no such folder, its files are damaged, or no model comes with this installation.
     """
     if model is None:
         if not (HOME / "config.json").is_file():
@@ -44,7 +44,14 @@ def load_pipeline(
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype, **options)
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
-    tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    except (ValueError, OSError, ImportError):
+        raise
+    except Exception as error:  # the tokenizers library raises such, and damaged files fail in many ways
+        raise ValueError(
+            f"the tokenizer of {model} cannot be read ({type(error).__name__}: {str(error)[:200]}); save or download it again"
+        ) from error
     return loaded.as_pipeline(tokenizer, device=device)
 
 

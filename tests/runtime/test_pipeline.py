@@ -55,7 +55,7 @@ def naive(pipe, text, types, *, nested=False, rule="word", thresholds=None, top_
         spans = decode_nested_spans(text, encoded.offsets, sigmoid, thresholds=thresholds, top_k=top_k)
     else:
         mean = (softmax + np.column_stack([1 - sigmoid.max(-1), sigmoid])) / 2
-        bias = {"switch_cost": model.config.switch_cost, "outside_bias": model.config.outside_bias}
+        bias = {"transition_penalty": model.config.switch_cost, "outside_bias": model.config.outside_bias}
         spans = decode_spans(text, encoded.offsets, mean, rule=rule, thresholds=thresholds, top_k=top_k, **bias)
     found = []
     for span in spans:
@@ -300,7 +300,7 @@ def test_windows_are_read_alone_and_stitched(make_pipeline):
             )
             kept = slice(window.keep_start - window.start, window.keep_end - window.start)
             stitched.append(output.probabilities()[0, kept].numpy())
-    expected = decode_spans(text, encoded.offsets, np.concatenate(stitched), switch_cost=0.5, outside_bias=0.3)
+    expected = decode_spans(text, encoded.offsets, np.concatenate(stitched), transition_penalty=0.5, outside_bias=0.3)
     found = pipe(text, entity_types=TYPES)
     assert [(each["start"], each["end"], TYPES_INDEX[each["entity_group"]]) for each in found] == [
         (span.start, span.end, span.type_index) for span in expected

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jpt_ner import words_jpt
-from jpt_ner.spans_jpt import DEFAULT_SWITCH_COST, decode_nested_spans, decode_spans, label_tokens, tag_types
+from jpt_ner.labels_jpt import label_tokens, tag_types
+from jpt_ner.spans_jpt import DEFAULT_TRANSITION_PENALTY, decode_nested_spans, decode_spans
 from jpt_ner.words_jpt import split_words, trim_blanks, trim_span
 
 FAMILY = "👨\u200d👩\u200d👧"
@@ -272,9 +273,11 @@ def naive_pool(offsets, probabilities, ranges):
     return pooled
 
 
-def path_value(pooled, path, switch_cost, outside_bias):
+def path_value(pooled, path, transition_penalty, outside_bias):
     value = sum(math.log(pooled[row, state]) + outside_bias * (state == 0) for row, state in enumerate(path))
-    return value - sum(switch_cost for left, right in itertools.pairwise(path) if left != right and left > 0 < right)
+    return value - sum(
+        transition_penalty for left, right in itertools.pairwise(path) if left != right and left > 0 < right
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -285,11 +288,13 @@ def path_value(pooled, path, switch_cost, outside_bias):
     st.sampled_from([0.0, 0.3, 2.0, math.inf]),
     st.sampled_from([0.0, -1.5, 0.7]),
 )
-def test_best_path_equals_the_best_of_all_paths(seed, number_of_words, types, switch_cost, outside_bias):
+def test_best_path_equals_the_best_of_all_paths(seed, number_of_words, types, transition_penalty, outside_bias):
     text = " ".join(["word"] * number_of_words)
     offsets, _ = whole_words(text)
     probabilities = random_probabilities(seed, number_of_words, types + 1)
-    spans = decode_spans(text, offsets, probabilities, switch_cost=switch_cost, outside_bias=outside_bias)
+    spans = decode_spans(
+        text, offsets, probabilities, transition_penalty=transition_penalty, outside_bias=outside_bias
+    )
     found = [0] * number_of_words
     for span in spans:
         for row, (start, end) in enumerate(offsets):
@@ -297,10 +302,10 @@ def test_best_path_equals_the_best_of_all_paths(seed, number_of_words, types, sw
                 found[row] = span.type_index + 1
     pooled = probabilities.astype(np.float64)
     best = max(
-        path_value(pooled, path, switch_cost, outside_bias)
+        path_value(pooled, path, transition_penalty, outside_bias)
         for path in itertools.product(range(types + 1), repeat=number_of_words)
     )
-    assert path_value(pooled, found, switch_cost, outside_bias) == pytest.approx(best, abs=1e-9)
+    assert path_value(pooled, found, transition_penalty, outside_bias) == pytest.approx(best, abs=1e-9)
     assert [span.end for span in spans] == sorted(span.end for span in spans)
 
 
@@ -312,14 +317,14 @@ def test_best_path_equals_the_best_of_all_paths(seed, number_of_words, types, sw
     st.sampled_from([0.0, 0.3, 2.0]),
     st.sampled_from([0.0, -1.5, 0.7]),
 )
-def test_best_path_with_begins_equals_the_best_of_all(seed, number_of_words, types, switch_cost, outside_bias):
+def test_best_path_with_begins_equals_the_best_of_all(seed, number_of_words, types, transition_penalty, outside_bias):
     """Over all sequences of O, beginning and inside of each type, where nothing goes on that did not begin."""
     text = " ".join(["word"] * number_of_words)
     offsets, _ = whole_words(text)
     probabilities = random_probabilities(seed, number_of_words, types + 1)
     begins = np.random.default_rng(seed + 1).uniform(size=(number_of_words, types))
     spans = decode_spans(
-        text, offsets, probabilities, switch_cost=switch_cost, outside_bias=outside_bias, begins=begins
+        text, offsets, probabilities, transition_penalty=transition_penalty, outside_bias=outside_bias, begins=begins
     )
     states = [(0, False), *itertools.product(range(1, types + 1), (True, False))]
 
@@ -331,7 +336,7 @@ def test_best_path_with_begins_equals_the_best_of_all(seed, number_of_words, typ
                 if not begin and state != before:
                     return -math.inf
                 total += math.log(begins[row, state - 1] if begin else 1 - begins[row, state - 1])
-                total -= switch_cost * (begin and before not in (0, state))
+                total -= transition_penalty * (begin and before not in (0, state))
             before = state
         return total
 
@@ -385,7 +390,7 @@ def test_pooling_and_scores_equal_a_naive_reference(sample, seed):
     probabilities = random_probabilities(seed, len(offsets), 4)
     ranges = split_words(text)
     pooled = naive_pool(offsets, probabilities, ranges)
-    spans = decode_spans(text, offsets, probabilities, words=ranges, switch_cost=0.0, top_k=2)
+    spans = decode_spans(text, offsets, probabilities, words=ranges, transition_penalty=0.0, top_k=2)
     path = pooled.argmax(axis=1) if len(ranges) else []
     expected, row = [], 0
     for state, rows in itertools.groupby(path):
@@ -405,10 +410,12 @@ def test_pooling_and_scores_equal_a_naive_reference(sample, seed):
 
 @settings(deadline=None, max_examples=200)
 @given(tokenised(), st.integers(0, 2**32), st.sampled_from(["word", "token"]), st.sampled_from([0.0, 2.0, math.inf]))
-def test_spans_are_ordered_disjoint_and_without_stray_whitespace(sample, seed, rule, switch_cost):
+def test_spans_are_ordered_disjoint_and_without_stray_whitespace(sample, seed, rule, transition_penalty):
     text, offsets = sample
     probabilities = random_probabilities(seed, len(offsets), 4)
-    spans = decode_spans(text, offsets, probabilities, rule=rule, switch_cost=switch_cost, outside_bias=-1.0, top_k=1)
+    spans = decode_spans(
+        text, offsets, probabilities, rule=rule, transition_penalty=transition_penalty, outside_bias=-1.0, top_k=1
+    )
     for span in spans:
         assert 0 <= span.start < span.end <= len(text)
         assert text[span.start : span.end] == text[span.start : span.end].strip()
@@ -430,14 +437,17 @@ def test_words_heal_what_token_argmax_breaks():
     (span,) = decode_spans(text, offsets, probabilities)
     assert text[span.start : span.end] == "Ayaan Hirsi Ali"
     assert span.score == pytest.approx((0.65 + 0.4 + 0.9) / 3)
-    assert DEFAULT_SWITCH_COST > 0
+    assert DEFAULT_TRANSITION_PENALTY > 0
 
 
-def test_switch_cost_and_outside_bias():
+def test_transition_penalty_and_outside_bias():
     offsets, one_hot = whole_words("Paris France")
     probabilities = 0.8 * one_hot([1, 2], 2) + 0.2 / 3
-    assert ranges_of(decode_spans("Paris France", offsets, probabilities, switch_cost=0)) == [(0, 5, 0), (6, 12, 1)]
-    assert len(decode_spans("Paris France", offsets, probabilities, switch_cost=10)) == 1
+    assert ranges_of(decode_spans("Paris France", offsets, probabilities, transition_penalty=0)) == [
+        (0, 5, 0),
+        (6, 12, 1),
+    ]
+    assert len(decode_spans("Paris France", offsets, probabilities, transition_penalty=10)) == 1
     assert decode_spans("Paris France", offsets, probabilities, outside_bias=10) == []
 
 
@@ -528,7 +538,7 @@ def test_empty_and_blank_texts(text):
     ("named", "arguments"),
     [
         ("rule", {"rule": "bio"}),
-        ("switch_cost", {"switch_cost": -1.0}),
+        ("transition_penalty", {"transition_penalty": -1.0}),
         ("outside_bias", {"outside_bias": math.nan}),
         ("top_k", {"top_k": -1}),
         ("thresholds", {"thresholds": [0.5]}),

@@ -136,14 +136,14 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
     - `jpt-ner redact -i mails.csv --text-column body --also subject -o out.csv --method hash --key-file key.txt`
     """
     _check(what, how)
-    from ..redaction.job import Job, redact_files
+    from ..redaction.job import Job, redact_files, save_pseudonyms
     from ..redaction.mapping import MappingFile
     from ..redaction.redacting import PRESET, Redactor, make_style
     from ..redaction.styles import read_key
 
     key = read_key(how.key_file, how.key_env)
     mapping = None if how.mapping is None else MappingFile(how.mapping, key)
-    style = make_style(how.method, key, mapping and mapping.read())
+    style = make_style(how.method, key, None if mapping is None else mapping.read())
     schema = schema_of(how.types) or PRESET
     redactor = Redactor(
         lambda: load_pipeline(running.model, device=running.device),
@@ -160,8 +160,7 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
     if source is None:
         (redacted,) = redactor([what.text])
         typer.echo(redacted.text)
-        if mapping is not None:
-            mapping.write(style.mapping)
+        save_pseudonyms(redactor, mapping)
         return
     beside = [each for each in (how.key_file,) if each is not None]
     job = Job(source, what.output, reading.also or [], what.report, reading.skip_bad, reading.options, beside)

@@ -67,24 +67,26 @@ def redact_files(job: Job, redactor: Redactor, mapping: MappingFile | None, tell
     options = read_options(job.reading)
     parts, left_out = plan(job.source, job.output, options)
     outputs = [each.target for each in parts if each.target is not None]
-    beside = [each for each in (job.report, mapping and mapping.path) if each is not None]
+    beside = [each for each in (job.report, None if mapping is None else mapping.path) if each is not None]
     check_apart([*(each.source for each in parts), *job.untouched], [*outputs, *beside])
     if job.report is not None and job.report.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--report: should end in {' or '.join(SUFFIXES)}, got {str(job.report)!r}")
     if job.also and not any(each.kind in TABULAR for each in parts):
         raise ValueError(f"--also: names columns, and {job.source} has none")
 
-    def save() -> None:
-        if mapping is not None and isinstance(redactor.style, Pseudonyms):
-            mapping.write(redactor.style.mapping)
-
     with report_to(job.report) as report:
         for name in left_out:
             report.note(f"left out, as it cannot be redacted: {name}")
         for part in parts:
-            _redact_part(part, job, options, redactor, report, save)
+            _redact_part(part, job, options, redactor, report, lambda: save_pseudonyms(redactor, mapping))
         for line in report.lines():
             tell(line)
+
+
+def save_pseudonyms(redactor: Redactor, mapping: MappingFile | None) -> None:
+    """Writes what a redactor has invented until now, if there is a file for it."""
+    if mapping is not None and isinstance(redactor.style, Pseudonyms):
+        mapping.write(redactor.style.mapping)
 
 
 def _redact_part(

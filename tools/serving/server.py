@@ -7,7 +7,7 @@ from typing import Any
 
 import uvicorn
 
-from ...schema_jpt import Schema
+from ...schema_jpt import Schema, resolve_schema
 from ..loading import load_service_pipeline
 from .app import build_app
 from .limits import Limits
@@ -46,7 +46,9 @@ def serve(
     """
     with listen(host, port) as listener:
         pipeline = load_service_pipeline(model, device=device)
-        schema = schema or pipeline._with_types({}).get("schema")
+        own_types = getattr(pipeline.model.config, "entity_types", None)
+        if schema is None and own_types:
+            schema = resolve_schema(own_types)
         pipeline(WARMING_TEXT, entity_types=schema or "general")  # what is built on first use is built now
         name = Path(model).name if model else "the shipped model"
         app = build_app(pipeline, schema, limits, texts_together=texts_together, model_name=name)

@@ -15,8 +15,8 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from ...inputs_jpt import PromptStyle, build_prompt, encode_texts
+from ...labels_jpt import label_tokens
 from ...modeling_jpt import JPTForTokenClassification
-from ...spans_jpt import label_tokens
 from ...words_jpt import trim_blanks
 from ..data.records import Record, TypeInfo
 from .sampling import Sampling, Source, families, longest_united_type

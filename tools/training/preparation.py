@@ -3,6 +3,7 @@
 import glob
 import math
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,20 +26,25 @@ def load_sources(recipe: Recipe) -> list[Source]:
         ValueError: If a path matches no file, a file has no usable records, or there are fewer than the recipe's
             `min_records`.
     """
-    sources = _load(recipe, recipe.data)
+    sources = list(iter_sources(recipe, recipe.data))
     if not sources:
         raise ValueError("data: the recipe names no data; give files with `data=FILE`")
     _check_number(recipe, sources)
     if recipe.replay is None:
         return sources
-    replayed = _load(recipe, recipe.replay.data)
+    replayed = list(iter_sources(recipe, recipe.replay.data))
     share = recipe.replay.share
     scale = share / (1 - share) * sum(each.weight for each in sources) / sum(each.weight for each in replayed)
     return sources + [replace(each, weight=scale * each.weight, replayed=True) for each in replayed]
 
 
-def _load(recipe: Recipe, entries: list[DataSource]) -> list[Source]:
-    sources = []
+def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[Source]:
+    """
+    The data sets of some of a recipe's entries, read one after the other.
+
+    Raises:
+        ValueError: If a path matches no file, or a file has no usable records.
+    """
     for entry in entries:
         paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
         if not paths:
@@ -60,8 +66,7 @@ def _load(recipe: Recipe, entries: list[DataSource]) -> list[Source]:
             if entry.merge_touching:
                 records = list(map(merge_touching, records))
             name = f"{path.parent.name}/{data_name(path)}"
-            sources.append(Source(name, records, records[0].dataset_types, weight, entry.families))
-    return sources
+            yield Source(name, records, records[0].dataset_types, weight, entry.families)
 
 
 def _check_number(recipe: Recipe, sources: list[Source]) -> None:

@@ -19,8 +19,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ...configuration_jpt import JPTConfig
 from ...inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
+from ...labels_jpt import label_tokens, tag_types
 from ...reading_jpt import laid_out_length
-from ...spans_jpt import label_tokens, tag_types
 from ...training_jpt import collate
 from ...words_jpt import split_words
 from ..data.records import Entity, Record, TypeInfo, types_for

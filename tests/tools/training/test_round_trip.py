@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jpt_ner.inputs_jpt import encode_texts
-from jpt_ner.spans_jpt import decode_spans, label_tokens
+from jpt_ner.labels_jpt import label_tokens
+from jpt_ner.spans_jpt import decode_spans
 from jpt_ner.tools.data.records import Record, iter_records, read_records
 from jpt_ner.tools.training.preflight import measure_representation
 from jpt_ner.words_jpt import trim_blanks

@@ -147,11 +147,10 @@ def _row(sentence: _Sentence, name: str, layout: Layout, options: ReadOptions) -
     parts, heads = _contractions(columns) if layout.has_index else (frozenset(), {})
     kept = [i for i in range(len(columns)) if i not in parts]
     words = [columns[i][layout.word] for i in kept]
-    row: dict[str, Any] = {"tokens": words}
+    row: dict[str, Any] = {"tokens": words, "text": " ".join(words)}
     if sentence.id is not None:
         row = {"id": sentence.id, **row}
-    document = Document(first, row, " ".join(words), words, None, columns, parts, sentence.comments)
-    document.row["text"] = document.text
+    document = Document(first, row, row["text"], words, None, columns, parts, sentence.comments)
     if layout.tag is None:
         document.record = {"id": name, "text": document.text, "tokens": words}
         return document
