@@ -23,17 +23,11 @@ from jpt_ner.space.page import build_page, launch_options  # noqa: E402
 
 
 def load():
-    """The pipeline of the model; what it embeds is kept in memory only, since definitions are visitors' texts."""
+    """The pipeline of the model; visitors' definitions are not kept on disk."""
     # Imported here, on the thread that loads: the page is there at once.
-    from jpt_ner.definitions_jpt import build_definition_encoder
-    from jpt_ner.tools.loading import load_pipeline
+    from jpt_ner.tools.loading import load_service_pipeline
 
-    ner = load_pipeline(os.environ.get("JPT_MODEL"))
-    config = ner.model.config
-    if config.type_embedding == "prompt" or config.definition_encoder == "backbone":
-        return ner
-    encoder = build_definition_encoder(config.definition_encoder, device=str(ner.device), cache=False)
-    return ner.model.as_pipeline(ner.tokenizer, device=ner.device, definition_encoder=encoder)
+    return load_service_pipeline(os.environ.get("JPT_MODEL"))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from .card_jpt import fill_card
 from .configuration_jpt import JPTConfig
 from .heads_jpt import JPTHead
 from .optional_jpt import check_installed, import_optional
+from .source_jpt import shown
 
 LORA_ADAPTER = "default"
 ADAPTERS = "keeping adapters apart (`is_trainable=True`, or a quantized backbone)"
@@ -120,6 +121,7 @@ class JPTCheckpointModel(PreTrainedModel):
                 pretrained_model_name_or_path, return_unused_kwargs=True, **{**kwargs, **hub_options}
             )
         config = deepcopy(config)  # it is modified below
+        _check_separator(config)
         # The auto classes and `pipeline` have already moved it into the config.
         attention = attention or config._attn_implementation or PACKED_ATTENTION
         kwargs |= {
@@ -302,6 +304,14 @@ class JPTCheckpointModel(PreTrainedModel):
         """What all ways of pushing end with. The card is not left blank."""
         fill_card(Path(working_dir) / "README.md", self.config, repo_id)
         return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
+
+
+def _check_separator(config: JPTConfig) -> None:
+    vocabulary = config.get_text_config().vocab_size
+    if config.separator_ids is None or not all(0 <= each < vocabulary for each in config.separator_ids):
+        raise ValueError(
+            f"`separator_ids`: expected token ids from 0 to {vocabulary - 1}, got {shown(config.separator_ids)}"
+        )
 
 
 def _keep_encoder_options(model: JPTCheckpointModel, hub_options: dict) -> None:

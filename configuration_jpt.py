@@ -4,13 +4,25 @@ Plain values only. What the values do is documented where they are used: `inputs
 `heads_jpt` (projections, heads, losses), `checkpoint_jpt` (LoRA), `definitions_jpt` (encoder), `spans_jpt` (decoding).
 """
 
+import inspect
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from huggingface_hub.dataclasses import type_validator
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .optional_jpt import check_encoder_package
+from .source_jpt import shown
 
 # Ways to read a text; `reading_jpt` says what they are.
 READINGS = ("twice", "open", "once", "twice-open")
+# Far above any model's; a config that was tampered with is not to allocate all memory.
+MAX_SIZE = 2**14
+MAX_LAYERS = 8  # of a projection
 
 
 class _Tasks(dict):
@@ -150,10 +162,14 @@ class JPTConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         _refuse_labels({"id2label": self.id2label, "label2id": self.label2id, **kwargs})
+        hints = {name: hint for name, hint in inspect.get_annotations(JPTConfig).items() if hasattr(self, name)}
+        check_fields(hints, {name: getattr(self, name) for name in hints})
+        self._check_dtypes()
         if self.projection_hidden_sizes is None:
             self.projection_hidden_sizes = [1024]
         if self.lora_target_modules is None:
             self.lora_target_modules = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        self._check_sizes()
         if self.readings is None:
             self.readings = ["once" if self.single_pass else "twice"]
         if not self.readings or not set(self.readings) <= set(READINGS):
@@ -174,6 +190,29 @@ class JPTConfig(PreTrainedConfig):
             or {"jpt-ner": {"impl": "pipeline_jpt.JPTPipeline", "pt": ["AutoModelForTokenClassification"]}}
         )
         super().__post_init__(**kwargs)
+
+    def _check_dtypes(self) -> None:
+        inner = self.text_config if isinstance(self.text_config, dict) else {}
+        for name, value in (
+            ("dtype", self.dtype),
+            ("text_config: dtype", inner.get("dtype", inner.get("torch_dtype"))),
+        ):
+            if isinstance(value, str) and value != "auto" and not isinstance(getattr(torch, value, None), torch.dtype):
+                raise ValueError(f"`{name}` must be the name of a dtype such as float32, got {shown(value)}")
+
+    def _check_sizes(self) -> None:
+        sizes: Iterator[tuple[str, int | None]] = (
+            (name, getattr(self, name)) for name in ("projection_size", "definition_encoder_size", "backbone_layers")
+        )
+        hidden = [("projection_hidden_sizes", size) for size in self.projection_hidden_sizes]
+        for name, value in (*sizes, *hidden):
+            if value is not None and not 1 <= value <= MAX_SIZE:
+                raise ValueError(f"`{name}`: expected a number from 1 to {MAX_SIZE}, got {shown(value)}")
+        if len(hidden) > MAX_LAYERS:
+            raise ValueError(f"`projection_hidden_sizes`: expected up to {MAX_LAYERS} numbers, got {len(hidden)}")
+        for name, minimum in (("window_length", 1), ("max_length", 1), ("lora_rank", 0)):
+            if getattr(self, name) < minimum:
+                raise ValueError(f"`{name}`: expected a number from {minimum}, got {getattr(self, name)}")
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
@@ -203,7 +242,39 @@ class JPTConfig(PreTrainedConfig):
         kind = config_dict.get("model_type", cls.model_type)
         if kind != cls.model_type:
             raise ValueError(f"the config is that of a model of type {kind!r}, not of a JPT model")
-        return super().from_dict(config_dict, **kwargs)
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except (StrictDataclassError, AttributeError, KeyError, TypeError) as error:  # of the backbone's values
+            raise ValueError(f"the config cannot be used: {' '.join(str(error).split())}") from error
+
+
+def check_fields(hints: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """
+    Whether values are of the types that the fields of a dataclass have, as huggingface_hub's strict dataclasses check
+    it; a whole number is a number, too, and no number is infinite.
+
+    Args:
+        hints (`Mapping[str, Any]`): Types by the names of the fields; of others any value is taken.
+
+    Raises:
+        ValueError: For the first that is not, naming it.
+    """
+    for name, value in values.items():
+        hint = hints.get(name, Any)
+        if not _fits(value, hint) or isinstance(value, float) and not math.isfinite(value):
+            expected = hint.__name__ if isinstance(hint, type) else str(hint)
+            raise ValueError(f"{name}: expected {expected.replace('typing.', '')}, got {shown(value)}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    try:
+        type_validator("value", value, hint)
+    except TypeError:
+        try:
+            return type(value) is int and _fits(float(value), hint)
+        except OverflowError:
+            return False
+    return True
 
 
 def _refuse_labels(values: dict) -> None:

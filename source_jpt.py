@@ -1,6 +1,6 @@
 """A YAML or JSON file in, plain values and the line of each out, so that errors can begin with `FILE:LINE: `.
 
-Knows nothing of what the values mean.
+Knows nothing of what the values mean. Schema files and recipes are read with it.
 """
 
 import json

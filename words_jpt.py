@@ -160,7 +160,7 @@ class _Trimmed:
         return self.text[self.words[self.last][1] :][:1]
 
 
-def _is_mark(piece: str) -> bool:
+def is_mark(piece: str) -> bool:
     """Punctuation, a sign or a tag of markup, which may be trimmed. Currency, emoji and `_` count as words."""
     category = unicodedata.category(piece[0])
     return category[0] in "PS" and category not in ("Pc", "Sc", "So")
@@ -172,7 +172,7 @@ def _before_number(span: _Trimmed) -> bool:
 
 
 # Each rule decides whether a mark at the right or left boundary of a span belongs to it. `jpt-ner evaluate --trimming`
-# shows the gains and losses of each on labelled data.
+# shows the gains and losses of each on labelled data, as it does for `is_mark` and `is_article`.
 
 
 def _closing(span: _Trimmed) -> bool:
@@ -326,11 +326,11 @@ def trim_span(text: str, start: int, end: int, keep_first_article: bool = False)
     while span.first <= span.last:
         if span.first < span.last and span.partner[span.first] == span.last:
             span.first, span.last = span.first + 1, span.last - 1
-        elif _is_mark(pieces[span.last]) and (span.first == span.last or not any(r(span) for r in RULES_AT_RIGHT)):
+        elif is_mark(pieces[span.last]) and (span.first == span.last or not any(r(span) for r in RULES_AT_RIGHT)):
             span.last -= 1
-        elif _is_mark(pieces[span.first]) and (span.first == span.last or not any(r(span) for r in RULES_AT_LEFT)):
+        elif is_mark(pieces[span.first]) and (span.first == span.last or not any(r(span) for r in RULES_AT_LEFT)):
             span.first += 1
-        elif article_allowed and _is_article(span, keep_first_article):
+        elif article_allowed and is_article(span, keep_first_article):
             span.first, article_allowed = span.first + 1, False
         else:
             return words[span.first][0], words[span.last][1]
@@ -358,7 +358,7 @@ def _match_brackets(text: str, words: _Ranges, pieces: list[str]) -> list[int | 
     return partner
 
 
-def _is_article(span: _Trimmed, keep_first: bool) -> bool:
+def is_article(span: _Trimmed, keep_first: bool) -> bool:
     """Whether the span begins with an article that is not part of the name."""
     article = span.pieces[span.first]
     if not (

@@ -22,6 +22,9 @@ def read_settings(checkpoint: str | Path) -> GenerativeConfig | None:
     """
     The settings of a generative system in a folder or a Hub repository; `None` for other models, and for what is not there
     or cannot be reached.
+
+    Raises:
+        ValueError: If its config is no JSON object.
     """
     try:
         source = resolve_backbone(str(checkpoint))
@@ -30,7 +33,13 @@ def read_settings(checkpoint: str | Path) -> GenerativeConfig | None:
         found = cached_file(source, "config.json")
     except OSError:
         return None
-    return GenerativeConfig.from_model_config(json.loads(Path(found).read_text(encoding="utf-8")))
+    try:
+        values = json.loads(Path(found).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{found}: broken JSON ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{found}: expected an object of keys and values, got a {type(values).__name__}")
+    return GenerativeConfig.from_model_config(values)
 
 
 def _in_reach(name: str) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from . import batch
+from ..tools.redaction.redacting import PRESET, THRESHOLD
+from . import batch, redacting
 from .comparing import differences
 from .editor import schema_of, script
 from .errors import FileError, PageError, TypesError, sentence
@@ -65,7 +66,19 @@ def add_endpoints(model: Model, check: Callable[[Any], dict]) -> None:
             return {"file_name": "entities.py", "content": code, "encoding": "utf-8"}
         return _file(output_format, [(result.document, result.entities)])
 
+    def redact(
+        text: str,
+        entity_types: Types = PRESET,
+        method: str = "replace",
+        threshold: float = THRESHOLD,
+        key: str = "",
+    ) -> dict:
+        """A text without personal data: `text`, what was `changed`, and what scored low and was `kept`."""
+        redacted, _ = redacting.redact(model, text, entity_types, method, key, threshold)
+        return {"text": redacted.text, "changed": redacted.changed, "kept": redacted.kept}
+
     gr.api(tag, api_name="tag", **_limits(READING))
+    gr.api(redact, api_name="redact", **_limits(READING))
     gr.api(compare, api_name="compare", **_limits(READING))
     gr.api(export, api_name="export", **_limits(READING))
     gr.api(check_types, api_name="check_types")

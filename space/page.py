@@ -18,6 +18,7 @@ from .errors import PageError
 from .evaluating import errors_tab
 from .finding import find_tab
 from .model import FAILED, READY, Model
+from .redacting import redact_tab
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ def build_page(load: Callable[[], Any]) -> gr.Blocks:
                 finding = find_tab(model, check_types)
             with gr.Tab("Files", id="files", elem_id="jpt-tab-files"):
                 batch_tab(model, finding)
+            with gr.Tab("Redact", id="redact", elem_id="jpt-tab-redact"):
+                redact_tab(model, finding)
             with gr.Tab("Compare", id="compare", elem_id="jpt-tab-compare"):
                 compare_tab(model, check_types, finding)
             with gr.Tab("Errors", id="errors", elem_id="jpt-tab-errors"):

@@ -15,11 +15,14 @@ COPIED = (
     "LICENSE",
     "README.md",
     "generative/*.py",
+    "integrations/*.py",
     "tools/**/*.py",
     "tools/**/templates/*",
     "schemas/*.yaml",
     "recipes/*.yaml",
     "samples/*.jsonl",
+    "data/*.gz",
+    "data/train/*.gz",
     "space/*.*",
 )
 
@@ -53,6 +56,7 @@ def test_wheel_holds_the_code_and_the_model(wheel):
             "*_jpt.py",
             "app.py",
             "generative/*.py",
+            "integrations/*.py",
             "space/*.py",
             "space/*.js",
             "space/*.html",
@@ -72,7 +76,7 @@ def test_wheel_holds_nothing_else(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert {name for name in tops if not name.endswith(".dist-info")} == {"jpt_ner"}
     folders = {name.split("/")[1] for name in wheel.namelist() if name.count("/") > 1 and name.startswith("jpt_ner/")}
-    assert folders == {"generative", "samples", "schemas", "space", "recipes", "tools"}
+    assert folders == {"data", "generative", "integrations", "samples", "schemas", "space", "recipes", "tools"}
 
 
 def test_wheel_has_the_program_and_its_licence(wheel):

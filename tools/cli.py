@@ -11,10 +11,13 @@ import typer
 from typer.core import TyperGroup
 
 from .commands.arguments import expanded
+from .commands.attention import attention
 from .commands.checkpoints import average, convert
 from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
 from .commands.evaluation import calibrate, evaluate
+from .commands.redaction import redact
+from .commands.serving import bench_serve, serve
 from .commands.tag import tag
 from .commands.training import train
 from .commands.types import types_app
@@ -46,6 +49,7 @@ app.add_typer(types_app, name="types")
 app.add_typer(data_app, name="data")
 for command in (
     expanded(tag),
+    expanded(redact),
     train,
     expanded(evaluate),
     expanded(compare),
@@ -53,7 +57,10 @@ for command in (
     average,
     bench,
     calibrate,
-    annotate,
+    expanded(annotate),
+    attention,
+    expanded(serve),
+    bench_serve,
 ):
     app.command()(command)
 

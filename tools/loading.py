@@ -2,17 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 HOME = Path(__file__).resolve().parents[1]
 
 
-def load_pipeline(model: str | None = None, *, device: str | None = None, dtype: str = "auto"):
+def load_pipeline(
+    model: str | None = None, *, device: str | None = None, dtype: str = "auto", attention: str | None = None
+):
     """
     Args:
         model (`str`, *optional*): Folder or Hub id of a JPT model or of a generative system. Defaults to the one that
             comes with the package.
         device (`str`, *optional*): Defaults to the best there is.
         dtype (`str`, *optional*, defaults to `"auto"`): Of a JPT model's weights.
+        attention (`str`, *optional*): Attention backend of a JPT model, such as `"eager"`; defaults to packed attention.
 
     Returns:
         [`EntityPipeline`]: A `JPTPipeline`, or a `GenerativePipeline`.
@@ -20,7 +24,7 @@ def load_pipeline(model: str | None = None, *, device: str | None = None, dtype:
     Raises:
         ImportError: If a package is missing that the model needs.
         OSError: If the model or its backbone cannot be found.
-        ValueError: If there is no such folder, or no model comes with this installation.
+        ValueError: If there is no such folder, its files are damaged, or no model comes with this installation.
     """
     if model is None:
         if not (HOME / "config.json").is_file():
@@ -37,7 +41,29 @@ def load_pipeline(model: str | None = None, *, device: str | None = None, dtype:
     logging.disable_progress_bar()
     if generative.read_settings(model) is not None:
         return generative.load_pipeline(model, device=device)
-    loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype)
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype, **options)
     # With its config at hand, the tokenizer has no need for the code in the model's folder.
-    tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
+    except (ValueError, OSError, ImportError):
+        raise
+    except Exception as error:  # the tokenizers library raises such, and damaged files fail in many ways
+        raise ValueError(
+            f"the tokenizer of {model} cannot be read ({type(error).__name__}: {str(error)[:200]}); save or download it again"
+        ) from error
     return loaded.as_pipeline(tokenizer, device=device)
+
+
+def load_service_pipeline(model: str | None = None, *, device: str | None = None):
+    """
+    As [`load_pipeline`], for a service: what it embeds is kept in memory only, since definitions are its clients' texts.
+    """
+    from ..definitions_jpt import build_definition_encoder
+
+    pipeline = load_pipeline(model, device=device)
+    config = pipeline.model.config
+    if getattr(config, "type_embedding", "prompt") == "prompt" or config.definition_encoder == "backbone":
+        return pipeline
+    encoder = build_definition_encoder(config.definition_encoder, device=str(pipeline.device), cache=False)
+    return pipeline.model.as_pipeline(pipeline.tokenizer, device=pipeline.device, definition_encoder=encoder)

@@ -52,6 +52,6 @@ class ResumableLog:
 
     def _write(self, line: dict[str, Any]) -> None:
         with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line) + "\n")  # ASCII: texts may hold half characters, and other ends of lines
             file.flush()
             os.fsync(file.fileno())

@@ -1,6 +1,7 @@
 """Both checkpoint forms: what they hold, that they load to the same numbers, and what happens to damaged ones."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 import torch
 from cases import CASE, assert_same, by_text
 from jpt_ner.attention_jpt import PACKED_ATTENTION
+from jpt_ner.configuration_jpt import JPTConfig
 from jpt_ner.modeling_jpt import JPTForTokenClassification
+from jpt_ner.tools.loading import load_pipeline
 from safetensors.torch import load_file, save_file
-from tiny import save_backbone, tiny_model
+from tiny import save_backbone, tiny_model, tiny_tokenizer
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification
 
 BATCH = CASE.inputs()
@@ -188,7 +191,8 @@ def test_heads_stay_float32_in_half_precision(parts, whole, model, dtype):
             assert_same(read(loaded), expected, 0.25)
 
 
-def test_a_half_precision_model_keeps_its_dtypes_when_saved(parts, tmp_path):
+def test_a_half_precision_model_keeps_its_dtypes_when_saved(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)  # without it, "auto" is float32
     half = JPTForTokenClassification.from_pretrained(parts, dtype=torch.bfloat16)
     half.save_pretrained(tmp_path)
     loaded = JPTForTokenClassification.from_pretrained(tmp_path, dtype="auto")
@@ -396,3 +400,61 @@ def test_a_model_of_the_first_layers_loads_in_both_forms(family, tmp_path):
 
 def kept_layers(model) -> int:
     return model.config.get_text_config().num_hidden_layers
+
+
+# ---- values that were tampered with ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"window_length": "x"}, "window_length: expected int, got 'x'"),
+        ({"window_length": True}, "window_length: expected int, got True"),
+        ({"window_length": 0, "window_overlap": 0}, "`window_length`: expected a number from 1"),
+        ({"separator_ids": None}, "`separator_ids`: expected token ids from 0 to 319, got None"),
+        ({"separator_ids": [10**9]}, "`separator_ids`: expected token ids"),
+        ({"separator_ids": [-1]}, "`separator_ids`: expected token ids"),
+        ({"separator_ids": ["a"]}, "separator_ids: expected list"),
+        ({"projection_size": 10**9}, "`projection_size`: expected a number from 1 to 16384"),
+        ({"projection_size": -1}, "`projection_size`: expected a number from 1"),
+        ({"projection_hidden_sizes": [10**9]}, "`projection_hidden_sizes`: expected a number from 1"),
+        ({"projection_hidden_sizes": [8] * 99}, "`projection_hidden_sizes`: expected up to 8 numbers"),
+        ({"outside_bias": "x"}, "outside_bias: expected float, got 'x'"),
+        ({"outside_bias": float("nan")}, "outside_bias: expected float, got nan"),
+        ({"entity_types": {"a": 1}}, "entity_types: expected dict"),
+        ({"text_config": 5}, "text_config: expected dict"),
+        ({"text_config": {"model_type": "llama", "hidden_size": "x"}}, "the config cannot be used: .*hidden_size"),
+        ({"text_config": {"model_type": "llama", "dtype": "os"}}, "`text_config: dtype` must be the name of a dtype"),
+        ({"dtype": "nope"}, "`dtype` must be the name of a dtype such as float32, got 'nope'"),
+        ({"dtype": "os"}, "`dtype` must be the name of a dtype"),
+    ],
+    ids=str,
+)
+def test_values_that_no_model_has_are_named(whole, tmp_path, values, message):
+    (tmp_path / "config.json").write_text(json.dumps({**config_of(whole), **values}))
+    with pytest.raises(ValueError, match=message):
+        JPTForTokenClassification.from_pretrained(tmp_path)
+
+
+def test_whole_numbers_are_numbers(whole, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({**config_of(whole), "switch_cost": 2, "outside_bias": 0}))
+    assert JPTConfig.from_pretrained(tmp_path).switch_cost == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", "[]", "config.json: expected an object of keys and values, got a list"),
+        ("config.json", "[" * 100_000, "config.json: broken JSON"),
+        ("config.json", "{", "config.json: broken JSON"),
+        ("tokenizer.json", "{}", "the tokenizer of .* cannot be read"),
+        ("tokenizer.json", "[" * 100_000, "the tokenizer of .* cannot be read"),
+    ],
+)
+def test_files_that_were_damaged_are_named(whole, tmp_path, name, content, message):
+    folder = tmp_path / "model"
+    shutil.copytree(whole, folder)
+    tiny_tokenizer().save_pretrained(folder)
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_pipeline(str(folder), device="cpu")

@@ -424,6 +424,26 @@ def test_files_tab_keeps_good_rows_and_names_bad_ones(open_page, ner):
     assert said.inner_text().startswith("my.pdf: ") and "/tmp" not in said.inner_text()
 
 
+def test_redact_tab_takes_names_away_and_says_what_it_kept(open_page):
+    page = open_page()
+    use_types(page)
+    page.click("#jpt-tab-redact-button")
+    page.fill("#jpt-redact-text textarea", TEXT)
+    page.get_by_label("The types of the tab Find").check()
+    page.get_by_label("Stars").check()
+    page.click("#jpt-redact-run")
+    page.locator("#jpt-redact-result .jpt-summary").get_by_text("changed ").wait_for()
+    with page.expect_download() as download:
+        page.click("#jpt-redact-download")
+    assert download.value.suggested_filename == "redacted.txt"
+    text = download.value.path().read_text(encoding="utf-8")
+    assert len(text) == len(TEXT) and text.startswith("*" * len("Marta Kovac")) and "Lisbon" not in text
+    page.get_by_label("Keyed hash").check()
+    page.locator("#jpt-redact-key input").wait_for()
+    page.click("#jpt-redact-run")
+    page.locator("#jpt-redact-error [role=alert]").get_by_text("needs a key").wait_for()
+
+
 def test_compare_tab_marks_what_differs(open_page, ner):
     page = open_page()
     page.click("#jpt-tab-compare-button")
@@ -502,6 +522,8 @@ def test_endpoints_answer_as_the_pipeline(client, ner, tmp_path):
     nested = client.predict(TEXT, TYPES, threshold=0.5, nested=True, api_name="/tag")
     assert spans_of(nested) == spans_of(ner(TEXT, entity_types=TYPES, threshold=0.5, nested=True))
 
+    redacted = client.predict(TEXT, TYPES, "mask", 0.0, api_name="/redact")
+    assert len(redacted["text"]) == len(TEXT) and "Kovac" not in redacted["text"] and redacted["changed"]
     checked = client.predict({**TYPES, "town": "The name of a town or a city."}, api_name="/check_types")
     assert checked["error"] == "" and [bool(each) for each in checked["warnings"]] == [False, False, True, True]
 

@@ -12,11 +12,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jpt_ner.schema_jpt import load_schema, resolve_schema
-from jpt_ner.space import batch, comparing, editor, explaining, finding, presets, snippets, uploads
+from jpt_ner.space import batch, comparing, editor, explaining, finding, presets, redacting, snippets, uploads
 from jpt_ner.space.assemble import assemble
-from jpt_ner.space.errors import FileError, ModelError, TextError, TypesError
+from jpt_ner.space.errors import FileError, ModelError, PageError, TextError, TypesError
 from jpt_ner.space.model import FAILED, READY, Model
 from jpt_ner.tools.files.documents import Document
+from jpt_ner.tools.redaction.redacting import redact
 from jpt_ner.words_jpt import split_words
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,43 @@ def test_a_model_that_does_not_load_is_a_sentence():
 
 def test_model_is_ready_once_it_was_used(model, pipe):
     assert model.pipeline() is pipe and model.state == READY
+
+
+# ---- redaction ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["replace", "mask", "hash", "pseudonyms"])
+def test_a_text_is_redacted_as_on_the_command_line(pipe, model, method):
+    key = "a key of 16 bytes"
+    redacted, schema = redacting.redact(model, TEXT, TYPES, method, key, 0.4)
+    same = redact(TEXT, TYPES, method=method, key=key.encode(), threshold=0.4, pipeline=pipe)
+    assert [{**each, "replacement": ""} for each in redacted.kept] == [
+        {**each, "replacement": ""} for each in same.kept
+    ]
+    assert [(each["start"], each["end"]) for each in redacted.changed] == [
+        (e["start"], e["end"]) for e in same.changed
+    ]
+    assert redacted.changed and (method == "pseudonyms" or redacted.text == same.text)
+    page = redacting.shown(redacted, schema)
+    assert page.count('class="jpt-entity') == len(redacted.changed)
+    assert all(f">{each['word']}</td>" in page for each in redacted.kept)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("", TYPES, "mask", "", 0.3), "There is no text yet"),
+        ((TEXT, TYPES, "burn", "", 0.3), "method: must be one of"),
+        ((TEXT, TYPES, "hash", "", 0.3), "needs a key"),
+        ((TEXT, TYPES, "hash", "short", 0.3), "The key: a key should have 16 bytes"),
+        ((TEXT, TYPES, "hash", 3, 0.3), "key: must be a text"),
+        ((TEXT, TYPES, "mask", "", 2), "threshold: must be a number"),
+        ((TEXT, "no-such", "mask", "", 0.3), "Unknown preset"),
+    ],
+)
+def test_what_cannot_be_redacted_is_a_sentence(model, arguments, message):
+    with pytest.raises(PageError, match=message):
+        redacting.redact(model, *arguments)
 
 
 # ---- why ------------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def describe(bench: Bench) -> dict[str, Any]:
     pipeline = bench.pipeline()
     records, types = bench.data_and_types
     lengths = [len(bench.tokenizer(record.text).input_ids) for record in records]
-    device = torch.cuda.get_device_name() if bench.device.startswith("cuda") else _processor()
+    device = torch.cuda.get_device_name() if bench.device.startswith("cuda") else processor_name()
     return {
         "device": device,
         "threads": torch.get_num_threads(),
@@ -118,7 +118,7 @@ def _name(data: str | Path | None) -> str:
     return "generated" if data is None else f"{Path(data).absolute().parent.name}/{data_name(data)}"
 
 
-def _processor() -> str:
+def processor_name() -> str:
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]

@@ -1,6 +1,7 @@
 """Builds the systems that `bench` times: from a JPT model, from its backbone alone, or of random weights."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from transformers import AutoConfig
@@ -54,10 +55,12 @@ def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batc
         "padellm": lambda: parallel_system(generating, tokenizer),
         "encoder": lambda: Encoder(tokenizer, batch_size, dtype, device),
     }
+
+    def gliner(shape: str) -> GLiNERSystem:
+        return GLiNERSystem(shape, batch_size, dtype, device, tokenizer_file(tokenizer))
+
     for shape in GLINER_SHAPES:
-        builders[f"gliner-{shape}"] = lambda shape=shape: GLiNERSystem(
-            shape, batch_size, dtype, device, tokenizer_file(tokenizer)
-        )
+        builders[f"gliner-{shape}"] = partial(gliner, shape)
     return [builders[name]() for name in names]
 
 

@@ -8,7 +8,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,8 +39,8 @@ class Spread:
 
 
 def take_turns(
-    jobs: Mapping[str, Callable[[int], float | None]], rounds: int, show_progress: bool = True
-) -> dict[str, list[float]]:
+    jobs: Mapping[Any, Callable[[int], float | None]], rounds: int, show_progress: bool = True
+) -> dict[Any, list[float]]:
     """
     Seconds of each job in each round. Each job runs once per round, in reversed order in every second one.
 
@@ -167,7 +169,7 @@ def matmul_rates(backbone: nn.Module, tokens: int) -> dict[str, float]:
     square = []
     for size in (1024, 2048, 4096) if device == "cpu" else (4096, 8192):
         one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-        square.append(operations_per_second(lambda a=one, b=other: a @ b, 2 * size**3, device))
+        square.append(operations_per_second(partial(torch.matmul, one, other), 2 * size**3, device))
     layers = [module for module in backbone.layers.modules() if isinstance(module, nn.Linear)]
     rows = {size: torch.randn(tokens, size, device=device, dtype=dtype) for size in {m.in_features for m in layers}}
 

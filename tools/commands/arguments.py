@@ -62,6 +62,7 @@ class Reading:
             "brat",
             "docx",
             "pdf",
+            "parquet",
             "doccano",
             "gliner",
             "hub",

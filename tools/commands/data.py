@@ -1,11 +1,13 @@
 """`jpt-ner data` and `annotate`: labelled records, counted and made."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from .arguments import schema_of
+from .training import find_recipe, key_value
 
 data_app = typer.Typer(no_args_is_help=True, help="Labelled data.")
 
@@ -31,7 +33,122 @@ def data_statistics(
         typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 
+@data_app.command("check")
+def check_labels(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...|RECIPE [KEY=VALUE]...",
+            help="Files of labelled records, each a set of its own; or a recipe (a file, or the name of one that comes with "
+            "this package) with values to use instead of its own, such as data_root=FOLDER.",
+        ),
+    ],
+    limit: Annotated[int, typer.Option(min=1, help="Search a fixed sample of so many texts of each set.")] = 1000,
+    similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="How alike two definitions are at least for one to cover the other.")
+    ] = 0.6,
+    least: Annotated[int, typer.Option(min=1, help="Tell of so many unmarked mentions of a type, at least.")] = 5,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="And of such a share of all that were found, at least.")
+    ] = 0.2,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write all findings to OUTPUT.json, the worst to OUTPUT.md.")
+    ] = None,
+) -> None:
+    """
+    Looks over the sets of a mixture for labels that contradict each other.
+
+    It tells of mentions of one set that stand unmarked in another under a type that is described alike, of families of
+    types that lack members, and of types that are never or always there. Findings are to be looked at: not all are faults.
+
+    Examples:
+
+    - `jpt-ner data check news/data.jsonl wiki/data.jsonl`
+
+    - `jpt-ner data check smollm2-135m data_root=FOLDER -o check`
+    """
+    from ...definitions_jpt import build_definition_encoder
+    from ..diagnostics import SIMILARITY_ENCODER
+    from ..training.mixture_report import MixtureOptions, check_mixture, mixture_tables, recipe_of_files, write_mixture
+    from ..training.recipe import load_recipe
+
+    name, *values = data
+    is_name = not Path(name).suffix and not Path(name).exists()
+    if is_name or name.endswith((".yaml", ".yml")):
+        recipe = load_recipe(find_recipe(name), dict(map(key_value, values)))
+    else:
+        recipe = recipe_of_files([Path(each) for each in data])
+    options = MixtureOptions(limit, similarity, least, share)
+    report = check_mixture(recipe, build_definition_encoder(SIMILARITY_ENCODER), options)
+    typer.echo(mixture_tables(report))
+    if output is not None:
+        typer.echo(f"written: {', '.join(map(str, write_mixture(report, output)))}", err=True)
+
+
+@dataclass
+class Asked:
+    """Who is asked."""
+
+    model: Annotated[str, typer.Option(help="The endpoint's name of the language model.")]
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1. Default: OPENAI_BASE_URL."
+        ),
+    ] = None
+    judge_model: Annotated[str | None, typer.Option(help="Another model that judges.")] = None
+    judge_base_url: Annotated[str | None, typer.Option(help="Its endpoint, if that is another one, too.")] = None
+    temperature: Annotated[float, typer.Option(min=0, help="Of sampling.")] = 0.0
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 120
+
+    def endpoint(self, judge: bool = False):
+        """The endpoint that annotates, or the one that judges."""
+        from ..chat import ChatEndpoint
+
+        url, name = self.base_url, self.model
+        if judge:
+            url, name = self.judge_base_url or url, self.judge_model or name
+        return ChatEndpoint(url, name, timeout=self.timeout, max_retries=8, temperature=self.temperature)
+
+
+@dataclass
+class Questions:
+    """What is asked."""
+
+    types: Annotated[
+        str | None,
+        typer.Option(
+            "--types", "-t", help="Annotate these types: a schema file or preset. Default: the model proposes some."
+        ),
+    ] = None
+    types_per: Annotated[
+        Literal["topic", "text"], typer.Option(help="Propose types once per topic, or for each text as in the paper.")
+    ] = "topic"
+    gaps: Annotated[bool, typer.Option(help="Ask a second time for mentions that were missed.")] = True
+    judge: Annotated[int, typer.Option(min=0, help="Have so many annotated texts judged.")] = 0
+    workers: Annotated[int, typer.Option(min=1, help="Questions that are asked at the same time.")] = 4
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="When resuming, ask again what had no usable answer.")
+    ] = False
+
+    def options(self):
+        """As `annotate` takes them."""
+        from ..annotation.annotate import AnnotationOptions
+
+        schema = schema_of([self.types] if self.types else None)
+        return AnnotationOptions(
+            types=schema and dict(zip(schema.names, schema.descriptions, strict=True)),
+            types_per=self.types_per,
+            gaps=self.gaps,
+            judged=self.judge,
+            workers=self.workers,
+            retry_failed=self.retry_failed,
+        )
+
+
 def annotate(
+    asked: Asked,
+    questions: Questions,
     texts: Annotated[
         Path,
         typer.Argument(help="Texts, in any format that `tag` reads: .jsonl, .csv, .txt (one document) and others."),
@@ -45,37 +162,11 @@ def annotate(
             help="Write the records here; FILE.jsonl.journal.jsonl keeps every answer.",
         ),
     ],
-    model: Annotated[str, typer.Option(help="The endpoint's name of the language model.")],
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1. Default: OPENAI_BASE_URL."
-        ),
-    ] = None,
-    types: Annotated[
-        str | None,
-        typer.Option(
-            "--types", "-t", help="Annotate these types: a schema file or preset. Default: the model proposes some."
-        ),
-    ] = None,
-    types_per: Annotated[
-        Literal["topic", "text"], typer.Option(help="Propose types once per topic, or for each text as in the paper.")
-    ] = "topic",
-    gaps: Annotated[bool, typer.Option(help="Ask a second time for mentions that were missed.")] = True,
-    judge: Annotated[int, typer.Option(min=0, help="Have so many annotated texts judged.")] = 0,
-    judge_model: Annotated[str | None, typer.Option(help="Another model that judges.")] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="Its endpoint, if that is another one, too.")] = None,
     text_column: Annotated[str, typer.Option(help="Key or column of the text.")] = "text",
     topic_column: Annotated[
         str, typer.Option(help="Key or column of the topic: a text, or a list from broad to narrow.")
     ] = "topic",
     limit: Annotated[int | None, typer.Option(min=1, help="Annotate the first so many texts.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Questions that are asked at the same time.")] = 4,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="When resuming, ask again what had no usable answer.")
-    ] = False,
-    temperature: Annotated[float, typer.Option(min=0, help="Of sampling.")] = 0.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 120,
 ) -> None:
     """
     Annotates texts by a language model, for training: proposes types, finds mentions, closes gaps, judges samples.
@@ -89,32 +180,18 @@ def annotate(
 
     - `jpt-ner annotate mails.csv -o train.jsonl --types my-types.yaml --model gpt-5 --judge 50`
     """
-    from ..annotation.annotate import AnnotationOptions
     from ..annotation.annotate import annotate as run
-    from ..chat import ChatEndpoint
 
-    schema = schema_of([types] if types else None)
-    options = AnnotationOptions(
-        types=schema and dict(zip(schema.names, schema.descriptions, strict=True)),
-        types_per=types_per,
-        gaps=gaps,
-        judged=judge,
-        workers=workers,
-        retry_failed=retry_failed,
-    )
-
-    def endpoint(url: str | None, name: str) -> ChatEndpoint:
-        return ChatEndpoint(url, name, timeout=timeout, max_retries=8, temperature=temperature)
-
-    endpoint(base_url, model)  # says at once what is wrong with the address
+    options = questions.options()
+    asked.endpoint()  # says at once what is wrong with the address
     report = run(
         texts,
         output,
-        lambda: endpoint(base_url, model),
+        asked.endpoint,
         options,
-        make_judge=lambda: endpoint(judge_base_url or base_url, judge_model or model),
+        make_judge=lambda: asked.endpoint(judge=True),
         limit=limit,
-        about={"model": model, "temperature": temperature},
+        about={"model": asked.model, "temperature": asked.temperature},
         text_column=text_column,
         topic_column=topic_column,
     )

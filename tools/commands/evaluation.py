@@ -1,7 +1,8 @@
 """`jpt-ner evaluate` and `calibrate`: how right a model is, and how far its scores can be trusted."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -9,8 +10,70 @@ from ..loading import load_pipeline
 from .arguments import Reading, told_model
 
 
+@dataclass
+class Selection:
+    """Which records are evaluated on, and what is told beside the scores."""
+
+    trimming: Annotated[
+        bool,
+        typer.Option(
+            "--trimming", help="Add what each rule by which the decoder trims mentions gains and loses on this data."
+        ),
+    ] = False
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on a fixed sample of so many records.")] = None
+    held_out: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Of each file, evaluate on the records that training leaves out where its recipe says `held_out` with "
+            "this number.",
+        ),
+    ] = 0
+    languages: Annotated[
+        bool,
+        typer.Option(
+            "--languages",
+            help="Add scores by language, of all texts of a language together. Languages are read from the records "
+            "(`language`), or from the end of a folder's or file's name, as in `uner_de`.",
+        ),
+    ] = False
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER=CODE", help="The language of a folder whose name does not say it. May be repeated."
+        ),
+    ] = None
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`, as UniNER and GLiNER do.")
+    ] = None
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
+    ] = False
+    nested: Annotated[
+        bool, typer.Option("--nested", help="Entities may overlap, in the records and in what is found.")
+    ] = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As `EvaluationOptions` takes them."""
+        languages = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in self.language or [])
+        if wrong := [name for name, code in languages.items() if not code]:
+            raise ValueError(f"--language: expected FOLDER=CODE, such as news=de, got {wrong[0]!r}")
+        return {
+            "trimming": self.trimming,
+            "limit": self.limit,
+            "held_out": self.held_out,
+            "by_language": self.languages or bool(languages),
+            "languages": languages,
+            "ignore_labels": ["misc"] if self.ignore is None else self.ignore,
+            "skip_bad": self.skip_bad,
+            "nested": self.nested,
+        }
+
+
 def evaluate(
     reading: Reading,
+    selection: Selection,
     data: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -61,16 +124,6 @@ def evaluate(
     save_predictions: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Write the predictions, for --predictions or --against.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on a fixed sample of so many records.")] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`, as UniNER and GLiNER do.")
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
-    ] = False,
-    nested: Annotated[
-        bool, typer.Option("--nested", help="Entities may overlap, in the records and in what is found.")
-    ] = False,
     decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
@@ -85,6 +138,8 @@ def evaluate(
     - `jpt-ner evaluate test.jsonl --errors report.html --against other-system.jsonl`
 
     - `jpt-ner evaluate test.jsonl --wording generic --wording precise --types mine.yaml`
+
+    - `jpt-ner evaluate train_de/data.jsonl train_fr/data.jsonl --held-out 150 --languages -o languages`
     """
     from ..evaluation.command import EvaluationOptions, evaluate_files
 
@@ -99,10 +154,7 @@ def evaluate(
         against=against,
         predictions=predictions,
         save_predictions=save_predictions,
-        limit=limit,
-        ignore_labels=["misc"] if ignore is None else ignore,
-        skip_bad=skip_bad,
-        nested=nested,
+        **selection.options,
         reading=reading.options,
         decoder=decoder,
         model=told_model(model),

@@ -10,6 +10,7 @@ import typer
 
 from ..loading import load_pipeline
 from .arguments import Reading, schema_of
+from .bulk import Bulk, run_bulk
 
 if TYPE_CHECKING:
     from ..files.model import Document
@@ -31,14 +32,15 @@ class Input:
         ),
     ] = None
     input: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--input",
             "-i",
             metavar="FILE",
-            help="Read texts from a file instead: .txt, .docx or .pdf (one document), .jsonl, .json, .csv, .tsv, .conll "
-            "and others (see docs/files.md), packed (.gz) or not; a folder, a .zip or a pattern such as `'texts/*.txt'` "
-            "for many; `-` is standard input. Rows of .jsonl may bring their own `entity_types`, which replace `--types`.",
+            help="Read texts from a file instead: .txt, .docx or .pdf (one document), .jsonl, .json, .csv, .tsv, "
+            ".parquet, .conll and others (see docs/files.md), packed (.gz) or not; a folder, a .zip or a pattern such as "
+            "`'texts/*.txt'` for many; `-` is standard input. Rows of .jsonl may bring their own `entity_types`, which "
+            "replace `--types`. May be repeated for a job (see `--output`).",
         ),
     ] = None
     lines: Annotated[bool, typer.Option("--lines", help="Every line is a text: `--input-format lines`.")] = False
@@ -52,14 +54,16 @@ class Output:
     """What is written."""
 
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
             help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
             "entity), .conll (a word and its BIO tag a line), .json (for Label Studio), .ann (brat's standoff, the "
-            "text beside it) or .zip (the same for many texts). `evaluate` and `train` read all of them.",
+            "text beside it) or .zip (the same for many texts); .doccano.jsonl, .prodigy.jsonl or .spacy.jsonl. `evaluate` "
+            "and `train` read all of them. A folder, written with a `/` at its end, makes it a job that survives: rows in "
+            "many files, and the same command goes on where it was stopped (see docs/scale.md).",
         ),
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False
@@ -94,7 +98,7 @@ class Finding:
         return values if self.threshold is None else {**values, "threshold": self.threshold}
 
 
-def tag(input: Input, reading: Reading, output: Output, finding: Finding) -> None:
+def tag(input: Input, reading: Reading, output: Output, finding: Finding, bulk: Bulk) -> None:
     """
     Finds entities in a text or a file.
 
@@ -105,8 +109,13 @@ def tag(input: Input, reading: Reading, output: Output, finding: Finding) -> Non
     - `jpt-ner tag "A cheap pizza in Soho" -t "price=Explicit amounts and wording such as cheap or pricey."`
 
     - `jpt-ner tag --input articles.jsonl --types types.yaml --output entities.csv`
+
+    - `jpt-ner tag --input 'data/*.parquet' --types types.yaml --output tagged/`
     """
-    _check(input, output, finding)
+    if bulk.is_job(output.output):
+        run_bulk(input, reading, output.output, finding, bulk, load_pipeline)
+        return
+    _check(input, output, finding, bulk)
     schema = schema_of(input.types)
 
     from ..files.tagging import Tagger, json_line, print_results, write_results
@@ -115,29 +124,31 @@ def tag(input: Input, reading: Reading, output: Output, finding: Finding) -> Non
     documents = _documents(input, reading, skipped)
     tagger = Tagger(lambda: load_pipeline(finding.model, device=finding.device), schema, **finding.options)
     if output.output is not None:
-        write_results(tagger(documents), output.output, schema, lambda line: typer.echo(line, err=True))
+        write_results(tagger(documents), Path(output.output), schema, lambda line: typer.echo(line, err=True))
     elif output.json:
         for document, entities in tagger(documents):
             typer.echo(json_line(document, entities))
     else:
-        print_results(tagger(documents), schema, output.scores, titles=input.input is not None or input.text == "-")
+        print_results(tagger(documents), schema, output.scores, titles=bool(input.input) or input.text == "-")
     if tagger.own_types and schema is not None:
         _note(f"{tagger.own_types} text(s) brought their own `entity_types`, which replaced --types")
     if skipped:
         _note(f"{len(skipped)} row(s) skipped")
 
 
-def _check(input: Input, output: Output, finding: Finding) -> None:
-    if (input.text is None) == (input.input is None):
+def _check(input: Input, output: Output, finding: Finding, bulk: Bulk) -> None:
+    if (input.text is None) == (not input.input):
         raise typer.BadParameter("give either a text or --input FILE")
     if input.text is not None and os.path.isfile(input.text):
         raise typer.BadParameter(f"{input.text!r} is a file; read it with --input {input.text}")
+    if len(input.input or []) > 1 or bulk != Bulk():
+        raise ValueError("several --input, and options of jobs, need an --output that is a folder: its name ends in /")
     if output.output is None:
         return
-    from ..files.writers import check_output
+    from ..files.writers import check_output, output_suffix
 
     check_output(output.output)
-    suffix = output.output.suffix.lower()
+    suffix = output_suffix(output.output)
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
     if finding.top_k and suffix != ".jsonl":
@@ -151,7 +162,7 @@ def _documents(input: Input, reading: Reading, skipped: list[str]) -> Iterator["
         skipped.append(message)
         _note(f"skipped: {message}")
 
-    source = "-" if input.text == "-" else input.input
+    source = "-" if input.text == "-" else input.input[0] if input.input else None
     if source is None:
         return iter([Document(1, {"text": input.text}, input.text or "")])
     options = {**reading.options, **({"format": "lines"} if input.lines else {})}

@@ -16,12 +16,8 @@ def train(
     ] = None,
 ) -> None:
     """Trains a model by a recipe, or goes on with a run that was stopped."""
-    recipes = HOME / "recipes"
-    path = next((each for each in (Path(recipe), recipes / f"{recipe}.yaml") if each.is_file()), None)
-    if path is None:
-        known = ", ".join(sorted(each.stem for each in recipes.glob("*.yaml")))
-        raise ValueError(f"recipe not found: {recipe}; give a file or one of: {known}")
-    overrides = dict(_key_value(value) for value in values or [])
+    path = find_recipe(recipe)
+    overrides = dict(key_value(value) for value in values or [])
 
     from ..training.run import load_recipe
     from ..training.run import train as run
@@ -29,7 +25,18 @@ def train(
     typer.echo(f"the trained model is in {run(load_recipe(path, overrides))}")
 
 
-def _key_value(argument: str) -> tuple[str, Any]:
+def find_recipe(recipe: str) -> Path:
+    """A recipe file, or that of the name of one that comes with this package; a `ValueError` if there is none."""
+    recipes = HOME / "recipes"
+    path = next((each for each in (Path(recipe), recipes / f"{recipe}.yaml") if each.is_file()), None)
+    if path is None:
+        known = ", ".join(sorted(each.stem for each in recipes.glob("*.yaml")))
+        raise ValueError(f"recipe not found: {recipe}; give a file or one of: {known}")
+    return path
+
+
+def key_value(argument: str) -> tuple[str, Any]:
+    """`KEY=VALUE` as key and value, read as YAML; a `ValueError` for anything else."""
     key, separator, value = argument.partition("=")
     if not (key and separator):
         raise ValueError(f"expected KEY=VALUE, got {argument!r}")

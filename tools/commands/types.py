@@ -1,11 +1,13 @@
 """`jpt-ner types`: presets and schema files, shown, checked, improved and tuned on labelled data."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ..loading import load_pipeline
+from .arguments import expanded
 
 types_app = typer.Typer(no_args_is_help=True, help="Entity types: presets and schema files.")
 
@@ -52,8 +54,40 @@ def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) ->
         typer.secho(f"warning: {warning}", fg="yellow", err=True)
 
 
+@dataclass
+class Drafting:
+    """The language model that drafts definitions."""
+
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1, to draft definitions."),
+    ] = None
+    model: Annotated[str | None, typer.Option(help="The endpoint's name of the language model.")] = None
+    drafts: Annotated[int, typer.Option(min=1, help="Drafts for each type.")] = 3
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 60
+
+    def endpoint(self):
+        """
+        The endpoint, or None where none is named.
+
+        Raises:
+            typer.BadParameter: If only one of address and name is given.
+        """
+        if (self.model is None) != (self.base_url is None):
+            raise typer.BadParameter(
+                "--base-url and --model go together: an endpoint, and its name of the language model"
+            )
+        if self.model is None:
+            return None
+        from ..chat import ChatEndpoint
+
+        return ChatEndpoint(self.base_url, self.model, timeout=self.timeout)
+
+
 @types_app.command("improve")
+@expanded
 def improve_types(
+    drafting: Drafting,
     schema: Annotated[str, typer.Argument(help="A schema file or preset.")],
     data: Annotated[
         Path | None,
@@ -66,13 +100,6 @@ def improve_types(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.yaml", help="Write the schema here. A stopped run resumes."),
     ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1, to draft definitions."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="The endpoint's name of the language model.")] = None,
-    drafts: Annotated[int, typer.Option(min=1, help="Drafts for each type.")] = 3,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 60,
     only: Annotated[
         list[str] | None, typer.Option(metavar="TYPE", help="Change this type only. May be repeated.")
     ] = None,
@@ -94,18 +121,12 @@ def improve_types(
     from ..evaluation.improvement_report import improvement_report
     from ..evaluation.improving import draft_schema, improve_schema
 
-    if (model is None) != (base_url is None):
-        raise typer.BadParameter("--base-url and --model go together: an endpoint, and its name of the language model")
-    if data is None and model is None:
+    endpoint = drafting.endpoint()
+    if data is None and endpoint is None:
         raise typer.BadParameter("give --data FILE to judge definitions by, or --base-url and --model to draft them")
     if output is not None:
         check_schema_path(output)
     given = resolve_schema(schema)
-    endpoint = None
-    if model is not None:
-        from ..chat import ChatEndpoint
-
-        endpoint = ChatEndpoint(base_url, model, timeout=timeout)
     if data is None:
         improved, notes = draft_schema(given, endpoint, only or [])
         typer.echo(_schema_text(improved), nl=False)
@@ -117,7 +138,7 @@ def improve_types(
             data,
             load_pipeline(ner_model, device=device),
             endpoint=endpoint,
-            drafts=drafts,
+            drafts=drafting.drafts,
             only=only or [],
             log=None if output is None else output.with_name(f"{output.name}.log.jsonl"),
             limit=limit,

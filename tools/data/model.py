@@ -36,6 +36,7 @@ class Record:
             The types annotated in this record, name to definition. Stands before the types of the dataset.
         labels (`list[str]`, *optional*): The only labels annotated in this record; no other may be asked of it.
         tokens (`list[str]`, *optional*): The words of the source, in the order in which they stand in `text`.
+        language (`str`, *optional*): The language of the text, such as `de`.
         dataset_types (`dict[str, TypeInfo]`, *optional*):
             The types of the dataset by label, where it was read with such. Shared by its records, and no part of them
             when they are compared or written.
@@ -47,12 +48,13 @@ class Record:
     types: dict[str, str] | None = None
     labels: list[str] | None = None
     tokens: list[str] | None = None
+    language: str | None = None
     dataset_types: dict[str, TypeInfo] | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as a line of the project's format; absent fields are left out."""
         entities = [{"start": each.start, "end": each.end, "label": each.label} for each in self.entities]
-        optional = {"types": self.types, "labels": self.labels, "tokens": self.tokens}
+        optional = {name: getattr(self, name) for name in ("types", "labels", "tokens", "language")}
         present = {key: value for key, value in optional.items() if value is not None}
         return {"id": self.id, "text": self.text, "entities": entities, **present}
 
@@ -78,7 +80,8 @@ class Record:
         """As [`Record.from_dict`], for data in which nothing was found."""
         entities = [Entity(each["start"], each["end"], each["label"]) for each in data["entities"]]
         tokens = data.get("tokens") if is_list_of_strings(data.get("tokens")) else None
-        return cls(str(data["id"]), data["text"], entities, data.get("types"), data.get("labels"), tokens)
+        language = data.get("language") if isinstance(data.get("language"), str) else None
+        return cls(str(data["id"]), data["text"], entities, data.get("types"), data.get("labels"), tokens, language)
 
 
 def token_ranges(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:

@@ -7,10 +7,22 @@ from typing import Any
 
 from .error_report import ErrorReport, write_error_report
 from .evaluate import load_datasets
+from .languages import check_languages, language_section
 from .predictions import write_predictions
 from .reports import check_writable, report_files, summary_table, write_report
 from .runs import Run, run_model, run_predictions, run_source, schema_thresholds
+from .trimming import trimming_section
 from .wording import Variant, compare_variants, comparison_tables, make_variants, write_comparison
+
+# What several sets of definitions leave no place for: the option and its field.
+_FOR_ONE_RUN = {
+    "errors": "errors",
+    "predictions": "predictions",
+    "save-predictions": "save_predictions",
+    "nested": "nested",
+    "languages": "by_language",
+    "trimming": "trimming",
+}
 
 
 @dataclass
@@ -23,7 +35,10 @@ class EvaluationOptions:
         against (`str`, *optional*): A model or a file of predictions to compare the errors with.
         predictions (`Path`, *optional*): Predictions to score in place of a model's.
         save_predictions (`Path`, *optional*): Where to write what was predicted.
-        limit, ignore_labels, skip_bad: As for `evaluate.load_dataset`.
+        limit, held_out, ignore_labels, skip_bad: As for `evaluate.load_dataset`.
+        by_language (`bool`): Add scores of all texts of each language.
+        languages (`dict[str, str]`): Languages of files or folders that do not say it themselves.
+        trimming (`bool`): Add what each rule of trimming gains and loses.
         nested (`bool`): Whether entities may overlap, in the records and in what is found.
         reading (`dict`): How the files are read, as for `records.iter_records`.
         decoder (`str`): How entities are read.
@@ -38,8 +53,12 @@ class EvaluationOptions:
     predictions: Path | None = None
     save_predictions: Path | None = None
     limit: int | None = None
+    held_out: int = 0
     ignore_labels: Sequence[str] = ("misc",)
     skip_bad: bool = False
+    by_language: bool = False
+    languages: dict[str, str] = field(default_factory=dict)
+    trimming: bool = False
     nested: bool = False
     reading: dict[str, Any] = field(default_factory=dict)
     decoder: str = "word"
@@ -52,6 +71,7 @@ class EvaluationOptions:
             "model": self.model,
             "decoder": self.decoder,
             "limit": self.limit,
+            "held_out": self.held_out,
             "ignored_labels": list(self.ignore_labels),
         }
 
@@ -81,21 +101,24 @@ def evaluate_files(
         return
     (variant,) = variants
     datasets = load_datasets(paths, types=variant.types, wording=variant.wording, **_loading(options))
+    check_languages(options.languages, datasets)
     thresholds = None if variant.types is None else schema_thresholds(variant.types)
     running: dict[str, Any] = {
         "decoder": options.decoder,
         "thresholds": thresholds,
-        "keep_readings": options.errors is not None,
+        "keep_readings": options.errors is not None or options.trimming,
         "nested": options.nested,
     }
     other = None
     if options.against is not None:  # First, so that what is wrong with it shows at once.
         other = run_source(options.against, datasets, paths, options.ignore_labels, load_pipeline, **running)
+    pipeline = None
     if options.predictions is not None:
         run = run_predictions(options.predictions, datasets, paths, options.ignore_labels)
     else:
-        run = run_model(options.model, load_pipeline(), datasets, **running)
-    yield from _reported(run, options)
+        pipeline = load_pipeline()
+        run = run_model(options.model, pipeline, datasets, **running)
+    yield from _reported(run, pipeline, options)
     if options.errors is not None:
         report = ErrorReport(run.name, run.analysed())
         if other is not None:
@@ -108,9 +131,11 @@ def _check(options: EvaluationOptions, variants: Sequence[Variant]) -> None:
         raise ValueError("--against needs --errors FILE.html, the report that it is for")
     if options.errors is not None and options.errors.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--errors should name an .html file, got {str(options.errors)!r}")
-    single = [name for name in ("errors", "predictions", "save_predictions", "nested") if getattr(options, name)]
+    single = [option for option, name in _FOR_ONE_RUN.items() if getattr(options, name)]
     if len(variants) > 1 and single:
-        raise ValueError(f"--{single[0].replace('_', '-')} goes with one set of definitions, got {len(variants)}")
+        raise ValueError(f"--{single[0]} goes with one set of definitions, got {len(variants)}")
+    if options.trimming and (options.predictions is not None or options.decoder != "word"):
+        raise ValueError("--trimming needs a model and the decoder `word`, the one that trims")
     for path in (options.errors, options.save_predictions):
         if path is not None:
             check_writable(path)
@@ -119,13 +144,20 @@ def _check(options: EvaluationOptions, variants: Sequence[Variant]) -> None:
 
 
 def _loading(options: EvaluationOptions) -> dict[str, Any]:
-    loading = {name: getattr(options, name) for name in ("limit", "ignore_labels", "skip_bad")}
+    loading = {name: getattr(options, name) for name in ("limit", "held_out", "ignore_labels", "skip_bad")}
     return {**loading, "allow_overlaps": options.nested, **options.reading}
 
 
-def _reported(run: Run, options: EvaluationOptions) -> Iterator[str]:
+def _reported(run: Run, pipeline: Any, options: EvaluationOptions) -> Iterator[str]:
     scores = run.scores()
     yield summary_table(scores)
+    sections = []
+    if options.by_language:
+        sections.append(language_section(run, options.languages))
+    if options.trimming:
+        sections.append(trimming_section(run, pipeline, nested=options.nested))
+    for section in sections:
+        yield section.text
     if run.failures:
         kinds = sorted(run.failures.items(), key=lambda each: -each[1])
         yield "failures: " + ", ".join(f"{kind} {number}" for kind, number in kinds)
@@ -133,7 +165,7 @@ def _reported(run: Run, options: EvaluationOptions) -> Iterator[str]:
         write_predictions(options.save_predictions, run.datasets, run.predictions)
         yield _written([options.save_predictions])
     if options.output is not None:
-        write_report(scores, options.output, {**options.about, "model": run.name})
+        write_report(scores, options.output, {**options.about, "model": run.name}, sections)
         yield _written(report_files(options.output))
 
 

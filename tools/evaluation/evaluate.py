@@ -16,6 +16,7 @@ from ..data.records import (
     Record,
     TypeInfo,
     find_types,
+    hold_out,
     read_records,
     read_types,
     self_contained,
@@ -33,6 +34,7 @@ def load_dataset(
     path: str | Path,
     *,
     limit: int | None = None,
+    held_out: int = 0,
     types=None,
     wording: str = "precise",
     ignore_labels=("misc",),
@@ -44,6 +46,8 @@ def load_dataset(
 
     Args:
         limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
+        held_out (`int`): Evaluate on the records that training with the same `held_out` leaves out, so many of them (see
+            `records.hold_out`); 0 for all records.
         types (*optional*): Definitions to ask with, as for `records.read_types`. Where the records or `types.json` beside
             the file say what their types are, `types` stand for these, by name or label; types that are not
             annotated there are left out with a warning. Default: those of the records or of `types.json`.
@@ -62,6 +66,8 @@ def load_dataset(
     on_error = "skip" if skip_bad else "raise"
     known = given if own is None else own
     records = read_records(path, types=known, ignore_labels=ignore_labels, on_error=on_error, **reading)
+    if held_out:
+        records, _ = hold_out(records, held_out)
     replaced = given is not None and (own is not None or any(record.types is not None for record in records))
     try:
         records = [self_contained(record) for record in records]

@@ -2,12 +2,28 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...atomic_jpt import atomic_file
 from ..tables import markdown_table, percent
 from .scoring import Score, Scores
+
+
+class Section(NamedTuple):
+    """
+    A part of a report beside the scores.
+
+    Args:
+        key (`str`), data: Where it stands in the JSON, and what stands there.
+        title (`str`), text (`str`): Heading and body in Markdown.
+    """
+
+    key: str
+    data: Any
+    title: str
+    text: str
 
 
 def summary_table(results: dict[str, Scores]) -> str:
@@ -110,12 +126,18 @@ def check_writable(output: str | Path) -> Path:
     return output
 
 
-def write_report(results: dict[str, Scores], output: str | Path, about: dict[str, Any] | None = None) -> None:
+def write_report(
+    results: dict[str, Scores],
+    output: str | Path,
+    about: dict[str, Any] | None = None,
+    sections: Sequence[Section] = (),
+) -> None:
     """
     Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
 
     Args:
         about (`dict`, *optional*): What was scored, and how; goes into the JSON.
+        sections (`Sequence[Section]`): What else was found out; stands below the summary.
     """
     json_file, markdown_file = report_files(output)
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
@@ -123,9 +145,11 @@ def write_report(results: dict[str, Scores], output: str | Path, about: dict[str
         "mean_strict_f1": mean,
         **(about or {}),
         "datasets": {name: scores.to_dict() for name, scores in results.items()},
+        **{section.key: section.data for section in sections},
     }
     with atomic_file(json_file) as path:
         path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    reports = [summary_table(results), *(markdown_report(scores, name) for name, scores in results.items())]
+    added = [part for section in sections for part in (f"## {section.title}", section.text)]
+    reports = [summary_table(results), *added, *(markdown_report(scores, name) for name, scores in results.items())]
     with atomic_file(markdown_file) as path:
         path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")

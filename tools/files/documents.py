@@ -117,14 +117,15 @@ def _inputs(path: str | os.PathLike, options: ReadOptions) -> list[tuple[Path, s
                 format_of_texts(file, None, options)
             os.stat(file)
         return [(file, None)]
-    known = [each for each in files if options.format is not None or _is_text(each, files)]
+    known = [each for each in files if options.format is not None or is_text(each, files)]
     if not known:
         raise ValueError(f"{path} has no files of texts; known are {', '.join((*SUFFIXES, ARCHIVE))}")
     root = Path(path) if os.path.isdir(path) else Path(os.path.commonpath([each.parent for each in known]))
     return [(each, each.relative_to(root).as_posix()) for each in known]
 
 
-def _is_text(file: Path, files: list[Path]) -> bool:
+def is_text(file: Path, files: list[Path]) -> bool:
+    """Whether a file, one of those found together, holds texts to tag, as far as its name says it."""
     suffix = plain_suffix(file)
     if suffix == ".ann" and file.with_suffix(".txt") in files:
         return False  # The text is read from the .txt file.
@@ -186,25 +187,45 @@ def _rows(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 
 def _checked(inputs, options: ReadOptions, own_types: bool, on_bad_row) -> Iterator[Document]:
+    for file, name in inputs:
+        for source, row in rows_of_texts(file, name, options, own_types):
+            if isinstance(row, Document):
+                yield row
+            elif on_bad_row is None:
+                raise ValueError(told_row(source.name, row))
+            else:
+                on_bad_row(told_row(source.name, row))
+
+
+def rows_of_texts(
+    file: Path, name: str | None, options: ReadOptions, own_types: bool = True
+) -> Iterator[tuple[Source, Row]]:
+    """
+    The rows of a file of texts to tag, or of those in an archive, each with the file it stands in.
+
+    Args:
+        name (`str`, *optional*): What documents without an id are called by, with their line behind.
+        own_types (`bool`, *optional*, defaults to `True`): As for [`read_documents`].
+
+    Raises:
+        ValueError: If a file is damaged, of no known format, or cannot be read on.
+        OSError: If it cannot be opened.
+    """
+
     @lru_cache(256)  # files often repeat the types on every row
     def resolve(value: str) -> Schema:
         return resolve_schema(json.loads(value))
 
-    for file, name in inputs:
-        for source in _open(file, options):
-            with source:
-                if not isinstance(source, _Archive):
-                    source.format = format_of_texts(source.path, source, options)
-                for row in _alike(_rows(source, options), options.text_column):
-                    if isinstance(row, Document) and own_types and row.row.get(OWN_TYPES) is not None:
-                        row = _with_types(row, resolve)
-                    if isinstance(row, Document):
-                        _name(row, name, source.format)
-                        yield row
-                    elif on_bad_row is None:
-                        raise ValueError(told_row(source.name, row))
-                    else:
-                        on_bad_row(told_row(source.name, row))
+    for source in _open(file, options):
+        with source:
+            if not isinstance(source, _Archive):
+                source.format = format_of_texts(source.path, source, options)
+            for row in _alike(_rows(source, options), options.text_column):
+                if isinstance(row, Document) and own_types and row.row.get(OWN_TYPES) is not None:
+                    row = _with_types(row, resolve)
+                if isinstance(row, Document):
+                    _name(row, name, source.format)
+                yield source, row
 
 
 def _alike(rows: Iterator[Row], column: str) -> Iterator[Row]:

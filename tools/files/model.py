@@ -4,6 +4,7 @@ Also the options of reading, which are the same for texts to tag (`documents`) a
 """
 
 import codecs
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ class Document:
 
     Args:
         line (`int`): Where it begins in its file, counted from 1.
-        row (`dict`): Its row with all fields, to be written back.
+        row (`Mapping`): Its row with all fields, to be written back.
         text (`str`): The text; for words, these joined by spaces.
         words (`list[str]`, *optional*): The words of a text that came split.
         entity_types ([`Schema`], *optional*): Types of its own.
@@ -35,7 +36,7 @@ class Document:
     """
 
     line: int
-    row: dict[str, Any]
+    row: Mapping[str, Any]
     text: str
     words: list[str] | None = None
     entity_types: Schema | None = None

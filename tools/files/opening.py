@@ -57,10 +57,13 @@ class Source:
         format (`str`): The one of `formats.FORMATS` that it was taken for, once that is known.
     """
 
+    _raw: Any = None
+
     def __init__(self, stream: BinaryIO, name: str, path: str, encoding: str | None = None):
         self.name = name
         self.path = Path(path)
         self.format = ""
+        self._raw = stream
         suffix = self.path.suffix.lower()
         buffered: Any = io.BufferedReader(stream, HEAD)  # type: ignore[type-var]
         packer = next(
@@ -80,6 +83,14 @@ class Source:
 
     def __exit__(self, *_) -> None:
         self.stream.close()
+
+    @property
+    def bytes_read(self) -> int:
+        """How much of the file was read so far, as it lies on the disk."""
+        try:
+            return 0 if self._raw is None else self._raw.tell()
+        except (OSError, ValueError):  # a pipe, or closed
+            return 0
 
     @property
     def start(self) -> str:

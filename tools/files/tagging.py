@@ -63,14 +63,23 @@ class Tagger:
         for entities in pipeline(items(), is_split_into_words=is_split, **self._options):
             yield pending.popleft(), entities
 
-    def _ready(self, first: Document):
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline, loaded when it is first asked for."""
         if self._pipeline is None:
             self._pipeline = self._load()
-            pipeline = self._pipeline
-            settings = pipeline.settings if hasattr(pipeline, "settings") else pipeline.model.config
-            if "entity_types" not in self._options and first.entity_types is None and not settings.entity_types:
-                raise ValueError("say what to look for with --types; this model has no types of its own")
         return self._pipeline
+
+    @property
+    def has_types(self) -> bool:
+        """Whether documents without types of their own are looked for any; loads the pipeline."""
+        settings = self.pipeline.settings if hasattr(self.pipeline, "settings") else self.pipeline.model.config
+        return "entity_types" in self._options or bool(settings.entity_types)
+
+    def _ready(self, first: Document):
+        if self._pipeline is None and not self.has_types and first.entity_types is None:
+            raise ValueError("say what to look for with --types; this model has no types of its own")
+        return self.pipeline
 
 
 def _chain(first: Document, rest: Iterator[Document]) -> Iterator[Document]:

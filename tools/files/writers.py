@@ -12,7 +12,7 @@ from itertools import count as count_from
 from pathlib import Path
 
 from ...atomic_jpt import atomic_file
-from .formats import WRITERS
+from .formats import WRITERS, WRITERS_BY_PROGRAM
 from .formats.jsonl import json_line
 from .formats.tags import bio_tags
 from .formats.writing import Entities, Writer
@@ -40,6 +40,8 @@ def document_writer(
       `.txt` file. `.zip`: the same for many, with an `annotation.conf`, and a `visual.conf` with the types' names as
       they were: those of brat have ASCII letters, digits, hyphens and underscores.
 
+    - `.doccano.jsonl`, `.prodigy.jsonl`, `.spacy.jsonl`: what these programs import, instead of plain `.jsonl`.
+
     All of them are read back by `read_records`.
 
     Args:
@@ -56,10 +58,10 @@ def document_writer(
         ValueError: If the suffix is none of `OUTPUT_SUFFIXES`; for `.ann`, if there is more than one document, or
             another text in the `.txt` file.
     """
-    suffix, path = Path(path).suffix.lower(), check_output(path)
+    suffix, path = output_suffix(path), check_output(path)
     count, failure = 0, None
     with atomic_file(path) as temporary:
-        with WRITERS[suffix](temporary, path, types) as write:
+        with {**WRITERS, **WRITERS_BY_PROGRAM}[suffix](temporary, path, types) as write:
 
             def counted(document: Document, entities: Entities) -> None:
                 nonlocal count
@@ -79,9 +81,16 @@ def document_writer(
             raise failure
 
 
+def output_suffix(path: str | Path) -> str:
+    """The end of an output's name that says its format: the longest that is known, or else its suffix."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in WRITERS_BY_PROGRAM if name.endswith(suffix)), Path(path).suffix.lower())
+
+
 def _partial(path: Path, suffix: str) -> Path:
     """A name beside the file's that is free."""
-    names = (path.with_name(f"{path.stem}.partial{number}{suffix}") for number in chain([""], count_from(2)))
+    stem = path.name[: -len(suffix)]
+    names = (path.with_name(f"{stem}.partial{number}{suffix}") for number in chain([""], count_from(2)))
     return next(name for name in names if not name.exists())
 
 
@@ -93,7 +102,7 @@ def check_output(path: str | Path) -> Path:
         ValueError: If it cannot.
     """
     path = Path(path)
-    if path.suffix.lower() not in OUTPUT_SUFFIXES:
+    if output_suffix(path) not in (*OUTPUT_SUFFIXES, *WRITERS_BY_PROGRAM):
         raise ValueError(f"the output should end in {', '.join(OUTPUT_SUFFIXES)}, got {str(path)!r}")
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -103,4 +112,4 @@ def check_output(path: str | Path) -> Path:
     return path if not path.is_symlink() else target
 
 
-__all__ = ["OUTPUT_SUFFIXES", "Writer", "bio_tags", "check_output", "document_writer", "json_line"]
+__all__ = ["OUTPUT_SUFFIXES", "Writer", "bio_tags", "check_output", "document_writer", "json_line", "output_suffix"]

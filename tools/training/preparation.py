@@ -3,6 +3,8 @@
 import glob
 import math
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,19 +14,38 @@ from transformers.utils import is_torch_bf16_gpu_available
 
 from ..data.records import Problems, hold_out, merge_touching, read_records, read_types
 from ..files.opening import data_name
-from .recipe import AUTO, Recipe
+from .recipe import AUTO, DataSource, Recipe
 from .sampling import MixtureSource, plan_epochs
 
 
 def load_sources(recipe: Recipe) -> list[MixtureSource]:
     """
-    The recipe's data sets.
+    The recipe's data sets, and behind them those that are replayed.
+
+    Raises:
+        ValueError: If a path matches no file, a file has no usable records, or there are fewer than the recipe's
+            `min_records`.
+    """
+    sources = list(iter_sources(recipe, recipe.data))
+    if not sources:
+        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
+    _check_number(recipe, sources)
+    if recipe.replay is None:
+        return sources
+    replayed = list(iter_sources(recipe, recipe.replay.data))
+    share = recipe.replay.share
+    scale = share / (1 - share) * sum(each.weight for each in sources) / sum(each.weight for each in replayed)
+    return sources + [replace(each, weight=scale * each.weight, replayed=True) for each in replayed]
+
+
+def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[MixtureSource]:
+    """
+    The data sets of some of a recipe's entries, read one after the other.
 
     Raises:
         ValueError: If a path matches no file, or a file has no usable records.
     """
-    sources = []
-    for entry in recipe.data:
+    for entry in entries:
         paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
         if not paths:
             raise ValueError(
@@ -45,10 +66,20 @@ def load_sources(recipe: Recipe) -> list[MixtureSource]:
             if entry.merge_touching:
                 records = list(map(merge_touching, records))
             name = f"{path.parent.name}/{data_name(path)}"
-            sources.append(MixtureSource(name, records, records[0].dataset_types, weight, entry.families))
-    if not sources:
-        raise ValueError("data: the recipe names no data; give files with `data=FILE`")
-    return sources
+            yield MixtureSource(name, records, records[0].dataset_types, weight, entry.families)
+
+
+def _check_number(recipe: Recipe, sources: list[MixtureSource]) -> None:
+    number = sum(len(each.records) for each in sources)
+    if number < recipe.min_records:
+        file = recipe.find(recipe.data[0].path)
+        raise ValueError(
+            f"data: {number} labelled sentences are too few to train on; `min_records` is {recipe.min_records}. With so few, "
+            "tune thresholds and definitions instead, which changes no weights:\n"
+            f"  jpt-ner types tune my-types.yaml --data {file} --output tuned.yaml\n"
+            f"  jpt-ner types improve tuned.yaml --data {file} --output better.yaml\n"
+            "my-types.yaml has the names of your types and their definitions. Then: jpt-ner tag ... --types better.yaml"
+        )
 
 
 def make_arguments(recipe: Recipe) -> TrainingArguments:

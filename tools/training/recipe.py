@@ -3,15 +3,15 @@
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import yaml
 from transformers import TrainingArguments
 
-from ...configuration_jpt import JPTConfig
+from ...configuration_jpt import JPTConfig, check_fields
 from ...generative.examples import ExampleOptions
 from ...generative.formats import GENERATIVE_SYSTEMS
+from ...source_jpt import SourceDocument, TreeLoader, shown
 from .sampling import Sampling
 
 TRAINABLE_SYSTEMS = ("jpt", *GENERATIVE_SYSTEMS)
@@ -21,6 +21,7 @@ PACKAGE = "$PACKAGE"
 # A value of `training` that depends on the hardware.
 AUTO = "auto"
 HOME = Path(__file__).resolve().parents[2]
+SECTIONS = {"training": TrainingArguments, "model": JPTConfig, "grow": JPTConfig}  # whose values they hold
 
 
 @dataclass
@@ -62,6 +63,29 @@ class DataSource:
 
 
 @dataclass
+class Replay:
+    """
+    Data that a model already knows, mixed in so that it keeps what it knew.
+
+    Args:
+        data (`list[DataSource]`): Files like those of the recipe's own data. Their weights say how they share the replay.
+        share (`float`): Of all groups, between 0 and 1; the rest is the recipe's own data.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1, or there is no data.
+    """
+
+    data: list[DataSource] = field(default_factory=list)
+    share: float = 0.5
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise ValueError(f"share: expected a number between 0 and 1, got {self.share!r}; `replay=null` is without")
+        if not self.data:
+            raise ValueError("data: name the files to replay; `replay=null` is without")
+
+
+@dataclass
 class EvaluationSet:
     """
     One file that the model is scored on during training.
@@ -88,6 +112,9 @@ class EvaluationPlan:
         ignore_labels (`list[str]`): Labels to leave out, as those of `jpt-ner evaluate --ignore`.
         at_start (`bool`): Also score the model before its first update.
         best (`bool`): If there is `data`, keep the model with the best mean F1 instead of the last.
+
+    Raises:
+        ValueError: If a number is below 1, or there is nothing to choose the best by.
     """
 
     data: list[EvaluationSet] = field(default_factory=list)
@@ -96,6 +123,14 @@ class EvaluationPlan:
     ignore_labels: list[str] = field(default_factory=lambda: ["misc"])
     at_start: bool = False
     best: bool = False
+
+    def __post_init__(self):
+        for key in ("every", "limit"):
+            number = getattr(self, key)
+            if number is not None and number < 1:
+                raise ValueError(f"{key}: expected a whole number from 1, got {number!r}")
+        if self.best and self.data and all(each.watch_only for each in self.data):
+            raise ValueError("best: there is nothing to choose by; give `data` that is not `watch_only`")
 
 
 @dataclass
@@ -108,6 +143,10 @@ class Recipe:
         output_dir (`str`): Folder of checkpoints, logs, curves and the final model.
         data (`list[DataSource]`): The mixture.
         backbone (`str`): Where the backbone comes from.
+        replay (`Replay`, *optional*):
+            Data mixed with `data` at a share of the groups, so that a `checkpoint` keeps what it knew. Its types do not
+            become the model's own. For runs of `max_steps`.
+        min_records (`int`): With fewer records of its own data the run is refused, and told what does work with so few.
         checkpoint (`str`): A trained JPT model to start from, instead of a backbone; `$PACKAGE` is the one that ships.
         data_root (`str`): Folder that data paths are relative to.
         model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
@@ -148,6 +187,8 @@ class Recipe:
     head_learning_rate: float | None = None
     compile_blocks: bool = False
     skip_bad: bool = False
+    replay: Replay | None = None
+    min_records: int = 0
     entity_types: Any = None
     save_dtype: str = "bfloat16"
     system: str = "jpt"
@@ -163,7 +204,7 @@ class Recipe:
         return Path(self.data_root) / expand(path)
 
 
-class _RecipeLoader(yaml.SafeLoader):
+class _RecipeLoader(TreeLoader):
     """Reads 1e-4 as a number, which YAML 1.1 does not."""
 
 
@@ -181,9 +222,9 @@ def parse_value(text: str) -> Any:
     """
     try:
         return yaml.load(text, _RecipeLoader)
-    except yaml.YAMLError:
+    except Exception:  # tags such as !!timestamp on other texts fail in many ways
         raise ValueError(
-            f"{text!r} cannot be read as YAML; put quotes around what holds marks such as * or ["
+            f"{shown(text)} cannot be read as YAML; put quotes around what holds marks such as * or ["
         ) from None
 
 
@@ -203,138 +244,157 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
         overrides (`dict`, *optional*): Values that replace the file's, nested keys joined by dots.
 
     Raises:
-        ValueError: For unknown, missing or wrong keys, naming them and the file.
+        ValueError: For unknown, missing, repeated or wrong keys and for aliases, naming them, the file and the line.
         FileNotFoundError: If there is no such file.
     """
-    values = _read(Path(path))
+    places = _Places(path)
+    values = _read(Path(path), places)
     for key, value in (overrides or {}).items():
-        _override(values, key, value, path)
-    _check_kinds(values, path)
-    if bool(values.get("backbone")) == bool(values.get("checkpoint")):
-        raise ValueError(f"{path}: exactly one of `backbone` and `checkpoint` must be given")
-    if values.get("checkpoint") and values.get("model"):
-        raise ValueError(f"{path}: `model` is for a model made from a backbone; a `checkpoint` brings its own values")
-    if unknown := sorted(values.get("grow", {}).keys() - {"begin_head", "lora_rank", "readings"}):
-        raise ValueError(f"{path}: grow: unknown key {unknown[0]!r}; known are begin_head, lora_rank, readings")
-    if values.get("grow") and not values.get("checkpoint"):
-        raise ValueError(f"{path}: `grow` is for a `checkpoint`; a model made from a backbone gets all by `model`")
+        _override(values, key, value, places)
+    _check_start(values, places)
     for key, value in list(values.get("training", {}).items()):
         if value is False and key.endswith("_strategy"):
             values["training"][key] = "no"  # YAML reads `no` as false.
         elif value is None and key in LENGTHS:
             del values["training"][key]  # Unset, in favour of the other kind of length.
-    values["data"] = _build_paths(DataSource, values.get("data", []), f"{path}: data")
-    values["sampling"] = _build(Sampling, values.get("sampling", {}), f"{path}: sampling")
-    values["generative"] = _build(ExampleOptions, values.get("generative", {}), f"{path}: generative")
-    values["evaluation"] = _build_evaluation(values.get("evaluation", {}), f"{path}: evaluation")
+    values["data"] = _build_paths(DataSource, values.get("data", []), ("data",), places)
+    if values.get("replay") is not None:
+        values["replay"] = _build_replay(values["replay"], places)
+    values["sampling"] = _build(Sampling, values.get("sampling", {}), ("sampling",), places)
+    values["generative"] = _build(ExampleOptions, values.get("generative", {}), ("generative",), places)
+    values["evaluation"] = _build_evaluation(values.get("evaluation", {}), places)
     for key in ("output_dir", "data_root", "checkpoint"):
-        if values.get(key):
+        if isinstance(values.get(key), str):
             values[key] = expand(values[key])
-    recipe = _build(Recipe, values, str(path))
-    for section, cls in (("training", TrainingArguments), ("model", JPTConfig), ("grow", JPTConfig)):
+    recipe = _build(Recipe, values, (), places)
+    for section, cls in SECTIONS.items():
         given = getattr(recipe, section)
-        unknown = sorted(given.keys() - {each.name for each in fields(cls)})
-        if unknown:
-            raise ValueError(f"{path}: {section}: unknown key {unknown[0]!r}; it takes values of {cls.__name__}")
-        _check_values(cls, {key: value for key, value in given.items() if value != AUTO}, f"{path}: {section}")
+        _check_values(cls, {key: value for key, value in given.items() if value != AUTO}, (section,), places)
     for key, known in (("system", TRAINABLE_SYSTEMS), ("save_dtype", SAVE_DTYPES)):
         if getattr(recipe, key) not in known:
-            raise ValueError(f"{path}: {key}: should be one of {', '.join(known)}, got {getattr(recipe, key)!r}")
-    _check_length(recipe, path)
+            raise places.error((key,), f"should be one of {', '.join(known)}, got {getattr(recipe, key)!r}")
+    lengths = [recipe.training[key] for key in LENGTHS if key in recipe.training]
+    if not lengths or min(lengths) <= 0:
+        raise places.error(("training",), "`max_steps` or `num_train_epochs` must be given, a number above 0")
+    if recipe.replay is not None and recipe.in_epochs:
+        raise places.error(
+            ("replay",),
+            "is drawn by its share, and a run of `training.num_train_epochs` reads every record once; give "
+            "`training.max_steps` alone, or `replay=null`",
+        )
     return recipe
 
 
-def _check_length(recipe: Recipe, path: str | Path) -> None:
-    lengths = [recipe.training[key] for key in LENGTHS if key in recipe.training]
-    if not lengths or min(lengths) <= 0:
-        raise ValueError(f"{path}: training: `max_steps` or `num_train_epochs` must be given, a number above 0")
+class _Places:
+    """Where the values of a recipe stand, which may be files that it goes on from."""
+
+    def __init__(self, path: str | Path):
+        self.path = path
+        self.sources: dict[str, SourceDocument] = {}  # by the keys of the recipe; not of those that were overridden
+
+    def error(self, where: tuple, message: str, key: Any = None) -> ValueError:
+        """An error about the value that these keys and indices lead to, or about a key in it."""
+        message = ": ".join([*(each for each in where if isinstance(each, str)), message])
+        place = where if key is None else (*where, key)
+        source = self.sources.get(place[0]) if place else None
+        return ValueError(f"{self.path}: {message}") if source is None else source.error(place, message)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _RecipeLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: broken YAML: {error}") from None
+def _read(path: Path, places: _Places, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    source = SourceDocument(path, "recipe")
+    values = source.read(_RecipeLoader)
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a recipe of keys and values, got {values!r:.100}")
+        raise source.error((), f"expected a recipe of keys and values, got {shown(values)}")
     base = values.pop("base", None)
-    if base is None:
-        return values
-    if not isinstance(base, str) or not (path.parent / base).is_file() or (path.parent / base).samefile(path):
-        raise ValueError(f"{path}: base: expected the name of another recipe file beside this one, got {base!r}")
-    return {**_read(path.parent / base), **values}
+    seen = (*seen, path.resolve())
+    if base is not None:
+        other = path.parent / base if isinstance(base, str) else path
+        if not other.is_file() or other.resolve() in seen:
+            raise source.error(
+                ("base",), f"base: expected the name of another recipe file beside this one, got {shown(base)}"
+            )
+        values = {**_read(other, places, seen), **values}
+    places.sources |= {key: source for key in values if (key,) in source.lines}
+    return values
 
 
-def _override(values: dict, key: str, value: Any, path: str | Path) -> None:
+def _override(values: dict, key: str, value: Any, places: _Places) -> None:
     *parents, last = key.split(".")
+    places.sources.pop((*parents, last)[0], None)
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise ValueError(f"{path}: {key}: {parent} has no keys to set")
+            raise ValueError(f"{places.path}: {key}: {parent} has no keys to set")
     values[last] = value
 
 
-def _check_kinds(values: dict, path: str | Path) -> None:
-    kinds = {
-        **dict.fromkeys(("data",), (list, str)),
-        **dict.fromkeys(("model", "grow", "load_options", "training", "evaluation"), dict),
-        **dict.fromkeys(("output_dir", "data_root"), str),
-        **dict.fromkeys(("backbone", "checkpoint"), (str, type(None))),
-        **dict.fromkeys(("skip_bad", "compile_blocks"), bool),
-    }
-    for key, kind in kinds.items():
-        if key in values and not isinstance(values[key], kind):
-            expected = (kind if isinstance(kind, type) else kind[0]).__name__
-            raise ValueError(f"{path}: {key}: expected a {expected}, got {values[key]!r:.100}")
+def _check_start(values: dict[Any, Any], places: _Places) -> None:
+    """Whether what the rest relies on is there and of its kind."""
+    for section, cls in SECTIONS.items():
+        known = {each.name for each in fields(cls)} if section != "grow" else {"begin_head", "lora_rank", "readings"}
+        given = values.get(section)
+        for key in given if isinstance(given, dict) else ():
+            if key not in known:
+                takes = ", ".join(sorted(known)) if section == "grow" else f"values of {cls.__name__}"
+                raise places.error((section,), f"unknown key {shown(key)}; it takes {takes}", key)
+    for key in ("model", "grow", "load_options", "training", "backbone", "checkpoint"):
+        if key in values:
+            _check_values(Recipe, {key: values[key]}, (), places)
+    if not isinstance(values.get("data", []), (list, str)):
+        raise places.error(("data",), f"expected a list or a path, got {shown(values['data'])}")
+    if bool(values.get("backbone")) == bool(values.get("checkpoint")):
+        raise places.error((), "exactly one of `backbone` and `checkpoint` must be given")
+    if values.get("checkpoint") and values.get("model"):
+        message = "`model` is for a model made from a backbone; a `checkpoint` brings its own values"
+        raise places.error((), message, "model")
+    if values.get("grow") and not values.get("checkpoint"):
+        raise places.error(
+            (), "`grow` is for a `checkpoint`; a model made from a backbone gets all by `model`", "grow"
+        )
 
 
-def _build_paths(cls, values: Any, where: str) -> list:
+def _build_paths(cls, values: Any, where: tuple, places: _Places) -> list:
     """Builds entries; a path alone stands for an entry, and an entry for a list of one."""
     entries = values if isinstance(values, list) else [values]
-    return [_build(cls, {"path": entry} if isinstance(entry, str) else entry, where) for entry in entries]
+    return [
+        _build(cls, {"path": entry} if isinstance(entry, str) else entry, (*where, index), places)
+        for index, entry in enumerate(entries)
+    ]
 
 
-def _build_evaluation(values: dict, where: str) -> EvaluationPlan:
-    plan = _build(
-        EvaluationPlan, {**values, "data": _build_paths(EvaluationSet, values.get("data", []), where)}, where
-    )
-    if not isinstance(plan.ignore_labels, list):
-        raise ValueError(f"{where}: ignore_labels: expected a list of labels, got {plan.ignore_labels!r}")
-    for key in ("every", "limit"):
-        number = getattr(plan, key)
-        if not (type(number) is int and number > 0) and (key, number) != ("limit", None):
-            raise ValueError(f"{where}: {key}: expected a whole number from 1, got {number!r}")
-    if plan.best and plan.data and all(each.watch_only for each in plan.data):
-        raise ValueError(f"{where}: best: there is nothing to choose by; give `data` that is not `watch_only`")
-    return plan
+def _build_replay(values: Any, places: _Places) -> Replay:
+    where = ("replay",)
+    if isinstance(values, dict):
+        values = {**values, "data": _build_paths(DataSource, values.get("data", []), (*where, "data"), places)}
+    return _build(Replay, values, where, places)
 
 
-def _build(cls, values: Any, where: str):
+def _build_evaluation(values: Any, places: _Places) -> EvaluationPlan:
+    where = ("evaluation",)
+    if isinstance(values, dict):
+        values = {**values, "data": _build_paths(EvaluationSet, values.get("data", []), (*where, "data"), places)}
+    return _build(EvaluationPlan, values, where, places)
+
+
+def _build(cls, values: Any, where: tuple, places: _Places):
     names = {each.name for each in fields(cls)}
     if not isinstance(values, dict):
-        raise ValueError(f"{where}: expected keys {sorted(names)}, got {values!r}")
-    if unknown := sorted(values.keys() - names):
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(names))}")
-    _check_values(cls, values, where)
+        raise places.error(where, f"expected keys {', '.join(sorted(names))}, got {shown(values)}")
+    for key in values:
+        if key not in names:
+            raise places.error(where, f"unknown key {shown(key)}; known are {', '.join(sorted(names))}", key)
+    _check_values(cls, values, where, places)
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from None
+        raise places.error(where, str(error)) from None
 
 
-def _check_values(cls, values: dict[str, Any], where: str) -> None:
-    """Checks the kinds of values, for fields that take numbers, texts and switches alone."""
+def _check_values(cls, values: dict[str, Any], where: tuple, places: _Places) -> None:
+    """Checks that values have the types of the fields of a dataclass."""
     hints = {each.name: each.type for each in fields(cls)}
     for key, value in values.items():
-        hint = hints.get(key, Any)
-        kinds = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
-        if not kinds <= _KINDS.keys():
-            continue
-        # An int is a valid float, but a bool is not.
-        allowed = kinds | ({int} if float in kinds else set())
-        if type(value) not in allowed:
-            expected = " or ".join(_KINDS[kind] for kind in _KINDS if kind in kinds and kind is not NoneType)
-            raise ValueError(f"{where}: {key}: expected {expected}, got {value!r:.100}")
-
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "nothing"}
+        try:
+            check_fields(hints, {key: value})
+        except ValueError as error:
+            raise places.error(where, str(error), key) from None

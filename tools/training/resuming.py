@@ -23,7 +23,17 @@ from .sampling import MixtureSource
 
 STARTED_WITH = "run.json"
 # Keys of a recipe that may differ when a run is resumed: locations, and what does not affect the trained weights.
-FREE = {"output_dir", "data_root", "data", "evaluation", "compile_blocks", "skip_bad", "entity_types", "save_dtype"}
+FREE = {
+    "output_dir",
+    "data_root",
+    "data",
+    "evaluation",
+    "compile_blocks",
+    "skip_bad",
+    "min_records",
+    "entity_types",
+    "save_dtype",
+}
 # Keys of `training`, by their beginning. The length of a run and the end of its learning rate may be decided late.
 FREE_TRAINING = tuple(
     "max_steps num_train_epochs lr_scheduler_kwargs save_ logging_ eval_ report_to run_name push_to_hub hub_ disable_tqdm log_level "

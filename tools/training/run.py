@@ -147,7 +147,8 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
 
 
 def _types_of(sources: list[MixtureSource]) -> dict[str, str]:
-    candidates = (info for source in sources for types in source.candidates.values() for info in types.values())
+    own = [source for source in sources if not source.replayed]
+    candidates = (info for source in own for types in source.candidates.values() for info in types.values())
     return {info.name: info.definition for info in candidates}
 
 

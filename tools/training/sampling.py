@@ -112,6 +112,7 @@ class MixtureSource:
             The data. Records may have types of their own instead.
         weight (`float`): Share of the groups, relative to that of other sources.
         families (`bool`): Whether the prefix of a label (`person_`) is the family that it belongs to.
+        replayed (`bool`): Whether the model already knows this data.
 
     Attributes:
         candidates (`dict[int, dict[str, TypeInfo]]`): By index of the record, the types it is annotated for, by label.
@@ -125,6 +126,7 @@ class MixtureSource:
     types: dict[str, TypeInfo] | None
     weight: float
     families: bool = False
+    replayed: bool = False
     candidates: dict[int, dict[str, TypeInfo]] = field(init=False)
 
     def __post_init__(self):

@@ -8,8 +8,11 @@ from jpt_ner.tools import cli
 from jpt_ner.tools.commands import evaluation
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.evaluate import load_datasets
+from jpt_ner.tools.evaluation.languages import UNKNOWN, language_of
 from jpt_ner.tools.evaluation.runs import run_model
 from jpt_ner.tools.evaluation.wording import ALL, Variant, compare_variants, comparison_tables, make_variants
+from jpt_ner.tools.training.preparation import load_sources
+from jpt_ner.tools.training.recipe import load_recipe
 from typer.testing import CliRunner
 
 TYPES = {
@@ -113,3 +116,79 @@ def test_changes_are_differences_of_f1_on_the_same_texts(data, pipe):
         row = next(line for line in table.splitlines() if line.startswith(f"| {label} |"))
         assert f"| {change:+.1f} |" in row
     assert make_variants(None, None) == [Variant("precise")]
+
+
+def test_trimming_is_told_of_the_readings_of_one_run(data, run):
+    folder = data.parent
+    told = run(data, "--trimming", "-o", folder / "s")
+    effects = json.loads((folder / "s.json").read_text())["trimming"]
+    plain = json.loads((folder / "s.json").read_text())["datasets"][f"{folder.name}/test"]["strict"]["f1"]
+    assert {each["f1"] for effect in effects.values() for each in effect.values()} == {plain}
+    assert "F1 with all rules" in told and "## Rules of trimming" in (folder / "s.md").read_text()
+    for arguments in (["--decoder", "token"], ["--predictions", folder / "s.jsonl"]):
+        assert "--trimming needs a model and the decoder" in run(data, "--trimming", *arguments, code=2)
+
+
+# ---- held-out records and languages ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def training_sets(tmp_path):
+    """Two folders as a recipe names them, with more records than are held out."""
+    for folder in ("news_de", "mixed"):
+        records = [
+            Record(
+                f"{folder}-{'fr' if number % 2 else 'it'}-{number}", f"Ada met Bob {number}", [Entity(0, 3, "person")]
+            )
+            for number in range(40)
+        ]
+        write_records(tmp_path / folder / "data.jsonl", records)
+        (tmp_path / folder / "types.json").write_text(json.dumps(TYPES))
+    return [tmp_path / folder / "data.jsonl" for folder in ("news_de", "mixed")]
+
+
+def test_held_out_records_are_those_that_training_leaves_out(training_sets, run, tmp_path):
+    values = {"backbone": "x", "output_dir": "x", "data_root": str(tmp_path), "training": {"max_steps": 1}}
+    values["data"] = [{"path": "*/data.jsonl", "held_out": 10}]
+    (tmp_path / "recipe.yaml").write_text(json.dumps(values))
+    trained = [each.id for source in load_sources(load_recipe(tmp_path / "recipe.yaml")) for each in source.records]
+    run(*training_sets, "--held-out", 10, "--save-predictions", tmp_path / "p.jsonl", "-o", tmp_path / "s")
+    evaluated = [json.loads(line)["id"] for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert len(evaluated) == 20 and not set(trained) & set(evaluated)
+    assert len(trained) == 60
+    assert json.loads((tmp_path / "s.json").read_text())["held_out"] == 10
+
+
+def test_scores_by_language_are_of_the_texts_of_all_its_sets(training_sets, run, tmp_path):
+    told = run(*training_sets, "--languages", "-o", tmp_path / "s")
+    report = json.loads((tmp_path / "s.json").read_text())
+    languages = report["languages"]
+    assert {name: each["texts"] for name, each in languages.items()} == {"de": 40, "fr": 20, "it": 20}
+    assert languages["fr"]["datasets"] == ["mixed/data"]
+    assert languages["de"]["strict"] == report["datasets"]["news_de/data"]["strict"]
+    for side in ("gold", "predicted", "correct"):
+        assert sum(each["strict"][side] for each in languages.values()) == sum(
+            each["strict"][side] for each in report["datasets"].values()
+        )
+    assert "| fr | 20 |" in told and "| fr | 20 |" in (tmp_path / "s.md").read_text()
+    told = run(*training_sets, "--language", "mixed=de")
+    assert "| de | 80 |" in told
+
+
+def test_languages_that_cannot_be_are_refused(training_sets, run):
+    assert "expected FOLDER=CODE" in run(*training_sets, "--language", "mixed", code=2)
+    assert "no folder or file" in run(*training_sets, "--language", "mixd=de", code=2)
+    assert "--languages goes with one set" in run(
+        *training_sets, "--languages", "--wording", "name", "--wording", "precise", code=2
+    )
+
+
+def test_where_a_language_is_said():
+    record = Record("mixed-xx-1", "x")
+    assert language_of(Record("1", "x", language="pt"), "uner_de/data") == "pt"
+    assert language_of(record, "uner_de/data", {"uner_de": "nl"}) == "nl"
+    assert language_of(record, "wikiann-en/test") == "en"
+    assert language_of(record, "data/dev_fr") == "fr"
+    assert language_of(record, "mixed/data") == "xx"
+    assert language_of(record, "scierc/data") == language_of(record, "data") == UNKNOWN
+    assert Record.from_dict(Record("1", "x", language="pt").to_dict()).language == "pt"

@@ -229,7 +229,7 @@ def test_archives_hold_files_of_any_format(tmp_path):
         list(read_documents(tmp_path / "b.zip"))
 
 
-@pytest.mark.parametrize(("suffix", "way"), [("xlsx", "save it as CSV"), ("parquet", "to_json"), ("spacy", "to_json")])
+@pytest.mark.parametrize(("suffix", "way"), [("xlsx", "save it as CSV"), ("spacy", "to_json")])
 def test_formats_that_are_not_read_say_what_to_do(tmp_path, suffix, way):
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(b"PK")

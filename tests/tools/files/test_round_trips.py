@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jpt_ner.tools.data.records import Record, read_records
 from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset
-from jpt_ner.tools.files.documents import read_documents
+from jpt_ner.tools.files.documents import format_of, read_documents
 from jpt_ner.tools.files.model import Document
 from jpt_ner.tools.files.writers import OUTPUT_SUFFIXES, document_writer
 from jpt_ner.words_jpt import split_words
@@ -54,6 +54,8 @@ def spans(record):
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(documents=[({"text": "=1+1 Paris"}, [entity(5, 10, "x | y", "=1+1 Paris")])] * 2)
 @example(documents=[({"text": "# O\nand"}, [entity(0, 1, "a=b", "#")])])
+@example(documents=[({"text": "#"}, [])])
+@example(documents=[({"text": "\n# #"}, [entity(3, 4, "person", "\n# #")])])
 @given(documents=st.lists(tagged(), min_size=1, max_size=4))
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
 def test_documents_with_entities_are_read_back(tmp_path, suffix, documents):
@@ -78,6 +80,19 @@ def test_entities_within_words_are_read_back_from_conll(tmp_path):
     write(tmp_path / "a.conll", [({"text": text}, entities)])
     (record,) = read_records(tmp_path / "a.conll")
     assert record.text == text and spans(record) == [(0, 3, "a"), (3, 6, "a"), (17, 21, "b")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["#"], ["#", "#"], ["#x = 3"], ["# id = 7", "a"], ["#begin document"], ["-DOCSTART-"], ["a", "-DOCSTART-", "#"]],
+    ids=" ".join,
+)
+def test_words_that_look_like_marks_of_conll_files_are_words(tmp_path, words):
+    text = " ".join(words)
+    with document_writer(tmp_path / "a.conll") as add:
+        add(Document(1, {"tokens": words}, text, words), [entity(0, len(words[0]), "x", text)])
+    (record,) = read_records(tmp_path / "a.conll")
+    assert (record.text, record.tokens, spans(record)) == (text, words, [(0, len(words[0]), "x")])
 
 
 # ---- evaluation of a model's own output -----------------------------------------------------------------------------
@@ -112,6 +127,22 @@ def test_a_model_scores_100_on_its_own_output(tmp_path, suffix):
     scores, _ = evaluate(reader, load_dataset(tmp_path / f"own{suffix}", types=TYPES))
     assert scores.strict.f1 == 1 and scores.strict.gold == 5
     assert scores.texts == (2 if suffix == ".csv" else 3)
+
+
+@pytest.mark.parametrize("program", ["doccano", "prodigy", "spacy"])
+def test_what_is_written_for_a_program_is_known_as_its_own_and_read_back(tmp_path, program):
+    path = tmp_path / f"A.{program.title()}.jsonl"
+    rows = [{"id": 7, "author": "x", "text": text, "entities": "old", "label": "old", "spans": 1} for text in TEXTS]
+    found = list(reader([{"text": text, "entity_types": TYPES} for text in TEXTS]))
+    write(path, zip(rows, found, strict=True))
+    assert format_of(path) == program
+    records = [each for each in read_records(path) if each.text.strip()]
+    expected = [(text, each) for text, each in zip(TEXTS, found, strict=True) if text.strip()]
+    assert [(each.text, spans(each)) for each in records] == [
+        (text, [(one["start"], one["end"], one["entity_group"]) for one in each]) for text, each in expected
+    ]
+    first = json.loads(path.read_text().splitlines()[0])
+    assert program == "spacy" or first["author"] == "x" and first["id"] == 7
 
 
 def test_types_that_rows_brought_are_those_of_their_records(tmp_path):

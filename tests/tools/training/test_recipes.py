@@ -2,19 +2,20 @@
 
 import json
 import shutil
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from jpt_ner.configuration_jpt import JPTConfig
+from jpt_ner.configuration_jpt import JPTConfig, check_fields
 from jpt_ner.generative.formats import check_label
 from jpt_ner.inputs_jpt import PromptStyle, build_prompt, encode_texts
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, read_types, write_records
 from jpt_ner.tools.files.model import Document
 from jpt_ner.tools.files.writers import document_writer
-from jpt_ner.tools.training import preflight
+from jpt_ner.tools.training import preflight, run
 from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
 from jpt_ner.tools.training.preparation import load_sources, make_arguments, set_max_steps
 from jpt_ner.tools.training.recipe import EvaluationSet, load_recipe, parse_value
@@ -23,7 +24,7 @@ from jpt_ner.tools.training.run import build_model, make_optimizer
 from jpt_ner.tools.training.sampling import MixtureSource, Sampling, TrainingGroups, plan_epochs
 from safetensors import SafetensorError
 from tiny import tiny_tokenizer
-from transformers import AutoConfig
+from transformers import AutoConfig, TrainingArguments
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKENIZER = tiny_tokenizer()
@@ -75,13 +76,13 @@ def write_recipe(tmp_path):
         ({"data": [{"file": "x"}]}, "data: unknown key 'file'"),
         ({"data": [{"weight": 1}]}, "data: .*path"),
         ({"data": [3]}, "data: expected keys"),
-        ({"data": 3}, "data: expected a list"),
+        ({"data": 3}, "data: expected a list or a path, got 3"),
         ({"sampling": [1]}, "sampling: expected keys"),
-        ({"training": None}, "training: expected a dict"),
-        ({"model": "x"}, "model: expected a dict"),
-        ({"evaluation": ["x"]}, "evaluation: expected a dict"),
+        ({"training": None}, r"training: expected dict\[str, Any\], got None"),
+        ({"model": "x"}, r"model: expected dict\[str, Any\], got 'x'"),
+        ({"evaluation": ["x"]}, "evaluation: expected keys"),
         ({"evaluation__every": 0}, "evaluation: every: expected a whole number"),
-        ({"evaluation__limit": 0.5}, "evaluation: limit: expected a whole number"),
+        ({"evaluation__limit": 0.5}, "evaluation: limit: expected int . None, got 0.5"),
         (
             {"evaluation__data": [{"path": "x", "watch_only": True}], "evaluation__best": True},
             "evaluation: best: there is nothing to choose by",
@@ -90,22 +91,29 @@ def write_recipe(tmp_path):
         ({"checkpoint": "x"}, "exactly one of `backbone` and `checkpoint`"),
         ({"backbone": None}, "exactly one of `backbone` and `checkpoint`"),
         ({"backbone": None, "checkpoint": "x"}, "`model` is for a model made from a backbone"),
-        ({"output_dir": None}, "output_dir: expected a str"),
-        ({"training__max_steps": "abc"}, "training: max_steps: expected a whole number, got 'abc'"),
-        ({"training__max_steps": 2.5}, "training: max_steps: expected a whole number, got 2.5"),
-        ({"training__learning_rate": "high"}, "training: learning_rate: expected a number"),
-        ({"training__seed": True}, "training: seed: expected a whole number"),
-        ({"model__lora_rank": "2"}, "model: lora_rank: expected a whole number"),
-        ({"head_learning_rate": "high"}, "head_learning_rate: expected a number, got"),
+        ({"output_dir": None}, "output_dir: expected str, got None"),
+        ({"training__max_steps": "abc"}, "training: max_steps: expected int, got 'abc'"),
+        ({"training__max_steps": 2.5}, "training: max_steps: expected int, got 2.5"),
+        ({"training__learning_rate": "high"}, "training: learning_rate: expected float, got 'high'"),
+        ({"training__seed": True}, "training: seed: expected int, got True"),
+        ({"model__lora_rank": "2"}, "model: lora_rank: expected int, got '2'"),
+        ({"head_learning_rate": "high"}, "head_learning_rate: expected float . None, got"),
         ({"save_dtype": "bf16"}, "save_dtype: should be one of bfloat16, float16, float32"),
-        ({"sampling__max_types": "many"}, "sampling: max_types: expected a whole number"),
+        ({"sampling__max_types": "many"}, "sampling: max_types: expected int, got 'many'"),
         ({"sampling__max_types": 0}, "sampling: max_types: expected a whole number from 1"),
         ({"sampling__name_only": 7}, "sampling: name_only: expected a probability"),
         ({"sampling__name_only": 0.6, "sampling__generic": 0.6}, "1 at most together"),
         ({"data": [{"path": "x", "weight": -1}]}, "data: weight: expected a number above 0"),
-        ({"evaluation__best": "yes"}, "evaluation: best: expected true or false"),
-        ({"skip_bad": "no"}, "skip_bad: expected a bool"),
+        ({"evaluation__best": "yes"}, "evaluation: best: expected bool, got 'yes'"),
+        ({"skip_bad": "no"}, "skip_bad: expected bool, got 'no'"),
         ({"system": "gpt"}, "system: should be one of jpt, padellm"),
+        ({"replay": {"share": 0.5}}, "replay: data: name the files"),
+        ({"replay": {"share": 1, "data": "x"}}, "replay: share: expected a number between 0 and 1"),
+        ({"replay": {"share": 0.5, "data": [3]}}, "replay: data: expected keys"),
+        ({"replay": "x.jsonl"}, "replay: expected keys"),
+        ({"replay": {"data": "x"}, "training__num_train_epochs": 1}, "replay: is drawn by its share"),
+        ({"evaluation__ignore_labels": [1]}, r"evaluation: ignore_labels: expected list\[str\], got \[1\]"),
+        ({"data": [{"path": "x", "families": 1}]}, "data: families: expected bool, got 1"),
         ({"base": "nowhere.yaml"}, "base: expected the name of another recipe file"),
         ({"base": "recipe.yaml"}, "base: expected the name of another recipe file"),
     ],
@@ -122,6 +130,41 @@ def test_files_that_are_no_recipes_are_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(ValueError, match="recipe.yaml"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("output_dir: o\ntrue: 6\nzz: 1", "2: unknown key True"),
+        ("training: {true: 6}", "1: training: unknown key True"),
+        ("data: x\noutput_dir: !!timestamp soon", "2: cannot read 'soon'"),
+        ("output_dir: 2024-01-01", "1: output_dir: expected str, got datetime.date"),
+        ("a: &a [x]\noutput_dir: *a", "2: broken YAML: aliases are not allowed"),
+        ("data: x\ndata: y", '2: duplicate key "data", first on line 1'),
+        ("training:\n  max_steps: 1\n  seed: x", "3: training: seed: expected int, got 'x'"),
+        ("data:\n- x\n- path: y\n  weight: z", "4: data: weight: expected float . None, got 'z'"),
+        ("data: " + "[" * 3000, "1: the file is nested too deeply for a recipe"),
+    ],
+)
+def test_what_is_wrong_in_a_recipe_is_told_with_its_line(tmp_path, content, message):
+    path = tmp_path / "recipe.yaml"
+    given = "".join(f"{key}: x\n" for key in ("backbone", "output_dir", "data") if f"{key}:" not in content)
+    path.write_text(f"{content}\n{given}")
+    with pytest.raises(ValueError, match=f"recipe.yaml:{message}"):
+        load_recipe(path)
+
+
+def test_recipes_that_go_on_from_one_another_are_refused(tmp_path):
+    for name, base in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.yaml").write_text(f"base: {base}.yaml\n")
+    with pytest.raises(ValueError, match="b.yaml:1: base: expected the name of another recipe file"):
+        load_recipe(tmp_path / "a.yaml")
+
+
+def test_what_the_trainer_has_by_default_may_be_written_down():
+    for each in fields(TrainingArguments):
+        value = each.default if each.default is not MISSING else each.default_factory()
+        check_fields({each.name: each.type}, {each.name: value})
 
 
 def test_a_missing_recipe_is_named(tmp_path):
@@ -143,7 +186,7 @@ def test_words_of_yaml_that_are_values_of_the_trainer(write_recipe):
     assert load_recipe(write_recipe(training__save_strategy=False)).training["save_strategy"] == "no"
     assert load_recipe(write_recipe(training__bf16="auto")).training["bf16"] == "auto"
     assert parse_value("5e-3") == 0.005 and parse_value("[a, b]") == ["a", "b"] and parse_value("a.jsonl") == "a.jsonl"
-    for text in ("[a.jsonl", "*.jsonl", "a: b: c"):
+    for text in ("[a.jsonl", "*.jsonl", "a: b: c", "!!timestamp soon", "[" * 3000):
         with pytest.raises(ValueError, match="cannot be read as YAML; put quotes"):
             parse_value(text)
 
@@ -347,6 +390,42 @@ def test_what_tag_writes_is_trained_on(write_recipe, tmp_path, suffix):
     (source,) = load_sources(load_recipe(write_recipe(data=[{"path": str(tmp_path / f"own{suffix}")}])))
     assert source.records[0].text == text
     assert source.records[0].entities == [Entity(0, 3, "person"), Entity(9, 13, "home/town")]
+
+
+def test_replayed_data_get_their_share_of_the_groups_and_no_say_in_the_types(write_recipe, tmp_path, make_model):
+    known = [Record(f"k{i}", "Oslo", [Entity(0, 4, "CITY")], types={"CITY": "A town."}) for i in range(40)]
+    for name in ("a", "b"):
+        write_records(tmp_path / "known" / f"{name}.jsonl", known)
+    replay = {"share": 0.25, "data": str(tmp_path / "known" / "*.jsonl")}
+    recipe = load_recipe(write_recipe(replay=replay))
+    sources = load_sources(recipe)
+    assert [each.replayed for each in sources] == [False, True, True]
+    own, *others = (each.weight for each in sources)
+    assert sum(others) / (own + sum(others)) == pytest.approx(0.25) and others[0] == pytest.approx(others[1])
+    groups = TrainingGroups(sources, 400, TOKENIZER, JPTConfig(), recipe.sampling)
+    assert sum(chosen > 0 for chosen, _, _ in groups.plan) / 400 == pytest.approx(0.25, abs=0.08)
+    assert run._types_of(sources) == {"person": "A named person."}
+
+
+def test_fine_tuning_replays_the_shipped_data(write_recipe, tmp_path):
+    data = {"data": str(tmp_path / "data" / "records.jsonl"), "output_dir": str(tmp_path / "run")}
+    recipe = load_recipe(ROOT / "recipes" / "finetune.yaml", data)
+    (entry,) = recipe.replay.data
+    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 7
+    (own,) = load_sources(load_recipe(ROOT / "recipes" / "finetune.yaml", {**data, "replay": None}))
+    assert own.weight == 24**0.5
+
+
+def test_too_few_sentences_are_sent_to_what_works_with_few(write_recipe, tmp_path):
+    file = tmp_path / "data" / "few.jsonl"
+    write_records(file, [Record(f"r{i}", "Bob", [Entity(0, 3, "PER")]) for i in range(19)])
+    recipe = ROOT / "recipes" / "finetune.yaml"
+    with pytest.raises(
+        ValueError, match=r"(?s)19 labelled sentences are too few.*types tune my-types.yaml --data "
+    ) as told:
+        load_sources(load_recipe(recipe, {"data": str(file)}))
+    assert str(told.value).count(str(file)) == 2 and "types improve" in str(told.value)
+    assert load_sources(load_recipe(recipe, {"data": str(file), "min_records": 0, "replay": None}))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "labels-zh").glob("*.json")), ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..model import ReadOptions, Row
 from ..opening import PACKERS, Source
-from . import brat, conll, json_rows, jsonl, labelstudio, table, text
+from . import brat, conll, doccano, json_rows, jsonl, labelstudio, parquet, prodigy, spacy, table, text
 from .json_values import looks_like_json
 from .writing import Writer
 
@@ -26,6 +26,7 @@ FORMATS: dict[str, Reader] = {
     "tsv": table.read_tsv,
     "conll": conll.read,
     "brat": brat.read,
+    "parquet": parquet.read,
 }
 # With this format a file is one text of which no lines can be named.
 WITHOUT_LINES = ("docx", "pdf", "brat")
@@ -39,13 +40,13 @@ SUFFIXES = {
     ".ann": "brat",
     ".docx": "docx",
     ".pdf": "pdf",
+    ".parquet": "parquet",
 }
 ARCHIVE = ".zip"
 WAYS_IN = {
     ".xlsx": "save it as CSV",
     ".xls": "save it as CSV",
     ".ods": "save it as CSV",
-    ".parquet": "write it as JSON lines, such as by `to_json` of pandas or datasets",
     ".spacy": "write its documents as JSON lines, each `Doc.to_json()`",
     ".doc": "save it as .docx",
     ".odt": "save it as .docx",
@@ -61,6 +62,12 @@ WRITERS: dict[str, Callable[[Path, Path, Iterable[str]], AbstractContextManager[
     ".json": labelstudio.write,
     ".ann": brat.write_standoff,
     ".zip": brat.write_archive,
+}
+# What programs that annotate import, by the end of a file's name.
+WRITERS_BY_PROGRAM = {
+    ".doccano.jsonl": doccano.write,
+    ".prodigy.jsonl": prodigy.write,
+    ".spacy.jsonl": spacy.write,
 }
 
 

@@ -41,8 +41,8 @@ def read(source: Source, options: ReadOptions) -> Iterator[Row]:
     layout = _layout([line for _, line in sample], options)
     sentence, count = _Sentence(), 0
     for number, line in chain(sample, lines, [(0, "")]):
-        if line.strip() and not line.startswith((DOCUMENT_MARK, "#begin document", "#end document")):
-            if sentence.rows or not _is_comment(line, layout, options):
+        if line.strip() and not _is_mark(line, sentence.text):
+            if sentence.rows or not _is_comment(line, sentence.text, layout, options):
                 sentence.rows.append((number, cells_of(line)))
                 sentence.fault = sentence.fault or _row_fault(number, sentence.rows[-1][1], faults, layout)
                 continue
@@ -106,15 +106,24 @@ class _Sentence:
 def _layout(lines: list[str], options: ReadOptions) -> Layout:
     declared = next((match[1].split() for line in lines if (match := GLOBAL_COLUMNS.match(line))), None)
     sampled = [line for line in lines if line.strip() and not line.startswith(DOCUMENT_MARK)]
-    rows = [cells_of(line) for line in sampled if not line.startswith("#")]
-    return find_layout(rows, declared, options)
+    rows = [line for line in sampled if not line.startswith("#")] or [line for line in lines if "\t" in line]
+    return find_layout(list(map(cells_of, rows)), declared, options)
 
 
-def _is_comment(line: str, layout: Layout, options: ReadOptions) -> bool:
-    """Whether a line before a sentence is none of its words; `#` may be one."""
+def _is_mark(line: str, text: str | None) -> bool:
+    """Whether a line begins or ends a document; where the text of a sentence is said, it may be one of its words."""
+    if line.startswith(DOCUMENT_MARK):
+        return text is None or DOCUMENT_MARK not in text
+    return line.startswith(("#begin document", "#end document")) and "\t" not in line
+
+
+def _is_comment(line: str, text: str | None, layout: Layout, options: ReadOptions) -> bool:
+    """Whether a line before a sentence is none of its words; `#` may be one, most surely if its text begins so."""
     if not line.startswith("#"):
         return False
     cells = cells_of(line)
+    if text is not None and "\t" in line and layout.word < len(cells) and text.lstrip().startswith(cells[layout.word]):
+        return False
     if len(cells) != layout.count or " " in cells[layout.word] or "\t" not in line and KEY_VALUE.match(line):
         return True
     is_tagged = layout.tag is not None and layout.kind == "tags"
@@ -138,11 +147,10 @@ def _row(sentence: _Sentence, name: str, layout: Layout, options: ReadOptions) -
     parts, heads = _contractions(columns) if layout.has_index else (frozenset(), {})
     kept = [i for i in range(len(columns)) if i not in parts]
     words = [columns[i][layout.word] for i in kept]
-    row: dict[str, Any] = {"tokens": words}
+    row: dict[str, Any] = {"tokens": words, "text": " ".join(words)}
     if sentence.id is not None:
         row = {"id": sentence.id, **row}
-    document = Document(first, row, " ".join(words), words, None, columns, parts, sentence.comments)
-    document.row["text"] = document.text
+    document = Document(first, row, row["text"], words, None, columns, parts, sentence.comments)
     if layout.tag is None:
         document.record = {"id": name, "text": document.text, "tokens": words}
         return document
@@ -230,7 +238,8 @@ def _comments(document: Document, is_first: bool) -> Iterator[str]:
     text, words = document.text, document.words or [document.text[a:b] for a, b in split_words(document.text)]
     if "id" in document.row or not words:
         yield f"# id = {_one_line(document.row.get('id', document.line))}"
-    if document.words is None and text != " ".join(words):
+    is_ambiguous = text.startswith("#") or any(word.startswith(DOCUMENT_MARK) for word in words)
+    if is_ambiguous or document.words is None and text != " ".join(words):
         is_plain = text == text.strip() and len(text.splitlines()) == 1
         yield f"# text = {text}" if is_plain else f"# json_text = {json.dumps(text)}"
 

@@ -1,10 +1,16 @@
-"""doccano's exports: `{"text", "label": [[start, end, label]]}`, or with relations, `{"text", "entities": [...]}`. Read only."""
+"""doccano's exports: `{"text", "label": [[start, end, label]]}`, or with relations, `{"text", "entities": [...]}`.
+
+Written is the first, which doccano imports as "JSONL" for sequence labeling with its columns `text` and `label`.
+"""
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
-from ..model import ReadOptions
+from ..model import Document, ReadOptions
 from .shapes import Parsed, parsed_text, triples
+from .writing import Entities, Writer, as_triples, json_lines
 
 LABEL_KEYS = ("label", "labels")  # the second in older versions
 OFFSETS = {"start_offset", "end_offset", "label"}
@@ -41,3 +47,15 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
 
 def _labels(row: Mapping[str, Any]) -> Any:
     return next((row[key] for key in LABEL_KEYS if key in row), None)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def write(temporary: Path, *_) -> AbstractContextManager[Writer]:
+    return json_lines(temporary, _row)
+
+
+def _row(document: Document, entities: Entities) -> dict[str, Any]:
+    kept = {key: each for key, each in document.row.items() if key not in (*LABEL_KEYS, "entities", "relations")}
+    return {**kept, "text": document.text, "label": as_triples(entities)}

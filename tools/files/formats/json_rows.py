@@ -33,7 +33,7 @@ def read(source: Source, options: ReadOptions, shape: str | None = None) -> Iter
         if isinstance(each, BadRow):
             yield each
         else:
-            yield from _documents(*each, options, shape)
+            yield from documents_of(*each, options, shape)
 
 
 READERS = {name: partial(read, shape=None if name == "jsonl" else name) for name in SHAPES}
@@ -47,7 +47,8 @@ def shape_of(value: Any, options: ReadOptions) -> str:
     return next((name for name, module in SHAPES.items() if module.recognises(value, options)), "jsonl")
 
 
-def _documents(line: int, value: Any, options: ReadOptions, shape: str | None) -> Iterator[Row]:
+def documents_of(line: int, value: Any, options: ReadOptions, shape: str | None) -> Iterator[Row]:
+    """The documents of one value, which begins on that line; what of it cannot be used is a [`BadRow`]."""
     name = str(value["id"]) if isinstance(value, Mapping) and value.get("id") is not None else None
     try:
         for text, words, record, row, unique_id in SHAPES[shape or shape_of(value, options)].parse(value, options):

@@ -1,13 +1,16 @@
-"""Prodigy's exports: `{"text", "spans": [{"start", "end", "label"}], "answer": "accept"}`. Read only.
+"""Prodigy's exports: `{"text", "spans": [{"start", "end", "label"}], "answer": "accept"}`.
 
-What was rejected or ignored is no record.
+What was rejected or ignored is no record. Written are tasks without answers, for `ner.manual` to begin with.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
-from ..model import ReadOptions
+from ..model import Document, ReadOptions
 from .shapes import Parsed, parsed_text, shown
+from .writing import Entities, Writer, json_lines
 
 ANSWERS = ("accept", "reject", "ignore")
 
@@ -36,3 +39,19 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
     parsed = parsed_text(value.get("text"), mentions, row)
     is_accepted = value.get("answer", "accept") == "accept"
     yield parsed if is_accepted else parsed._replace(record=None)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def write(temporary: Path, *_) -> AbstractContextManager[Writer]:
+    return json_lines(temporary, _task)
+
+
+def _task(document: Document, entities: Entities) -> dict[str, Any]:
+    kept = {key: each for key, each in document.row.items() if key not in ("entities", "spans", "tokens", "answer")}
+    spans = [
+        {"start": each["start"], "end": each["end"], "label": each["entity_group"], "text": each["word"]}
+        for each in entities
+    ]
+    return {**kept, "text": document.text, "spans": spans}

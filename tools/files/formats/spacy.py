@@ -1,15 +1,18 @@
 """spaCy's JSON: pairs `[text, {"entities": [[start, end, label]]}]`, `Doc.to_json()`, and version 2's training format.
 
-Read only. Its binary files (.spacy) are read by spaCy alone: `Doc.to_json()` gives what is read here.
+Its binary files (.spacy) are read by spaCy alone: `Doc.to_json()` gives what is read here. Written are pairs.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from ..model import ReadOptions
 from .json_values import is_spacy_pair
 from .shapes import Parsed, parsed_text, triples
 from .tags import record_of_words, tags_to_spans
+from .writing import Writer, as_triples, json_lines
 
 
 def recognises(value: Any, _: ReadOptions) -> bool:
@@ -63,3 +66,10 @@ def _paragraph(paragraph: Any, options: ReadOptions) -> Iterator[Parsed]:
             record = record_of_words(words, tags_to_spans(tags, options.tag_scheme), options.separator)
             text = " ".join(words)
             yield Parsed(text, words, record, {"tokens": words, "text": text})
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def write(temporary: Path, *_) -> AbstractContextManager[Writer]:
+    return json_lines(temporary, lambda document, entities: [document.text, {"entities": as_triples(entities)}])

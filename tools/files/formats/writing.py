@@ -2,7 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ..model import Document
@@ -28,3 +30,15 @@ def json_text(value: Any) -> str:
     if LONE_SURROGATES.search(line):  # JSON has an escape for what UTF-8 cannot hold
         return json.dumps(value)
     return ESCAPED_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+
+
+@contextmanager
+def json_lines(temporary: Path, value_of: Callable[[Document, Entities], Any]) -> Iterator[Writer]:
+    """Writes a value for each document, one a line."""
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        yield lambda document, entities: print(json_text(value_of(document, entities)), file=file)
+
+
+def as_triples(entities: Entities) -> list[list[Any]]:
+    """Entities as `[start, end, label]`."""
+    return [[each["start"], each["end"], each["entity_group"]] for each in entities]

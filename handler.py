@@ -1,0 +1,48 @@
+"""Entry point of Hugging Face Inference Endpoints, which look for a `handler.py` with this class in a model repository."""
+
+from collections.abc import Mapping
+from typing import Any
+
+FILE_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class EndpointHandler:
+    """
+    Args:
+        path (`str`): Folder of the repository.
+    """
+
+    def __init__(self, path: str = "."):
+        from transformers import pipeline
+
+        self.pipeline = pipeline("jpt-ner", model=path, trust_remote_code=True)
+
+    def __call__(self, data: Mapping[str, Any]) -> Any:
+        """
+        Args:
+            data (`Mapping`):
+                `inputs`: a text, a dict with `text` and `entity_types`, or a list of such. `parameters`, *optional*: options
+                of the pipeline's call, such as `entity_types`, `threshold`, `nested` and `top_k`.
+
+        Returns:
+            What the pipeline returns.
+
+        Raises:
+            ValueError: If something is not as described, or types are said to be in a file, which would be the server's.
+        """
+        if "inputs" not in data:
+            raise ValueError(
+                "`inputs` must be given: a text, a dict with `text` and `entity_types`, or a list of such"
+            )
+        inputs, parameters = data["inputs"], data.get("parameters") or {}
+        if not isinstance(parameters, Mapping):
+            raise ValueError(f"`parameters` must be a dict of options, got {type(parameters).__name__}")
+        items = inputs if isinstance(inputs, list) else [inputs]
+        for each in (parameters, *(item for item in items if isinstance(item, Mapping))):
+            types = each.get("entity_types")
+            if isinstance(types, str) and types.lower().endswith(FILE_SUFFIXES):
+                raise ValueError("`entity_types`: give the types themselves or the name of a preset, not a file")
+        try:
+            return self.pipeline(inputs, **parameters)
+        except TypeError as error:
+            raise ValueError(f"`parameters`: {error}") from error

@@ -1,0 +1,140 @@
+"""What a job is of, kept beside its output: the model with its revision, the types with their hash, how it reads, its files.
+
+A job that goes on is compared with it, and what differs is named.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...atomic_jpt import atomic_file
+from ...schema_jpt import Schema
+
+MANIFEST = "manifest.json"
+ENDS = 2**20  # bytes at the beginning and end of a weights file that it is told by
+NEW_OUTPUT = "; go on with what it was, or name another --output"
+
+
+def about_model(model: str) -> dict[str, str]:
+    """
+    A model's name, and what tells this version of it from others: the commit of a Hub repository, or a hash of a folder.
+
+    Args:
+        model (`str`): Folder or Hub id.
+
+    Raises:
+        OSError: If the configuration of a model of the Hub cannot be found.
+    """
+    if os.path.isdir(model):
+        return {"name": Path(model).resolve().name, "revision": f"sha256:{_hash_of_folder(Path(model))[:16]}"}
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    return {"name": model, "revision": str(extract_commit_hash(cached_file(model, "config.json"), None))}
+
+
+def _hash_of_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with open(file, "rb") as stream:
+            digest.update(stream.read(ENDS))
+            stream.seek(max(0, size - ENDS))
+            digest.update(stream.read())
+    return digest.hexdigest()
+
+
+def about_types(schema: Schema | None) -> dict[str, Any] | None:
+    """Name, version and names of types, with a hash of all that the model reads of them and their thresholds."""
+    if schema is None:
+        return None
+    content = schema.to_dict()["entity_types"]
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {"name": schema.name, "version": schema.version, "sha256": digest, "entity_types": content}
+
+
+def check_same(old: Mapping[str, Any], new: Mapping[str, Any], output: str) -> None:
+    """
+    Raises:
+        ValueError: If a job is begun with another model, other types or other options than its manifest says.
+    """
+    was, model = old.get("model") or {}, new["model"]
+    if was.get("revision") != model["revision"]:  # A folder may have got another name.
+        told = [f"{each.get('name')} ({each.get('revision')})" for each in (was, model)]
+        raise ValueError(f"--output {output}: the job was begun with the model {told[0]}, not {told[1]}{NEW_OUTPUT}")
+    if (difference := _types_differ(old.get("types"), new["types"])) is not None:
+        raise ValueError(f"--types: the job in {output} was begun with other types: {difference}{NEW_OUTPUT}")
+    for name in {**old.get("settings", {}), **new["settings"]}:
+        values = old.get("settings", {}).get(name), new["settings"].get(name)
+        if values[0] != values[1]:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"{option}: the job in {output} was begun with {values[0]!r}, not {values[1]!r}{NEW_OUTPUT}"
+            )
+
+
+def _types_differ(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str | None:
+    if (old or {}).get("sha256") == (new or {}).get("sha256"):
+        return None
+    before, after = ({each["name"]: each for each in (value or {}).get("entity_types", [])} for value in (old, new))
+    for name in {**before, **after}:
+        if name not in before or name not in after:
+            return f"{name!r} {'is new' if name not in before else 'is no longer one'}"
+        changed = [key for key in {**before[name], **after[name]} if before[name].get(key) != after[name].get(key)]
+        if changed:
+            return f"{name!r} has another {changed[0]}"
+    return "their order is another"
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """
+    The manifest of the job whose output a folder is; `None` if it is empty or not there.
+
+    Raises:
+        ValueError: If the folder holds something else.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        if folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir()):
+            raise ValueError(
+                f"--output {folder}: the folder holds other things than a job; name a new or an empty one"
+            )
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no manifest of a job ({error})") from None
+    if not isinstance(manifest, dict) or "settings" not in manifest:
+        raise ValueError(f"{path}: no manifest of a job")
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes the manifest, whole or not at all."""
+    with atomic_file(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def ordered(names: Sequence[str], old: Sequence[Mapping[str, Any]], begun: int, sizes: Mapping[str, int]) -> list[str]:
+    """
+    The order in which a job goes on: the files that it has begun as they were, then all others.
+
+    Args:
+        names (`Sequence[str]`): The files that there are.
+        old (`Sequence[Mapping]`): Those of the manifest: `name` and `bytes`.
+        begun (`int`): How many of these were begun.
+        sizes (`Mapping[str, int]`): The bytes of each file that there is.
+
+    Raises:
+        ValueError: If a file that was begun is gone or has changed.
+    """
+    done = [each["name"] for each in old[:begun]]
+    for each in old[:begun]:
+        if sizes.get(each["name"]) != each["bytes"]:
+            what = "is gone" if each["name"] not in sizes else "has changed"
+            raise ValueError(f"--input: {each['name']}, of which rows are done, {what}{NEW_OUTPUT}")
+    return [*done, *(name for name in names if name not in {*done})]

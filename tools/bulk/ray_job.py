@@ -1,0 +1,290 @@
+"""A job on a cluster: Parquet files in, a folder as that of `job` out, shard by shard, on any file system Arrow knows.
+
+A shard is so many rows of one file, and is called after both. Actors read, tag and write it, so that texts never pass
+through the machine that started the job; what is there is not done again, whoever died in between.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...atomic_jpt import atomic_file
+from ...schema_jpt import Schema
+from ..files.formats.parquet import batches_of_parquet, import_arrow, missing_column, open_parquet, with_ids
+from .job import SHARD_ROWS, SHARDS
+from .manifest import MANIFEST, about_model, about_types, check_same, ordered
+from .progress import Progress
+from .ray_data import ERROR, EntityTagger, Pool, connected
+
+BAD_ROWS = "bad-rows"
+MOST_TASKS = 10_000
+ROWS_AT_ONCE = 128  # as many as the pipeline reads ahead
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """
+    What is to be done.
+
+    Args:
+        inputs (`Sequence[str]`): Files or folders, also of `s3://` and whatever else Arrow knows.
+        output (`str`): A folder, on the same file system. All machines of the cluster have to reach it.
+        schema ([`Schema`], *optional*): The types of rows without any of their own.
+        model (`str`): A Hub id, or a folder that every machine has.
+        options (`dict`): Options of the pipeline's call, and `device`.
+        text_column (`str`, *optional*, defaults to `"text"`): Column of the texts.
+        shard_rows (`int`, *optional*): Most rows in a shard. A worker that dies costs as many at most.
+        filesystem (`pyarrow.fs.FileSystem`, *optional*): In place of that which the paths name.
+    """
+
+    inputs: Sequence[str]
+    output: str
+    schema: Schema | None
+    model: str
+    options: dict[str, Any] = field(default_factory=dict)
+    text_column: str = "text"
+    shard_rows: int = SHARD_ROWS
+    filesystem: Any = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What decides on the result, for the manifest."""
+        finding = {name: each for name, each in self.options.items() if name not in ("batch_size", "device")}
+        settings = {"text_column": self.text_column, "shard_rows": self.shard_rows, **finding}
+        return {"model": about_model(self.model), "types": about_types(self.schema), "settings": settings}
+
+
+def run_on_ray(job: RayJob, address: str, pool: Pool, tell: Callable[[str], None]) -> dict[str, int]:
+    """
+    Does a job on a cluster, or what is left of it.
+
+    Args:
+        address (`str`): As for [`connected`].
+        pool ([`Pool`]): The actors.
+        tell (`Callable`): Receives what is worth saying.
+
+    Returns:
+        `dict[str, int]`: `rows` and, of them, `bad_rows`, that this call has done.
+
+    Raises:
+        ImportError: If Ray is not installed.
+        ValueError: If the cluster cannot be reached, the job was begun otherwise, or a file cannot be read. Finished
+            shards stay.
+    """
+    folder = _Folder(job)
+    about, old = job.about, folder.manifest()
+    if old is not None:
+        check_same(old, about, job.output)
+    files = folder.inputs(None if old is None else old["inputs"])
+    every = list(_shards(folder, files, job))
+    shards = [each for each in every if not folder.exists(each["path"])]
+    manifest = {
+        **about,
+        "counts": {"rows": sum(each["rows"] for each in every), "shards": len(every)},
+        "inputs": [{"name": name, "bytes": size} for _, name, size in files],
+    }
+    counts = {"rows": 0, "bad_rows": 0}
+    if shards:
+        with connected(address, pool) as ray:
+            folder.write_manifest({"state": "running", **manifest})
+            counts = _run(ray, job, shards, pool, tell)
+    folder.write_manifest({"state": "done", **manifest})
+    tell(f"{job.output}: {counts['rows']} rows done, {counts['bad_rows']} of them bad (in {BAD_ROWS}/ there)")
+    return counts
+
+
+def _run(ray, job: RayJob, shards: list[dict], pool: Pool, tell) -> dict[str, int]:
+    counts = {"rows": 0, "bad_rows": 0}
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    dataset = ray.data.from_items(shards, override_num_blocks=min(len(shards), MOST_TASKS)).map_batches(
+        _ShardTagger,
+        fn_constructor_kwargs={"job": job},
+        batch_format="pyarrow",
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(min_size=pool.least, max_size=pool.most),
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus or None,
+    )
+    total = sum(each["rows"] for each in shards)
+    try:
+        with Progress(None, 0, total, tell) as progress:
+            for row in dataset.iter_rows():
+                counts = {name: counts[name] + row[name] for name in counts}
+                progress(row["rows"])
+    except ray.exceptions.RayError as error:
+        raise ValueError(f"--ray: a shard could not be done; finished ones stay ({_cause(error)})") from None
+    return counts
+
+
+def _cause(error: BaseException) -> str:
+    """What was raised in an actor, out of what Ray has put around it."""
+    while (inner := getattr(error, "cause", None) or error.__cause__) is not None:
+        error = inner
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def _shards(folder: "_Folder", files: Sequence[tuple[str, str, int]], job: RayJob) -> Iterator[dict[str, Any]]:
+    """
+    Raises:
+        ValueError: If a file is no whole Parquet file, or has not the columns of the others.
+    """
+    first: tuple[str, list[str]] | None = None
+    for path, name, _ in files:
+        with folder.files.open_input_file(path) as stream, open_parquet(path, stream) as file:
+            names, rows = file.schema_arrow.names, file.metadata.num_rows
+        if job.text_column not in names:
+            raise ValueError(missing_column(path, job.text_column, names))
+        first = first or (path, names)
+        if {*names} != {*first[1]}:
+            (column, *_) = sorted({*names} ^ {*first[1]})
+            raise ValueError(f"{path}: other columns than those of {first[0]}: {column!r} is in one of them only")
+        key = hashlib.sha256(name.encode()).hexdigest()[:12]
+        for start in range(0, rows, job.shard_rows):
+            shard = f"part-{key}-{start:010d}"
+            rows_here = min(job.shard_rows, rows - start)
+            yield {
+                "source": path,
+                "name": name,
+                "start": start,
+                "rows": rows_here,
+                "path": f"{SHARDS}/{shard}.parquet",
+            }
+
+
+class _ShardTagger:
+    """An actor of a job: takes shards, and returns how many rows it has done."""
+
+    def __init__(self, job: RayJob):
+        self.folder, self.job = _Folder(job), job
+        self.tagger = EntityTagger(job.model, job.schema, job.text_column, **job.options)
+
+    def __call__(self, shards: Any) -> Any:
+        done = [self._shard(shard) for shard in shards.to_pylist()]
+        return import_arrow().table({"rows": [rows for rows, _ in done], "bad_rows": [bad for _, bad in done]})
+
+    def _shard(self, shard: dict[str, Any]) -> tuple[int, int]:
+        if self.folder.exists(shard["path"]):  # Whoever was to do it before has died after that.
+            return shard["rows"], 0
+        arrow = import_arrow()
+        table = arrow.concat_tables([self.tagger(each) for each in self._pieces(shard)])
+        is_good = arrow.compute.is_null(table.column(ERROR))
+        bad = table.filter(arrow.compute.invert(is_good)).select(["id", ERROR]).to_pylist()
+        if bad:
+            lines = [json.dumps({"file": shard["name"], "id": each["id"], "reason": each[ERROR]}) for each in bad]
+            name = posixpath.basename(shard["path"]).replace(".parquet", ".jsonl")
+            self.folder.write(f"{BAD_ROWS}/{name}", "".join(f"{line}\n" for line in lines).encode())
+        sink = arrow.BufferOutputStream()
+        arrow.parquet.write_table(table.filter(is_good).drop_columns([ERROR]), sink)
+        self.folder.write(shard["path"], sink.getvalue())
+        return shard["rows"], len(bad)
+
+    def _pieces(self, shard: dict[str, Any]) -> Iterator[Any]:
+        arrow, number, end = import_arrow(), shard["start"], shard["start"] + shard["rows"]
+        with self.folder.files.open_input_file(shard["source"]) as stream:
+            for batch in batches_of_parquet(shard["source"], number, stream):
+                batch = with_ids(batch.slice(0, end - number), shard["name"], number)
+                for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+                    yield arrow.Table.from_batches([batch.slice(start, ROWS_AT_ONCE)])
+                number += batch.num_rows
+                if number == end:
+                    return
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+class _Folder:
+    """The output of a job, and the file system that holds it and the input."""
+
+    def __init__(self, job: RayJob):
+        arrow = import_arrow()
+        import pyarrow.compute  # noqa: F401
+        from pyarrow import fs
+
+        self.job, self.fs = job, fs
+        kinds = {each.partition("://")[0] if "://" in each else "" for each in (*job.inputs, job.output)}
+        if len(kinds) > 1:
+            raise ValueError("--input and --output should be on one file system, such as s3:// both")
+        self.is_local = kinds == {""} and job.filesystem is None
+        try:
+            self.files = job.filesystem or (
+                fs.LocalFileSystem() if self.is_local else fs.FileSystem.from_uri(job.output)[0]
+            )
+        except (arrow.ArrowException, OSError, ValueError) as error:
+            raise ValueError(f"--output {job.output}: {error}") from None
+        self.path = self._within(job.output)
+
+    def _within(self, path: str) -> str:
+        """A path as the file system has it."""
+        if self.is_local:
+            return os.path.abspath(path)
+        return (path.partition("://")[2] if "://" in path else path).rstrip("/")
+
+    def inputs(self, old: Sequence[dict] | None) -> list[tuple[str, str, int]]:
+        """
+        Path, name and bytes of each Parquet file, those of the manifest first.
+
+        Raises:
+            ValueError: If there are none, or one of the manifest is gone or has changed.
+        """
+        found: dict[str, tuple[str, str, int]] = {}
+        for given in self.job.inputs:
+            for info in self._listed(given):
+                root = self._within(given) if len(self.job.inputs) == 1 else ""
+                name = posixpath.relpath(info.path, root) if root and info.path != root else info.path
+                name = posixpath.basename(info.path) if info.path == root else name
+                found[name] = (info.path, name, info.size)
+        sizes = {name: size for name, (_, _, size) in found.items()}
+        names = ordered(sorted(found), old or [], len(old or []), sizes)
+        return [found[name] for name in names]
+
+    def _listed(self, given: str) -> list[Any]:
+        path = self._within(given)
+        info = self.files.get_file_info(path)
+        if info.is_file:
+            return [info]
+        if info.type == self.fs.FileType.NotFound:
+            raise ValueError(f"--input {given}: there is no such file or folder")
+        listed = self.files.get_file_info(self.fs.FileSelector(path, recursive=True))
+        inside = [each for each in listed if each.is_file and each.path.endswith(".parquet")]
+        inside = [each for each in inside if not each.path.startswith(self.path + "/")]
+        if not inside:
+            raise ValueError(f"--input {given}: no .parquet files there, which are what --ray reads")
+        return inside
+
+    def exists(self, name: str) -> bool:
+        """Whether a file of the output is there."""
+        return self.files.get_file_info(f"{self.path}/{name}").is_file
+
+    def write(self, name: str, content: Any) -> None:
+        """Writes a file of the output, which is whole as soon as it is there."""
+        path = f"{self.path}/{name}"
+        self.files.create_dir(posixpath.dirname(path), recursive=True)
+        if self.is_local:
+            with atomic_file(Path(path)) as temporary:
+                temporary.write_bytes(content)
+            return
+        with self.files.open_output_stream(path) as stream:  # Stores of objects show what was closed only.
+            stream.write(content)
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest, if the job was begun."""
+        if not self.exists(MANIFEST):
+            return None
+        with self.files.open_input_stream(f"{self.path}/{MANIFEST}") as stream:
+            return json.loads(stream.read())
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Writes the manifest."""
+        self.write(MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+
+
+__all__ = ["RayJob", "run_on_ray"]

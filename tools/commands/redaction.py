@@ -1,0 +1,183 @@
+"""`jpt-ner redact`: its options. What it does is `redaction`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..loading import load_pipeline
+from .arguments import schema_of
+
+
+@dataclass
+class What:
+    """What is read and written."""
+
+    text: Annotated[str | None, typer.Argument(help="The text, or `-` for standard input.")] = None
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="A file instead: .txt, .docx or .pdf (written as text), .jsonl, .csv or .tsv; a folder or a pattern such "
+            "as `'letters/*.pdf'` for many.",
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the redacted text goes; of many files, a folder. Never what is read. Default: the terminal.",
+        ),
+    ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Write every place that was changed, without its words, and what scored low and was kept.",
+        ),
+    ] = None
+
+
+@dataclass
+class How:
+    """What is redacted, and what stands in its place."""
+
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--types",
+            "-t",
+            metavar="TYPES",
+            help="What to redact: a schema file, a preset or a type as `NAME=DEFINITION`. May be repeated. Default: the "
+            "preset `personal-data`.",
+        ),
+    ] = None
+    method: Annotated[
+        Literal["replace", "mask", "hash", "pseudonyms"],
+        typer.Option(
+            help="`replace` by the name of the type, `mask` by as many stars, `hash` with a key (HMAC-SHA256), or "
+            "`pseudonyms`: invented names, the same for the same person throughout the job."
+        ),
+    ] = "replace"
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Keep what scores below, and report it; types may have their own.")
+    ] = 0.3
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the key of `hash` and of `--mapping`.")
+    ] = None
+    key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the key, instead.")
+    ] = None
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the pseudonyms in this file, encrypted by the key, and go on with those in it. Default: they are "
+            "not written at all.",
+        ),
+    ] = None
+
+
+@dataclass
+class ReadingRows:
+    """How a file is read, where that is not to be found out."""
+
+    text_column: Annotated[str, typer.Option(help="Key or column of the text in .jsonl, .csv and .tsv.")] = "text"
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Redact this column, too. May be repeated. All others stay as they are."),
+    ] = None
+    input_format: Annotated[
+        Literal["text", "lines", "docx", "pdf", "jsonl", "csv", "tsv"] | None,
+        typer.Option(help="Format of the input, where its suffix does not say it."),
+    ] = None
+    encoding: Annotated[str | None, typer.Option(help="Such as `cp1252`. Default: UTF-8, or what a mark says.")] = None
+    delimiter: Annotated[
+        str | None, typer.Option(help="Of a table: a character, or `tab`. Default: found out; written are , and tab.")
+    ] = None
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Report rows and files that cannot be read and go on.")
+    ] = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As `ReadOptions` takes them."""
+        names = ("text_column", "encoding", "delimiter")
+        return {"format": self.input_format, **{name: getattr(self, name) for name in names}}
+
+
+@dataclass
+class Running:
+    """What runs, and where."""
+
+    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None
+
+
+def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None:
+    """
+    Replaces personal data, or whatever else is asked for, in texts and files.
+
+    A model of this size misses some: read what it gives before you pass it on.
+
+    Examples:
+
+    - `jpt-ner redact "Marta Kovac moved to 14 Elm Road." --method pseudonyms`
+
+    - `jpt-ner redact --input letters/ --output redacted/ --report report.jsonl`
+
+    - `jpt-ner redact -i mails.csv --text-column body --also subject -o out.csv --method hash --key-file key.txt`
+    """
+    _check(what, how)
+    from ..redaction.job import Job, redact_files, save_pseudonyms
+    from ..redaction.mapping import MappingFile
+    from ..redaction.redacting import PRESET, Redactor, make_style
+    from ..redaction.styles import read_key
+
+    key = read_key(how.key_file, how.key_env)
+    mapping = None if how.mapping is None else MappingFile(how.mapping, key)
+    style = make_style(how.method, key, None if mapping is None else mapping.read())
+    schema = schema_of(how.types) or PRESET
+    redactor = Redactor(
+        lambda: load_pipeline(running.model, device=running.device),
+        style,
+        schema,
+        how.threshold,
+        batch_size=running.batch_size,
+    )
+
+    def tell(line: str) -> None:
+        typer.secho(line, fg="yellow", err=True)
+
+    source = "-" if what.text == "-" else what.input
+    if source is None:
+        (redacted,) = redactor([what.text])
+        typer.echo(redacted.text)
+        save_pseudonyms(redactor, mapping)
+        return
+    beside = [each for each in (how.key_file,) if each is not None]
+    job = Job(source, what.output, reading.also or [], what.report, reading.skip_bad, reading.options, beside)
+    redact_files(job, redactor, mapping, tell)
+
+
+def _check(what: What, how: How) -> None:
+    if (what.text is None) == (what.input is None):
+        raise typer.BadParameter("give either a text or --input FILE")
+    if what.text is not None and os.path.isfile(what.text):
+        raise typer.BadParameter(f"{what.text!r} is a file; read it with --input {what.text}")
+    if what.text not in (None, "-") and (what.output or what.report):
+        raise typer.BadParameter("--output and --report are for files and standard input")
+    if how.mapping is not None and how.method != "pseudonyms":
+        raise typer.BadParameter("--mapping goes with --method pseudonyms")
+    has_key = how.key_file is not None or how.key_env is not None
+    if has_key and how.method != "hash" and how.mapping is None:
+        raise typer.BadParameter("a key is for --method hash, or for --mapping")
+    if how.mapping is not None and not has_key:
+        raise typer.BadParameter("--mapping is encrypted; give its key: --key-file or --key-env")

@@ -1,0 +1,161 @@
+"""Which files a job reads, what of each it writes where, and that it overwrites none of those it reads."""
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..files.formats import ARCHIVE, SUFFIXES, format_of_texts, plain_suffix
+from ..files.model import ReadOptions
+from ..files.opening import PACKERS, expand, open_source
+
+# What a file of a format is written as.
+WRITTEN_AS = {
+    "text": "text",
+    "docx": "text",
+    "pdf": "text",
+    "lines": "lines",
+    "jsonl": "jsonl",
+    "csv": "csv",
+    "tsv": "tsv",
+}
+ENDINGS = {
+    "text": (".txt", ".md"),
+    "lines": (".txt", ".md"),
+    "jsonl": (".jsonl", ".ndjson"),
+    "csv": (".csv",),
+    "tsv": (".tsv", ".tab"),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """
+    One file of a job.
+
+    Args:
+        source (`str`): What is read; `"-"` for standard input.
+        kind (`str`): What it is written as, a key of `ENDINGS`.
+        target (`Path`, *optional*): What is written; `None` for standard output.
+        name (`str`): What reports call it.
+    """
+
+    source: str
+    kind: str
+    target: Path | None
+    name: str
+
+
+def plan(source: str, output: Path | None, options: ReadOptions) -> tuple[list[Part], list[str]]:
+    """
+    The files of a job, and the names of those in its folder that cannot be redacted and are left out.
+
+    Args:
+        source (`str`): A file, a folder, a pattern or `"-"`.
+        output (`Path`, *optional*): A file for a file, a folder for many.
+
+    Raises:
+        ValueError: If a file cannot be redacted or written so, or something would be written over what is read.
+        OSError: If the file cannot be read.
+    """
+    files = expand(source)
+    if files is None:
+        kind = _kind(source, options)
+        if output is not None:
+            _check_ending(output, kind)
+            check_apart([source], [output])
+        return [Part(source, kind, output, Path(source).name if source != "-" else "standard input")], []
+    if output is None:
+        raise ValueError(f"--output: {source} stands for many files; name a folder for them")
+    root = Path(source) if os.path.isdir(source) else Path(os.path.commonpath([each.parent for each in files]))
+    _check_folder(output, root)
+    parts, left = [], []
+    for file in files:
+        name = file.relative_to(root).as_posix()
+        if options.format is None and SUFFIXES.get(plain_suffix(file)) not in WRITTEN_AS:
+            left.append(name)
+            continue
+        kind = _kind(str(file), options)
+        parts.append(Part(str(file), kind, output / _written_name(Path(name), kind), name))
+    if not parts:
+        raise ValueError(f"{source} has no files that can be redacted: {_known()}")
+    check_apart([each.source for each in parts], [each.target for each in parts if each.target])
+    return parts, left
+
+
+def check_apart(read: Iterable[str | Path], written: Sequence[Path]) -> None:
+    """
+    Raises:
+        ValueError: If a file to be written is one that is read, by whatever name, or two of them are one. Names that
+            differ in upper and lower case count as the same, as on the disks of many systems they are.
+    """
+    given = {_folded(each): Path(each) for each in read if str(each) != "-"}
+    numbers = {_inode(each): each for each in given.values()} if given else {}
+    seen: dict[str, Path] = {}
+    for path in written:
+        same = given.get(_folded(path)) or (numbers.get(_inode(path)) if path.exists() else None)
+        if same is not None:
+            raise ValueError(f"the output {str(path)!r} is what is read ({str(same)!r}); name another file")
+        other = seen.setdefault(_folded(path), path)
+        if other is not path:
+            raise ValueError(
+                f"the outputs {str(other)!r} and {str(path)!r} would be one file; rename one of the inputs"
+            )
+
+
+def _folded(path: str | Path) -> str:
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    about = os.stat(path)
+    return about.st_dev, about.st_ino
+
+
+def _kind(file: str, options: ReadOptions) -> str:
+    if plain_suffix(Path(file)) == ARCHIVE:
+        raise ValueError(f"{file}: an archive is not redacted; unpack it and name the folder")
+    path = Path(file)
+    if file == "-" or options.format is not None:
+        format = format_of_texts(path, None, options)
+    else:
+        with open_source(file, options.encoding) as source:
+            format = format_of_texts(path, source, options)
+    if format not in WRITTEN_AS:
+        raise ValueError(f"{file}: {format} is not redacted: {_known()}")
+    return WRITTEN_AS[format]
+
+
+def _known() -> str:
+    suffixes = [suffix for suffix, format in SUFFIXES.items() if format in WRITTEN_AS]
+    return f"known are {', '.join(suffixes)}"
+
+
+def _check_ending(output: Path, kind: str) -> None:
+    if output.suffix.lower() not in ENDINGS[kind]:
+        raise ValueError(
+            f"--output: what is read is written as {kind}, so the name should end in {' or '.join(ENDINGS[kind])}, got "
+            f"{str(output)!r}"
+        )
+    if output.is_dir():
+        raise ValueError(f"--output: {str(output)!r} is a folder; name a file in it")
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"--output: the folder {str(output.parent)!r} does not exist")
+
+
+def _check_folder(output: Path, root: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output: should be a folder for many files, got the file {str(output)!r}")
+    written, read = (f"{_folded(each)}{os.sep}" for each in (output, root))
+    if written.startswith(read) or read.startswith(written):
+        raise ValueError(
+            f"--output: the folder {str(output)!r} should lie apart from the one that is read, {str(root)!r}"
+        )
+
+
+def _written_name(name: Path, kind: str) -> Path:
+    """The name of a file's output: its own without the packer's ending, with another where it is written otherwise."""
+    if name.suffix.lower() in PACKERS:
+        name = name.with_suffix("")
+    return name if name.suffix.lower() in ENDINGS[kind] else name.with_name(f"{name.name}{ENDINGS[kind][0]}")
