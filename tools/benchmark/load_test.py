@@ -20,7 +20,7 @@ from ..tables import markdown_table, percent
 from .bench import processor_name
 from .load_clients import Answer, ask
 from .measuring import Spread, ratios, take_turns
-from .report import write_report
+from .report_files import write_report
 from .texts import bench_types, generate_records
 
 TYPES = 9

@@ -1,0 +1,99 @@
+"""What the heads say of a text in, its entities with their characters out.
+
+A [`Reading`] keeps the probabilities of one text, so that it can be decoded again with other options and no forward pass.
+Spans come from `spans_jpt`; here they get the names of their types, and the words that were given.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .configuration_jpt import JPTConfig
+from .entity_pipeline_jpt import lowest_scores
+from .heads_jpt import mean_probabilities
+from .schema_jpt import Schema
+from .spans_jpt import Span, decode_nested_spans, decode_spans
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    What the heads say of a text: its entities at any threshold, nested or not, without another forward pass.
+
+    Args:
+        text (`str`): The text.
+        schema ([`Schema`]): The types, with the thresholds that [`find_entities`] applies.
+        offsets (`np.ndarray` of shape `(tokens, 2)`): Characters of each token, from first to one past the last.
+        softmax (`np.ndarray` of shape `(tokens, 1 + types)`): Probabilities of the softmax head, O first.
+        sigmoid (`np.ndarray` of shape `(tokens, types)`): Probabilities of the sigmoid head.
+        begin (`np.ndarray` of shape `(tokens, types)`, *optional*):
+            Probabilities of the begin head, if the model has one.
+        words (`list[tuple[int, int, int]]`, *optional*):
+            Start, end and number of each word, if words were given.
+    """
+
+    text: str
+    schema: Schema
+    offsets: np.ndarray
+    softmax: np.ndarray
+    sigmoid: np.ndarray
+    begin: np.ndarray | None = None
+    words: list[tuple[int, int, int]] | None = None
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Mean of the softmax and sigmoid heads `(tokens, 1 + types)`."""
+        return mean_probabilities(torch.from_numpy(self.softmax), torch.from_numpy(self.sigmoid)).numpy()
+
+
+def find_entities(
+    reading: Reading,
+    config: JPTConfig,
+    nested: bool = False,
+    threshold: float | Mapping[str, float] | None = None,
+    top_k: int = 0,
+    decoder: str = "word",
+) -> list[dict[str, Any]]:
+    """
+    The entities of a text, as [`~pipeline_jpt.JPTPipeline`] returns them.
+
+    Args:
+        reading ([`Reading`]): What the heads say.
+        config ([`JPTConfig`]): The model's, for its transition penalty and its bias of O.
+        nested, threshold, top_k, decoder: As for calls of the pipeline.
+    """
+    options: dict[str, Any] = {
+        "thresholds": lowest_scores(reading.schema, threshold),
+        "top_k": top_k,
+        "words": None if reading.words is None else [(start, end) for start, end, _ in reading.words],
+        "begins": reading.begin,
+    }
+    if nested:
+        spans = decode_nested_spans(reading.text, reading.offsets, reading.sigmoid, **options)
+    else:
+        options |= {"transition_penalty": config.switch_cost, "outside_bias": config.outside_bias}
+        spans = decode_spans(reading.text, reading.offsets, reading.probabilities, rule=decoder, **options)
+    entities = [_entity(span, reading, top_k) for span in spans]
+    if reading.words is not None:
+        first = {start: number for start, _, number in reading.words}
+        last = {end: number for _, end, number in reading.words}
+        for entity in entities:
+            entity |= {"first_word": first[entity["start"]], "last_word": last[entity["end"]]}
+    return entities
+
+
+def _entity(span: Span, reading: Reading, top_k: int) -> dict[str, Any]:
+    names = reading.schema.names
+    entity: dict[str, Any] = {
+        "entity_group": names[span.type_index],
+        "score": span.score,
+        "word": reading.text[span.start : span.end],
+        "start": span.start,
+        "end": span.end,
+    }
+    if top_k:
+        entity["alternatives"] = [{"entity_group": names[index], "score": score} for index, score in span.alternatives]
+    return entity
