@@ -161,7 +161,7 @@ def _reported(run: Run, pipeline: Any, options: EvaluationOptions) -> Iterator[s
     if options.trimming:
         sections.append(trimming_section(run, pipeline, nested=options.nested))
     for section in sections:
-        yield section.text
+        yield f"\n## {section.title}\n\n{section.text}"
     if run.failures:
         kinds = sorted(run.failures.items(), key=lambda each: -each[1])
         yield "failures: " + ", ".join(f"{kind} {number}" for kind, number in kinds)
