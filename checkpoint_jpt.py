@@ -136,23 +136,36 @@ class JPTCheckpointModel(PreTrainedModel):
                     "form that it was made from"
                 )
             loaded = cls._load_self_contained(pretrained_model_name_or_path, *model_args, config=config, **kwargs)
-            _keep_encoder_options(loaded[0] if isinstance(loaded, tuple) else loaded, hub_options)
-            return loaded
+        else:
+            loaded = cls._load_trained_parts(
+                pretrained_model_name_or_path, config, is_trainable, backbone, hub_options, kwargs
+            )
+        _keep_encoder_options(loaded[0] if isinstance(loaded, tuple) else loaded, hub_options)
+        return loaded
 
+    @classmethod
+    def _load_trained_parts(
+        cls,
+        name_or_path,
+        config: JPTConfig,
+        is_trainable: bool,
+        backbone: str | None,
+        hub_options: dict,
+        options: dict,
+    ) -> Self:
         if is_trainable and config.lora_rank:
             check_installed("peft", ADAPTERS)  # before anything large is downloaded
-        with damaged_files_named(f"model.safetensors of {str(pretrained_model_name_or_path)!r}"):
-            weights = load_file(cached_file(pretrained_model_name_or_path, "model.safetensors", **hub_options))
+        with damaged_files_named(f"model.safetensors of {str(name_or_path)!r}"):
+            weights = load_file(cached_file(name_or_path, "model.safetensors", **hub_options))
         module = load_backbone(
             backbone or config.backbone_name_or_path,
             config.backbone_layers,
             revision=None if backbone else config.backbone_revision,
-            **{name: kwargs[name] for name in _BACKBONE_OPTIONS if kwargs.get(name) is not None},
+            **{name: options[name] for name in _BACKBONE_OPTIONS if options.get(name) is not None},
         )
         config.text_config = module.config
-        model = cls._around(config, module, attention)
-        model.config.name_or_path = str(pretrained_model_name_or_path)
-        _keep_encoder_options(model, hub_options)
+        model = cls._around(config, module, options["attn_implementation"])
+        model.config.name_or_path = str(name_or_path)
         lora = {name: weights.pop(name) for name in list(weights) if ".lora_" in name}
         model._load_exactly(weights, model.head, "head.")
         if any(weight.is_meta for weight in module.parameters()):
@@ -171,7 +184,7 @@ class JPTCheckpointModel(PreTrainedModel):
             model.config.self_contained = True
             model.config.lora_rank = 0
         # An additional adapter that the auto classes found in the given folder.
-        adapter_options = dict(kwargs.get("adapter_kwargs") or {})
+        adapter_options = dict(options.get("adapter_kwargs") or {})
         if adapter := adapter_options.pop("_adapter_model_path", None):
             model.load_adapter(adapter, adapter_kwargs=adapter_options)
         return model

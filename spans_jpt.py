@@ -293,9 +293,9 @@ def _best_path(
         before, inside = totals[row - 1], totals[row - 1, 1:]
         best = inside.max()
         fresh = np.maximum(inside, max(before[0], best - transition_penalty)) + enter[row]
-        going_on = inside + stay[row]
-        entered[row, 1:] = fresh > going_on
-        totals[row, 1:] = np.maximum(fresh, going_on) + emissions[row, 1:]
+        continued = inside + stay[row]
+        entered[row, 1:] = fresh > continued
+        totals[row, 1:] = np.maximum(fresh, continued) + emissions[row, 1:]
         totals[row, 0] = max(before[0], best) + emissions[row, 0]
 
     path = np.empty(len(emissions), dtype=np.int64)

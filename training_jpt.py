@@ -214,7 +214,7 @@ class TrainingCollator:
 
 def collate(groups: Sequence[Mapping[str, Any]], encoder: Any) -> dict[str, torch.Tensor]:
     """
-    Puts groups of texts, each behind a prompt of its own, into one batch for `JPTForTokenClassification.forward`.
+    Collates groups of texts, each with its own prompt, into one batch for `JPTForTokenClassification.forward`.
 
     Args:
         groups (`Sequence[Mapping]`):

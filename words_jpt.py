@@ -148,7 +148,7 @@ class _Trimmed:
     last: int
 
     def attached(self, left: int) -> bool:
-        """Whether nothing stands between a word and the next."""
+        """Whether nothing is between a word and the next."""
         return self.words[left][1] == self.words[left + 1][0]
 
     def before(self) -> str:

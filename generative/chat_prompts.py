@@ -1,7 +1,7 @@
-"""What a chat model that was never trained for NER is asked: a text and types in, messages out. `parsing` reads the answer.
+"""Prompts for a chat model that was never trained for NER: a text and types in, messages out. `parsing` reads the answer.
 
-Two wordings: `chat` is this project's own and gives the definitions; `ye2023` is the template of Ye et al. (2023), with which
-JPT's paper asks its untrained backbone (Table 11), in the wording that GLiNER's paper prints (Zaratiana et al. 2024, Figure 7).
+Two wordings: `chat` is this project's own and includes the definitions; `ye2023` is the template of Ye et al. (2023), which
+JPT's paper uses for its untrained backbone (Table 11), as printed in GLiNER's paper (Zaratiana et al. 2024, Figure 7).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ def chat_messages(
     text: str, labels: Sequence[str], definitions: Mapping[str, str] | None = None, wording: str = "chat"
 ) -> list[dict[str, str]]:
     """
-    The messages that ask for the entities of a text.
+    The messages that request the entities of a text.
 
     Args:
         definitions (`dict[str, str]`, *optional*): By label. The template of Ye et al. has no place for them.
@@ -46,7 +46,7 @@ def chat_messages(
 
 def _ye2023(text: str, labels: Sequence[str]) -> str:
     listed = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])}, and {labels[-1]}"
-    # The printed example has four types; the last two show what entities look like.
+    # In the printed example of four types, the last two show the form of entities.
     shown = ["None"] * len(labels)
     shown[-2:] = ["Word1, Word2", "Word3"][-len(labels) :]
     example = " | ".join(f"{label}: {words}" for label, words in zip(labels, shown, strict=True))

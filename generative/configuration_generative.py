@@ -1,7 +1,7 @@
 """Settings of a generative NER system: its output format, language and limits.
 
-Plain values, kept in the `config.json` of an ordinary causal LM under the key `generative_ner`, so that whatever loads
-causal LMs still loads the folder.
+Plain values, stored in the `config.json` of an ordinary causal LM under the key `generative_ner`, so that any program for
+causal LMs can still load the folder.
 """
 
 import dataclasses
@@ -34,16 +34,16 @@ class GenerativeConfig:
         max_new_tokens (`int`, *optional*, defaults to 512): Maximum length of one generated sequence (Section 4.1).
         deduplication (`str`, *optional*, defaults to `"probability"`):
             PaDeLLM: of a mention found under several labels, keep the most probable one (Section 3.3). `"none"` keeps
-            all, `"reversed"` the least probable one (Table 6).
+            all of them, `"reversed"` the least probable one (Table 6).
         reuse_text (`bool`, *optional*, defaults to `True`):
-            Compute the keys and values of common prefixes once. Same output, less work.
+            Compute the KV cache of common prefixes once. Same output, less work.
         early_quit (`bool`, *optional*, defaults to `True`):
-            Take finished sequences out of the batch. Same output, less work.
+            Remove finished sequences from the batch. Same output, less work.
         mode (`str`, *optional*, defaults to `"batch"`):
             PaDeLLM: `"batch"` decodes all sequences on one device, `"multi"` one sequence per device (Section 4.1).
         definitions (`bool`, *optional*, defaults to `False`):
             Write the definition of a type after its label; for models that were trained with definitions.
-        entity_types (`dict[str, str]`, *optional*): Types, name to definition, to look for when a call names none.
+        entity_types (`dict[str, str]`, *optional*): Default types, name to definition.
 
     Raises:
         ValueError: If a value is not as described.
@@ -84,7 +84,7 @@ class GenerativeConfig:
 
     @classmethod
     def from_model_config(cls, config) -> "GenerativeConfig | None":
-        """The settings in a model's configuration (an object, or `config.json` as a dict), `None` if it has none."""
+        """The settings in a model's configuration (an object, or `config.json` as a dict); `None` if there are none."""
         read = config.get if isinstance(config, Mapping) else lambda key: getattr(config, key, None)
         values = read(CONFIG_KEY)
         if values is None:

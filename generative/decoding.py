@@ -1,10 +1,10 @@
 """Greedy decoding of many sequences with a common prefix, with any causal LM: token ids in, token ids and probabilities
 out.
 
-PaDeLLM-NER reads one text under many labels and indices. Its authors name two wastes: every sequence encodes the text
-again, and finished sequences keep running. `SharedCache` removes the first: its KV cache holds a tree of tokens in one
-row, each token computed once and seen by those that continue it. `PaddedCache` is the ordinary batch, one row per
-sequence, for comparison and for models whose attention takes no custom mask. In both, finished sequences can leave the
+PaDeLLM-NER reads one text under many labels and indices. Its authors name two inefficiencies: every sequence encodes the
+text again, and finished sequences keep running. `SharedCache` removes the first: its KV cache holds a tree of tokens in one
+row, where each token is computed once and visible to those that continue from it. `PaddedCache` is the ordinary batch, one row per
+sequence, for comparison and for models whose attention does not take a custom mask. In both, finished sequences can leave the
 batch. Knows nothing of entities or text.
 """
 
@@ -27,8 +27,8 @@ class Generated:
     Args:
         ids (`list[int]`): Tokens, without an end of sequence.
         probabilities (`list[float]`): Probability of each of them, given all before.
-        ended (`bool`): Whether it ended by itself, not at a limit.
-        length (`int`): Number of tokens generated, the one that ended it included.
+        ended (`bool`): Whether it ended by itself rather than at a limit.
+        length (`int`): Number of tokens generated, including the one that ended it.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Decoder:
         model ([`PreTrainedModel`]): Any causal LM with its head.
         end_ids (`Collection[int]`): Tokens that end a sequence and are not part of the result.
         reuse (`bool`): Compute common prefixes once (`SharedCache`), where the model allows it.
-        early_quit (`bool`): Take finished sequences out of the batch.
+        early_quit (`bool`): Remove finished sequences from the batch.
     """
 
     def __init__(self, model: PreTrainedModel, end_ids: Collection[int], reuse: bool = True, early_quit: bool = True):
@@ -76,9 +76,9 @@ class Decoder:
             prompts: Token ids of each prompt, at least one token each.
             limits: Maximum number of new tokens of each.
             cache (*optional*): From `new_cache`.
-            stop_ids (*optional*): Further tokens that end a sequence, and are part of the result.
-            forced (*optional*): Tokens to generate instead of the most probable ones, then an end: for the time and the
-                probabilities of a known output.
+            stop_ids (*optional*): Further tokens that end a sequence; these are part of the result.
+            forced (*optional*): Tokens to generate instead of the most probable ones, followed by an end: for the latency and
+                the probabilities of a known output.
 
         Raises:
             ValueError: If a prompt is empty or leaves no room in the model's context.
@@ -137,7 +137,7 @@ class Decoder:
                     ~allowed, lowest
                 )
         if "position_ids" in self._arguments:
-            # A finished sequence that stays in the batch may run past the last learned position.
+            # A finished sequence that stays in the batch may exceed the last learned position.
             values["position_ids"] = torch.as_tensor(positions, device=device).clamp(max=self.limit - 1)
         if "logits_to_keep" in self._arguments:
             return self.model(**values, logits_to_keep=keep).logits
@@ -156,7 +156,7 @@ def _choose(logits: torch.Tensor, wanted: Sequence[int] | None) -> list[tuple[in
 
 
 def can_share(model: PreTrainedModel) -> bool:
-    """Whether a `SharedCache` works with the model: plain attention over all positions, any mask, given positions."""
+    """Whether a `SharedCache` works with the model: full attention, custom masks and given positions."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
@@ -173,7 +173,7 @@ class SharedCache:
     """
     Sequences as a tree: tokens are nodes, and sequences with a common prefix share its nodes.
 
-    All nodes stand in one row of the model's KV cache, in the order of their computation. A mask lets each token see its
+    All nodes form one row of the model's KV cache, in the order of their computation. A mask lets each token see its
     ancestors and itself, and its position is its depth.
     """
 

@@ -33,7 +33,7 @@ class ExampleOptions:
         language (`str`): Language of the template, `"en"` or `"zh"`.
         definitions (`bool`): Write the definition of a type after its label.
         ignore_index_loss (`bool`): PaDeLLM: leave the template `<mention n>` out of the loss ("loss ignoring", Table 6).
-        max_output_tokens (`int`): Longest output of one example (Section C of the paper). Longer ones are left out.
+        max_output_tokens (`int`): Maximum output of one example (Section C of the paper). Longer ones are left out.
 
     Raises:
         ValueError: If a value is not as described.
@@ -65,7 +65,7 @@ class Example:
 
 
 def encode_part(tokenizer, part: str) -> list[int]:
-    """Token ids of one part of a prompt or an answer: plain text, without special tokens."""
+    """Token ids of a part of a prompt or an answer: plain text, without special tokens."""
     return tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
 
@@ -83,8 +83,8 @@ def build_examples(
     Args:
         tokenizer: Its `eos_token_id` ends every sequence.
         system (`str`): One of `formats.GENERATIVE_SYSTEMS`.
-        entities: Objects with `start`, `end` and `label`; those of other labels are left out.
-        labels: Labels to ask for, in the order of the prompt, and their definitions, which `options` may write.
+        entities: Objects with `start`, `end` and `label`; those with other labels are left out.
+        labels: Candidate labels, in the order of the prompt, with their definitions, which `options` may include.
 
     Raises:
         ValueError: If a label cannot be written in the system's template, or the tokenizer has no end of sequence.
@@ -104,12 +104,12 @@ def build_examples(
         prompt = labels_part(list(labels), system, options.language, definitions)
         answers = [[first, (prompt, False), (write(text, entities, list(labels), options.language), True)]]
     examples = [_example(tokenizer, parts) for parts in answers]
-    # What is longer would not be generated in full either.
+    # Longer outputs would not be generated in full either.
     return [each for each in examples if len(each.input_ids) - each.loss_mask.index(True) <= options.max_output_tokens]
 
 
 def _padellm_answers(mentions: Sequence[str], options: ExampleOptions) -> list[list[tuple[str, bool]]]:
-    """What follows the prompt of one label: one answer for each mention; without mentions, an empty one."""
+    """The answers to the prompt of one label: one for each mention; without mentions, an empty one."""
     if not mentions:
         return [[]]
     return [
@@ -134,16 +134,16 @@ def _example(tokenizer, parts: Sequence[tuple[str, bool]]) -> Example:
 @dataclass(frozen=True)
 class PackedRow:
     """
-    Examples as trees of tokens in one row, in which a common prefix stands once.
+    Examples as trees of tokens in one row, in which a common prefix occurs once.
 
     Args:
-        input_ids (`np.ndarray` of shape `(n,)`): Tokens, parents before children.
-        position_ids (`np.ndarray` of shape `(n,)`): Position in the example, from 0.
-        visible (`np.ndarray` of shape `(n, n)`): Whether a token (row) sees another (column): what precedes it in its
-            example, and itself.
-        predicting (`np.ndarray` of shape `(k,)`): Position of the token that predicts each target. A token occurs once
-            for each example that continues from it.
-        targets (`np.ndarray` of shape `(k,)`): The tokens of the loss, of all examples.
+        input_ids (`np.ndarray` of shape `(tokens,)`): Tokens, parents before children.
+        position_ids (`np.ndarray` of shape `(tokens,)`): Position in the example, from 0.
+        visible (`np.ndarray` of shape `(tokens, tokens)`): Whether a token (row) sees another (column): those before it
+            in its example, and itself.
+        predicting (`np.ndarray` of shape `(targets,)`): Position of the token that predicts each target. A token occurs
+            once for each example that continues from it.
+        targets (`np.ndarray` of shape `(targets,)`): The tokens of the loss, of all examples.
     """
 
     input_ids: np.ndarray
@@ -155,7 +155,7 @@ class PackedRow:
 
 def pack(examples: Sequence[Example]) -> PackedRow:
     """
-    Packs examples. Loss and gradients equal those of the examples in rows of their own, repeated prefixes included.
+    Packs examples. Loss and gradients equal those of the examples in separate rows, repeated prefixes included.
     """
     children: dict[tuple[int, int], int] = {}
     input_ids: list[int] = []
@@ -189,7 +189,7 @@ class RowCollator:
     """
     Puts packed rows into one batch for the `forward` of a causal LM whose attention takes any mask (`sdpa`, `eager`).
 
-    Logits are computed for the targets alone. The loss is their mean.
+    Logits are computed for the targets only. The loss is their mean.
 
     Args:
         attention (`str`): The model's attention implementation: `eager` takes additive masks, `sdpa` boolean ones.
@@ -200,12 +200,12 @@ class RowCollator:
 
     def __call__(self, rows: Sequence[PackedRow]) -> dict[str, torch.Tensor]:
         longest = max(len(row.input_ids) for row in rows)
-        most_targets = max(len(row.targets) for row in rows)
-        # Padding sees itself: attention over nothing is not a number.
+        max_targets = max(len(row.targets) for row in rows)
+        # Padding sees itself: attention over nothing is NaN.
         visible = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1, 1)
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         positions = torch.zeros_like(ids)
-        predicting = torch.zeros(len(rows), most_targets, dtype=torch.long)
+        predicting = torch.zeros(len(rows), max_targets, dtype=torch.long)
         targets = torch.full_like(predicting, -100)
         for i, row in enumerate(rows):
             n, k = len(row.input_ids), len(row.targets)

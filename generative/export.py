@@ -1,8 +1,8 @@
 """Export of a generative system: a model in, a causal LM's folder with settings and code out.
 
-`pipeline("padellm-ner", model=FOLDER, trust_remote_code=True)` loads it where this package is not installed, and so
-does everything that loads causal LMs. It has a `config.json` of its own, because with a second pipeline in that of JPT
-`pipeline(model=...)` could not tell which task is meant.
+`pipeline("padellm-ner", model=FOLDER, trust_remote_code=True)` loads it without this package, and so does any program for
+causal LMs. It has its own `config.json`, because with a second pipeline in JPT's, `pipeline(model=...)` could not tell which
+task is meant.
 """
 
 import copy
@@ -19,7 +19,7 @@ PIPELINE = "pipeline_generative.GenerativePipeline"
 
 def export(model, tokenizer, settings: GenerativeConfig, output: str | Path) -> Path:
     """
-    Writes a folder that loads by itself. It appears, or replaces a folder of that name, once everything is written.
+    Writes a folder that loads on its own. It appears, or replaces a folder of that name, once everything is written.
 
     Args:
         model ([`PreTrainedModel`]): A causal LM, adapters merged (`loading.load_causal_lm`); saved in its dtype.
@@ -43,7 +43,7 @@ def export(model, tokenizer, settings: GenerativeConfig, output: str | Path) -> 
 
 
 def runtime_files() -> dict[str, Path]:
-    """The files that the pipeline runs from, by name: its own, and all of this project that they import."""
+    """The files that the pipeline needs, by name: its own, and all files of this project that they import."""
     folders = Path(__file__).parent, Path(sys.modules[Schema.__module__].__file__).parent
     found: dict[str, Path] = {}
     waiting = ["pipeline_generative"]
@@ -57,7 +57,7 @@ def runtime_files() -> dict[str, Path]:
 
 
 def _copy_code(folder: Path) -> None:
-    """The runtime files, flat, as the Hub's loader wants them."""
+    """Copies the runtime files into one flat folder, as the Hub's loader requires."""
     for name, file in runtime_files().items():
         code = re.sub(r"^from \.\.(\w+) import", r"from .\1 import", file.read_text(encoding="utf-8"), flags=re.M)
         (folder / name).write_text(code, encoding="utf-8")

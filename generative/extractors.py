@@ -1,6 +1,6 @@
 """The generative systems at work: texts and labels in, mentions with their probabilities out.
 
-`Padellm` decodes in two steps, counts and then mentions, all sequences of a step at once (PaDeLLM-NER, Section 3.2);
+`Padellm` decodes in two steps, counts and then mentions, with all sequences of a step at once (PaDeLLM-NER, Section 3.2);
 `Autoregressive` writes all mentions of a text in one sequence. Prompts come from `formats` and `chat_prompts`, tokens from
 `decoding`, and `parsing` reads the output. `resolve_mentions` drops duplicates and finds the mentions in the text.
 """
@@ -43,7 +43,7 @@ from .parsing import (
 )
 
 COUNT_TOKENS = 8  # more than any accepted count takes, line break included
-SLACK = 8  # tokens that a mention may take beyond those of its text, where the tokenizer splits it differently
+SLACK = 8  # extra tokens of a mention, which the tokenizer may split differently than in the text
 PARSERS: dict[str, Callable[..., ParsedOutput]] = {
     "chat": parse_chat,
     "ye2023": parse_ye2023,
@@ -63,16 +63,16 @@ class Query:
 @dataclass
 class Extraction:
     """
-    What a system has extracted from one text.
+    The output of a system for one text.
 
     Args:
         mentions (`list[Mention]`): As generated, duplicates and hallucinations included.
-        probabilities (`list[float]`): Of each mention, the product of those of its tokens (Section 3.3).
+        probabilities (`list[float]`): For each mention, the product of its tokens' probabilities (Section 3.3).
         failures (`Counter`): Number of outputs that could not be parsed, by kind.
         lengths (`list[int]`): Tokens generated in each sequence. Of PaDeLLM, a sequence is a count and one mention.
         counts (`dict[str, int]`): Of PaDeLLM, the number of mentions predicted for each label in step 1.
-        seconds (`float`): Latency as the paper defines it (Section 4.1): the slowest sequence, and what is done besides.
-            Of texts that are read together, that of all.
+        seconds (`float`): Latency as the paper defines it (Section 4.1): the slowest sequence, and everything but decoding.
+            For texts that are read together, the latency of all.
     """
 
     mentions: list[Mention] = field(default_factory=list)
@@ -98,13 +98,13 @@ class Placement:
         self._caches: dict[int, object] = {}
 
     def place(self, number: int) -> int:
-        """Where the sequence with this number goes."""
+        """The place of the sequence with this number."""
         if self.mode == "batch":
             return 0
         return number % len(self.decoders) if len(self.decoders) > 1 else number
 
     def generate(self, prompts, limits, places, forced=None, **options) -> tuple[list[Generated], list[float]]:
-        """As `Decoder.generate`, at the given places; also the seconds that each sequence took."""
+        """As `Decoder.generate`, at the given places; also returns the seconds of each sequence."""
         groups: dict[int, list[int]] = {}
         for number, place in enumerate(places):
             groups.setdefault(place, []).append(number)
@@ -138,11 +138,11 @@ class Placement:
 
 class Extractor(ABC):
     """
-    What all systems share: tokenizing parts, and the limits on new tokens.
+    Shared by all systems: tokenizing parts, and the limits on new tokens.
 
     Args:
         tokenizer: The model's.
-        decoders (`Sequence[Decoder]`): One for each device; more than one are used in multi mode only.
+        decoders (`Sequence[Decoder]`): One for each device; only multi mode uses more than one.
         config (`GenerativeConfig`): Settings.
     """
 
@@ -157,8 +157,8 @@ class Extractor(ABC):
         Reads texts together.
 
         Args:
-            forced (*optional*): Entities of each text (`start`, `end`, `label`) that the output is to have, whatever the
-                model would generate: for the latency of a model without errors.
+            forced (*optional*): Entities of each text (`start`, `end`, `label`) to write, whatever the model would
+                generate: for the latency of a model without errors.
 
         Raises:
             ValueError: For a text without labels, a label with markers of the template in it, or a prompt that leaves no
@@ -166,7 +166,7 @@ class Extractor(ABC):
         """
 
     def check(self, labels: Iterable[str]) -> None:
-        """Raises a `ValueError` for labels that the system cannot be asked for."""
+        """Raises a `ValueError` for labels that the system does not support."""
         if not labels:
             raise ValueError("`entity_types` must name at least one type, got none")
         for label in labels:
@@ -204,15 +204,15 @@ class Extractor(ABC):
 @dataclass
 class _LabelRun:
     """
-    What PaDeLLM does for one label of one text: the sequence of its count, and one sequence for each mention.
+    PaDeLLM's work for one label of one text: the sequence of its count, and one sequence for each mention.
 
     Args:
         query (`int`): Number of the text.
         label (`str`): The label.
         prompt (`list[int]`): Tokens up to and including `<num>`.
-        text_tokens (`int`): Number of tokens of the text; the limit of the count, and nearly that of a mention.
+        text_tokens (`int`): Number of tokens of the text, which limits the count and, with `SLACK`, a mention.
         place (`int`): Where the count is decoded.
-        gold (`list[str]`, *optional*): Mentions to be forced.
+        gold (`list[str]`, *optional*): Mentions to force.
         counted (`Generated`, *optional*): Output of step 1.
         count (`int`): Number of mentions to write.
         written (`list[Generated]`): Outputs of step 2.
@@ -296,7 +296,7 @@ class Padellm(Extractor):
         wanted = [(run, n) for run in runs for n in range(1, run.count + 1)]
         places, spare = [], len(runs)
         for run, n in wanted:
-            # The first mention stays where its count was decoded and the text is in the cache.
+            # The first mention stays where its count was decoded, with the text in the cache.
             places.append(run.place if n == 1 else placement.place(spare))
             spare += n > 1
         forced = None
@@ -349,11 +349,11 @@ class Autoregressive(Extractor):
         return self._text_ids(query) + self._ids(labels)
 
     def _chat_prompt(self, query: Query) -> list[int]:
-        """Special tokens come from the chat template alone: what the user wrote is plain text."""
+        """Special tokens come from the chat template alone: user text is plain text."""
         messages = chat_messages(query.text, list(query.labels), query.labels, self.config.prompt)
         content = messages[-1]["content"]
         if not self.tokenizer.chat_template:
-            if self.config.prompt == "ye2023":  # It is a text to be continued, which base models can do.
+            if self.config.prompt == "ye2023":  # A text to continue, which base models can do.
                 return self._ids(content)
             raise ValueError('`prompt="chat"` needs a tokenizer with a chat template')
         messages[-1] = {**messages[-1], "content": "\ue000"}
@@ -379,10 +379,10 @@ class Autoregressive(Extractor):
         )
 
     def _probabilities(self, generated: Generated, output: str, parsed: ParsedOutput) -> list[float]:
-        """Products of the probabilities of the tokens of each mention, which are found in the output in turn."""
+        """For each mention, the product of its tokens' probabilities. Mentions are found in the output one after another."""
         if not parsed.mentions:
             return []
-        # Where each token ends in the output. Decoded from the start, as a character may take several tokens.
+        # The end of each token in the output. Decoded from the start, as a character may take several tokens.
         ends = [len(self._decode(Generated(generated.ids[:number]))) for number in range(1, len(generated.ids) + 1)]
         starts = [0, *ends[:-1]]
         found, position = [], 0
@@ -410,7 +410,7 @@ def resolve_mentions(
 
     Returns:
         `(start, end, label, probability)` of each entity in the order of the text, and the number of hallucinations by
-        kind (`parsing.Located`), which have no place in it.
+        kind (`parsing.Located`), which do not occur in it.
     """
     kept = deduplicate(extraction.mentions, extraction.probabilities, deduplication)
     located = locate([extraction.mentions[i] for i in kept], text)
@@ -424,8 +424,8 @@ def resolve_mentions(
 
 def deduplicate(mentions: Sequence[Mention], probabilities: Sequence[float], rule: str) -> list[int]:
     """
-    Indices of the mentions to keep: of one that several labels have, only those of the most probable label
-    (Section 3.3), of the least probable one (`"reversed"`, Table 6), or of all (`"none"`).
+    Indices of the mentions to keep: of a mention found under several labels, only the most probable label (Section 3.3),
+    the least probable one (`"reversed"`, Table 6), or all (`"none"`).
     """
     if rule == "none":
         return list(range(len(mentions)))
@@ -441,7 +441,7 @@ def deduplicate(mentions: Sequence[Mention], probabilities: Sequence[float], rul
 def _timed(
     extractions: list[Extraction], began: float, placement: Placement, seconds: Sequence[float]
 ) -> list[Extraction]:
-    """Sets the latency: where devices are simulated, the slowest sequence and everything but decoding."""
+    """Sets the latency: with simulated devices, the slowest sequence and everything but decoding."""
     elapsed = time.perf_counter() - began
     if len(placement.decoders) == 1:
         elapsed += max(seconds, default=0.0) - placement.seconds

@@ -1,12 +1,12 @@
-"""What generative NER systems read and are trained to write: prompts and targets as text.
+"""Formats of generative NER systems: texts, labels and entities in, prompts and targets as text out.
 
 Three formats (PaDeLLM-NER, Table 1 and Appendix B): `padellm` writes a count or one mention per sequence,
-`autoreg-augmented` repeats the text with mentions marked, `autoreg-structured` lists pairs of label and mention. What an
-untrained chat model is asked is in `chat_prompts`; outputs are read by `parsing`. Knows nothing of tokenizers or models.
+`autoreg-augmented` repeats the text with mentions marked, `autoreg-structured` lists pairs of label and mention. Prompts for
+untrained chat models are in `chat_prompts`; `parsing` reads outputs. Knows nothing of tokenizers or models.
 
 Prompts and targets are made of *parts*. Every part is tokenized on its own, as plain text without special tokens, in
-training and at inference alike. So a part has the same tokens whatever follows it, and the keys and values of the text
-part serve all labels. In languages written with spaces a target begins with one, so that its first word has the same
+training and at inference alike. So a part has the same tokens whatever follows it, and the KV cache of the text part serves
+all labels. In languages written with spaces a target begins with one, so that its first word has the same
 tokens as in the text.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 GENERATIVE_SYSTEMS = ("padellm", "autoreg-augmented", "autoreg-structured")
-# Of one label in one text: a larger predicted count is cut to this, and so are training examples.
+# For one label in one text: larger predicted counts and training examples are cut to this.
 MAX_MENTIONS = 64
 
 NULL = "NULL"
@@ -24,7 +24,7 @@ NULL = "NULL"
 
 @dataclass(frozen=True)
 class Mention:
-    """A predicted mention. `start` is its first character in the text, where the output says so."""
+    """A predicted mention. `start` is its first character in the text, if the output determines it."""
 
     label: str
     text: str
@@ -34,10 +34,10 @@ class Mention:
 @dataclass
 class ParsedOutput:
     """
-    What could be read of an output.
+    The mentions and failures in an output.
 
     Args:
-        mentions (`list[Mention]`): In the order of the output; `locate` finds out whether they occur in the text.
+        mentions (`list[Mention]`): In the order of the output; `locate` finds them in the text.
         failures (`Counter`): Number of failures by kind: `truncated`, `unbalanced`, `malformed`, `unknown_label`,
             `empty_mention`, `altered_text`, `repeated_text`.
     """
@@ -129,7 +129,7 @@ def label_part(label: str, language: str = "en", definition: str | None = None) 
     Second part of a PaDeLLM prompt: the label, up to and including `<num>`.
 
     Args:
-        definition (`str`, *optional*): Written after the label, for models that were trained with definitions.
+        definition (`str`, *optional*): Follows the label, for models that were trained with definitions.
 
     Raises:
         ValueError: For a label that holds markers of the template.
@@ -140,7 +140,7 @@ def label_part(label: str, language: str = "en", definition: str | None = None) 
 
 
 def count_part(count: int) -> str:
-    """Answer of step 1, the number of mentions. For zero mentions there is none: the sequence ends at once."""
+    """Answer of step 1, the number of mentions. For no mentions there is no answer: the sequence ends at once."""
     return f"{count}\n"
 
 
@@ -165,7 +165,7 @@ def mention_prefix(prompt: str, count: int, n: int, language: str = "en") -> str
 
 
 def mentions_of(text: str, entities: Sequence, label: str) -> list[str]:
-    """Mentions of a label in the order of the text: what PaDeLLM is trained to count and to write."""
+    """Mentions of a label in the order of the text, which PaDeLLM is trained to count and to write."""
     found = sorted((each.start, each.end) for each in entities if each.label == label)
     return [text[start:end] for start, end in found[:MAX_MENTIONS]]
 
@@ -209,8 +209,8 @@ def structured_prompt(
 
 def augmented_target(text: str, entities: Sequence, labels: Sequence[str], language: str = "en") -> str:
     """
-    The text with its mentions marked as `[mention LABEL]`. The format holds no overlaps: of overlapping mentions the first
-    is kept, and of those with one start the longest.
+    The text with its mentions marked as `[mention LABEL]`. The format cannot represent overlaps: of overlapping mentions the
+    first is kept, and of those with the same start the longest.
     """
     pieces, position = [get_wording(language).space], 0
     for each in sorted(entities, key=lambda each: (each.start, -each.end)):

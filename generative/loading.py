@@ -20,11 +20,11 @@ HUB_TIMEOUT = 5.0  # seconds
 
 def read_settings(checkpoint: str | Path) -> GenerativeConfig | None:
     """
-    The settings of a generative system in a folder or a Hub repository; `None` for other models, and for what is not there
-    or cannot be reached.
+    The settings of a generative system in a folder or a Hub repository; `None` for other models, and if it does not exist or
+    cannot be reached.
 
     Raises:
-        ValueError: If its config is no JSON object.
+        ValueError: If its config is not a JSON object.
     """
     try:
         source = resolve_backbone(str(checkpoint))
@@ -43,12 +43,12 @@ def read_settings(checkpoint: str | Path) -> GenerativeConfig | None:
 
 
 def _in_reach(name: str) -> bool:
-    """Whether a Hub repository is in the cache or answers. Asked once: where there is no network, a download is retried for long."""
+    """Whether a Hub repository is in the cache or responds. A single request: without a network, downloads retry for long."""
     if isinstance(try_to_load_from_cache(name, "config.json"), str):
         return True
     try:
         get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=HUB_TIMEOUT)
-    except Exception:  # no network, no such repository, no access: it cannot be read
+    except Exception:  # no network, no such repository or no access
         return False
     return True
 
@@ -58,9 +58,9 @@ def load_causal_lm(checkpoint: str | Path, backbone: str | None = None, dtype: t
     Loads a causal LM, with its adapters merged if the checkpoint has any.
 
     Args:
-        checkpoint: Folder of adapters, as training leaves it; or folder or Hub id of a causal LM, which
+        checkpoint: Folder of adapters from training; or folder or Hub id of a causal LM, which
             `backbone_jpt.resolve_backbone` finds.
-        backbone (*optional*): Where to find the backbone, instead of where the adapters say.
+        backbone (*optional*): Where to find the backbone, instead of the place that the adapters name.
         dtype: Of the weights; adapters are always merged in float32.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Outputs of generative models to mentions, and mentions to characters of the text.
+"""Outputs of generative models in, mentions out; mentions in, their characters in the text out.
 
-Takes any string: what cannot be parsed is counted by kind, and only what the text contains gets offsets.
+Accepts any string: failures to parse are counted by kind, and only mentions that occur in the text get offsets.
 """
 
 import re
@@ -19,7 +19,7 @@ def parse_count(output: str) -> int | None:
     Reads the output of step 1, up to the end of its line or of the sequence.
 
     Returns:
-        `int`, *optional*: The count, at most `MAX_MENTIONS`; 0 for an empty output; `None` if it is no count.
+        `int`, *optional*: The count, at most `MAX_MENTIONS`; 0 for an empty output; `None` if it is not a count.
     """
     line = output.strip().partition("\n")[0].strip()
     if not line:
@@ -27,7 +27,7 @@ def parse_count(output: str) -> int | None:
     found = re.fullmatch(r"([0-9]+)\s*(<.*)?", line)
     if found is None:
         return None
-    # A number of many digits is not worth converting.
+    # Avoids converting a number of very many digits.
     return min(int(found[1]), MAX_MENTIONS) if len(found[1]) < 9 else MAX_MENTIONS
 
 
@@ -42,8 +42,8 @@ def parse_augmented(output: str, text: str, labels: Sequence[str]) -> ParsedOutp
     """
     Reads a text with `[mention LABEL]` marks.
 
-    The marks are removed and the rest is aligned with the text, so a mention keeps its place even where the same words
-    occur earlier without a mark. Where the output departs from the text (`altered_text`), stops early (`truncated`) or
+    The marks are removed and the rest is aligned with the text, so a mention keeps its place even if the same words occur
+    earlier without a mark. Where the output departs from the text (`altered_text`), stops early (`truncated`) or
     continues (`repeated_text`), mentions outside the parts that agree have no `start`.
     """
     parsed = ParsedOutput()
@@ -75,7 +75,7 @@ def _remove_marks(output: str, text: str, labels: Sequence[str], failures: Count
             failures["unknown_label"] += 1
             mention, position = output[opening + 1 : closing], closing + 1
         else:
-            # A bracket of the text itself, or one that is not closed.
+            # A bracket of the text itself, or an unclosed one.
             if text.count("[") <= "".join(pieces).count("["):
                 failures["unbalanced"] += 1
                 mention = ""
@@ -91,7 +91,7 @@ def _read_mark(output: str, opening: int, text: str, labels: Sequence[str]) -> t
     """Mention, label and end of the mark at `opening`; of several candidates the one that occurs in the text."""
     candidates = []
     closing = opening
-    # A mention may contain brackets of its own, but not many.
+    # A mention may itself contain brackets, but not many.
     for _ in range(4):
         closing = output.find("]", closing + 1)
         if closing < 0:
@@ -110,7 +110,7 @@ def _read_mark(output: str, opening: int, text: str, labels: Sequence[str]) -> t
 
 
 def _align(plain: str, text: str, failures: Counter):
-    """A function from a range of `plain` to where it starts in the text, or to `None`."""
+    """A function from a range of `plain` to its start in the text, or to `None`."""
     repeated, whole = plain.strip(), text.strip()
     shift = (len(text) - len(text.lstrip())) - (len(plain) - len(plain.lstrip()))
     if repeated == whole:
@@ -173,11 +173,11 @@ def _read_pair(rest: str, text: str, last: bool) -> tuple[str | None, str | None
     closed = len(rest) - len(rest.rstrip(")"))
     expected = 2 if last else 1
     if closed == 0:
-        # The last mention is cut off; before a further pair only the parenthesis is missing.
+        # The last mention is cut off; before another pair only the parenthesis is missing.
         return (None, "truncated") if last else (rest, "unbalanced")
     if closed >= expected and (closed == expected or rest[:-expected] in text):
         return rest[:-expected], None
-    # Too many or too few parentheses: those are the mention's own with which it occurs in the text.
+    # Too many or too few parentheses: the mention keeps those with which it occurs in the text.
     for number in range(1, closed + 1):
         if rest[:-number] in text:
             return rest[:-number], "unbalanced"
@@ -214,7 +214,7 @@ def parse_ye2023(output: str, text: str, labels: Sequence[str]) -> ParsedOutput:
 
 
 def _labelled_parts(parts: Sequence[str], labels: Sequence[str], failures: Counter) -> Iterator[tuple[str, str]]:
-    """Label, and what follows its colon, of each part that has one."""
+    """The label and the text after its colon, for each part with a label."""
     known = {label.casefold(): label for label in labels}
     for part in filter(None, map(str.strip, parts)):
         head, colon, rest = part.lstrip("-*•0123456789. ").partition(":")
@@ -235,7 +235,7 @@ def _mentions(label: str, words: Sequence[str]) -> list[Mention]:
 @dataclass
 class Located:
     """
-    Where mentions stand in the text.
+    The places of mentions in the text.
 
     Args:
         spans (`list`): For each mention its `(start, end)`, end exclusive, or `None` for a hallucination.
@@ -251,9 +251,9 @@ def locate(mentions: Sequence[Mention], text: str) -> Located:
     """
     Finds mentions in the text: the n-th mention of some words is their n-th occurrence.
 
-    Occurrences within a word count only if there is no other. Longer mentions are placed first, and an occurrence that no
-    other mention covers is preferred, so that `New York` is not found inside `New York Times` if it also stands alone.
-    Mentions of different labels share an occurrence if there are too few.
+    Occurrences within a word count only if there is no other. Longer mentions are placed first, and occurrences that no other
+    mention covers are preferred, so that `New York` is not found inside `New York Times` if it also occurs alone. Mentions
+    with different labels share an occurrence if there are too few.
     """
     located = Located([None] * len(mentions))
     taken: list[tuple[int, int, str]] = []
@@ -293,5 +293,5 @@ def occurrences(words: str, text: str) -> list[int]:
 
 
 def _same_word(left: str, right: str) -> bool:
-    """From U+2E80 on (Chinese, Japanese) words are written without spaces: any two characters may be two words."""
+    """Whether two characters belong to one word. From U+2E80 on (Chinese, Japanese) there are no spaces between words."""
     return left.isalnum() and right.isalnum() and ord(left) < 0x2E80 and ord(right) < 0x2E80

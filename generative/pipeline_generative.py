@@ -1,7 +1,7 @@
 """The `padellm-ner` and `autoreg-ner` pipelines: texts and entity types in, found entities with their characters out.
 
 The same interface as the `jpt-ner` pipeline (`entity_pipeline_jpt`), around any causal LM. Mentions are generated
-(`extractors`) and found in the text; what could not be parsed or found is counted. Knows nothing of files or training.
+(`extractors`) and located in the text; failures to parse or locate are counted. Knows nothing of files or training.
 """
 
 import copy
@@ -21,7 +21,7 @@ from .decoding import Decoder
 from .extractors import Extraction, Query, build_extractor, deduplicate, resolve_mentions
 from .formats import Mention
 
-MAX_BATCH_CHARACTERS = 4096  # Texts that are read together share one row, whose attention mask is square.
+MAX_BATCH_CHARACTERS = 4096  # Texts that are read together share one row with a square attention mask.
 SETTINGS = tuple(field.name for field in dataclasses.fields(GenerativeConfig) if field.name != "entity_types")
 
 
@@ -36,11 +36,11 @@ class GenerativePipeline(EntityPipeline):
     >>> ner("Paris released a new album.", entity_types=["artist", "city"])
     ```
 
-    `failures` counts, by kind, what the model wrote that could not be parsed or found in the text, since the pipeline was
-    made or `failures.clear()` was called. Threads may share a pipeline.
+    `failures` counts, by kind, outputs that could not be parsed or found in the text, since the pipeline was created or
+    `failures.clear()` was called. Threads may share a pipeline.
 
     Args:
-        settings ([`GenerativeConfig`], *optional*): Defaults to what is in the model's configuration, then to PaDeLLM's.
+        settings ([`GenerativeConfig`], *optional*): Defaults to those in the model's configuration, then to PaDeLLM's.
         devices (`list[str]`, *optional*):
             For `mode="multi"`: devices to spread sequences over, the model's own first. Defaults to all CUDA devices if
             the model is on one. On a single device sequences are decoded one by one, as in the paper's simulation.
@@ -78,10 +78,10 @@ class GenerativePipeline(EntityPipeline):
             inputs (`str`, `dict`, `list`, or any other iterable of items):
                 An item is a text, or a dict with `text` and, optionally, `entity_types` of its own. With
                 `is_split_into_words`, each text is a list of words.
-            entity_types (*optional*): As for [`JPTPipeline`]: whatever `schema_jpt.resolve_schema` takes.
+            entity_types (*optional*): As for [`JPTPipeline`]: anything that `schema_jpt.resolve_schema` takes.
             threshold (`float` or `dict[str, float]`, *optional*):
-                Drops entities with a lower probability, of all types or of those named. What the call says of a type
-                takes precedence, then the type's own threshold, then what the call says of all.
+                Drops entities with a lower probability, of all types or of those named. A threshold that the call gives
+                for a type takes precedence, then the type's own, then the one that the call gives for all.
             nested (`bool`, *optional*):
                 `False` drops entities that overlap a more probable one. Defaults to keeping all.
             deduplication (`str`, *optional*): Instead of the setting of this name.
@@ -104,7 +104,7 @@ class GenerativePipeline(EntityPipeline):
         return super().__call__(inputs, **options)
 
     def process(self, documents, batch_size, forward_params, postprocess_params, progress) -> Iterator[list[dict]]:
-        """Several texts are read together."""
+        """Reads several texts together."""
         for batch in _batches(documents, batch_size if self.settings.mode == "batch" else 1):
             for document, extraction in zip(batch, self.forward(batch, **forward_params), strict=True):
                 yield self.postprocess((document, extraction), **postprocess_params)
@@ -112,7 +112,7 @@ class GenerativePipeline(EntityPipeline):
 
     def extract(self, text: str, entity_types, forced: Iterable | None = None) -> Extraction:
         """
-        What the model wrote about one text, with its latency and the lengths of its sequences.
+        The output of the model for one text, with its latency and the lengths of its sequences.
 
         Args:
             forced (*optional*): Entities to write instead (see `extractors.Extractor.extract`).
@@ -149,7 +149,7 @@ class GenerativePipeline(EntityPipeline):
         )
 
     def save_pretrained(self, save_directory, **kwargs) -> None:
-        """Saves model, tokenizer, settings and code: a folder that loads by itself (see `export`)."""
+        """Saves model, tokenizer, settings and code: a folder that loads on its own (see `export`)."""
         from .export import export
 
         export(self.model, self.tokenizer, self.settings, save_directory)
@@ -244,7 +244,7 @@ def _batches(documents: Iterable[InputDocument], max_texts: int) -> Iterator[lis
 
 
 def _flat(entities: list[dict]) -> list[dict]:
-    """Without entities that overlap a more probable one."""
+    """Drops entities that overlap a more probable one."""
     kept: list[dict] = []
     for each in sorted(entities, key=lambda each: (-each["score"], each["start"], -each["end"])):
         if all(each["end"] <= other["start"] or other["end"] <= each["start"] for other in kept):

@@ -1,8 +1,8 @@
 """Autoregressive NER on any backbone, timed: `generate` with outputs forced to the length of the gold ones.
 
-What an untrained model would say does not distort the time. Three formats of output, as large language models are asked for
-entities: a JSON list (`json`), one question per type (`per-type`, as UniNER asks) and every word with its tag (`tagged`, as
-GNER answers).
+Forcing the length keeps the output of an untrained model from distorting the time. There are three formats, as used with
+large language models: a JSON list (`json`), one question per type (`per-type`, as UniNER) and every word with its tag
+(`tagged`, as GNER).
 """
 
 import json
@@ -38,7 +38,7 @@ class ForcedGeneration(System):
     Args:
         model: A causal LM with its head.
         format (`str`): One of `FORMATS`.
-        batch_size (`int`): Prompts that are padded and generated together.
+        batch_size (`int`): Number of prompts to pad and generate together.
     """
 
     def __init__(self, name: str, model, tokenizer, format: str = "json", batch_size: int = 1):
@@ -47,13 +47,13 @@ class ForcedGeneration(System):
         self.parameters = count_parameters(model.base_model)
 
     def questions(self, record: Record) -> list[tuple[str, int]]:
-        """Prompts that ask for the entities of a text, and the tokens of each output with its end."""
+        """Prompts for the entities of a text, and the number of tokens of each output with its end."""
         return [(prompt, len(self.tokenizer(gold).input_ids) + 1) for prompt, gold in self._questions(record)]
 
     def read(self, records: Sequence[Record]) -> list:
-        asked = [question for record in records for question in self.questions(record)]
-        for start in range(0, len(asked), self.batch_size):
-            prompts, lengths = zip(*asked[start : start + self.batch_size], strict=True)
+        questions = [question for record in records for question in self.questions(record)]
+        for start in range(0, len(questions), self.batch_size):
+            prompts, lengths = zip(*questions[start : start + self.batch_size], strict=True)
             self.tokenizer.padding_side = "left"
             inputs = self.tokenizer(list(prompts), return_tensors="pt", padding=len(prompts) > 1)
             length = max(lengths)

@@ -1,4 +1,4 @@
-"""The systems that are measured side by side, behind one interface: labelled records in, what was said of each text out.
+"""Systems to measure side by side, behind one interface: labelled records in, an output for each text out.
 
 What does not depend on the texts (loading, reading a prompt once, another environment) happens before anything is timed.
 `bench` times systems whose outputs have a given length; `compare` measures trained ones, and their outputs are scored.

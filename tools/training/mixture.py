@@ -1,8 +1,8 @@
-"""Faults of labels that show only across the sets of a mixture: sources in, findings out.
+"""Label errors that show only across the sets of a mixture: sources in, findings out.
 
-A type may be asked of a text only if all its mentions there are marked. Looked for are mentions of one set that stand
-unmarked in another under a type that is described alike, families of types that lack members, and types that are never
-or always there. Texts are sampled set by set, so memory depends on the sample and not on the data.
+A type may be a candidate for a text only if all its mentions in it are marked. This finds mentions of one set that are
+unmarked in another under a type with a similar definition, families of types that lack members, and types that never or
+always occur. Texts are sampled set by set, so memory depends on the sample and not on the data.
 """
 
 import random
@@ -18,24 +18,24 @@ from ..diagnostics import EXCLUSION
 from .augmentation import families
 from .sampling import MixtureSource
 
-MAX_WORDS = 8  # of a mention that is looked for elsewhere
+MAX_WORDS = 8  # of a mention to search for in other sets
 MAX_SURFACES = 400  # of each type, the most frequent ones
 RELIABLE = 0.75  # share of a surface's occurrences in its own set that are marked as the type
-COMMON_WORD = 3  # times that a word occurs in small letters
-FEW_TEXTS = 20  # in fewer, that a type is never or always there says nothing
+COMMON_WORD = 3  # occurrences in lower case that make a word a common one
+FEW_TEXTS = 20  # with fewer, a type that never or always occurs means nothing
 ALWAYS = 0.98
 ENCODED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class AskedType:
+class CandidateType:
     """
-    A type as a set asks for it.
+    A type of a set.
 
     Args:
-        dataset (`str`), name (`str`), definition (`str`): Whose it is, and what it says.
-        members (`tuple[str, ...]`): Of a family (`MixtureSource.families`) whose types are taken for one, their labels.
-        family (`str`): The family it belongs to, or stands for.
+        dataset (`str`), name (`str`), definition (`str`): Its set and wording.
+        members (`tuple[str, ...]`): If it stands for a whole family (`MixtureSource.families`), the labels in it.
+        family (`str`): The family that it belongs to or stands for.
     """
 
     dataset: str
@@ -47,7 +47,7 @@ class AskedType:
 
 @dataclass
 class SampledText:
-    """A text of the sample: its mentions by range, and the index of the types asked of it."""
+    """A text of the sample: its mentions by range, and the index of its candidate types (`Mixture.asked`)."""
 
     id: str
     text: str
@@ -58,39 +58,39 @@ class SampledText:
 @dataclass
 class Gap:
     """
-    Mentions that stand unmarked in texts of which a type that covers them is asked.
+    Unmarked mentions in texts with a candidate type that covers them.
 
     Args:
-        type ([`AskedType`]): The type that is asked.
-        unmarked (`int`), marked (`int`): Occurrences of the same surfaces that are marked as nothing, and as this type.
-        sources (`list[tuple[AskedType, float, int]]`): Types of other sets (or of this one) that mark them, how alike the
-            definitions are, and how many unmarked occurrences each accounts for; most first.
-        examples (`list[tuple[str, str]]`): Surfaces and what they stand in.
+        type ([`CandidateType`]): The candidate type.
+        unmarked (`int`), marked (`int`): Occurrences of the same surfaces that are unmarked, and marked as this type.
+        sources (`list[tuple[CandidateType, float, int]]`): Types of other sets (or of this one) that mark them, the similarity
+            of the definitions, and the number of unmarked occurrences, in descending order.
+        examples (`list[tuple[str, str]]`): Surfaces and their contexts.
     """
 
-    type: AskedType
+    type: CandidateType
     unmarked: int = 0
     marked: int = 0
-    sources: list[tuple[AskedType, float, int]] = field(default_factory=list)
+    sources: list[tuple[CandidateType, float, int]] = field(default_factory=list)
     examples: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def share(self) -> float:
-        """Of the occurrences, those that are unmarked."""
+        """Share of the occurrences that are unmarked."""
         return self.unmarked / max(self.unmarked + self.marked, 1)
 
 
 @dataclass
 class Frequency:
-    """In how many texts a type is asked, and in how many it has a mention."""
+    """Number of texts in which a type is a candidate, and in which it has a mention."""
 
-    type: AskedType
+    type: CandidateType
     asked: int = 0
     positive: int = 0
 
     @property
     def kind(self) -> str | None:
-        """`never` or `always`, if there are texts enough to say so."""
+        """`never` or `always`, if there are enough texts to tell."""
         if self.asked < FEW_TEXTS:
             return None
         return "never" if not self.positive else "always" if self.positive >= ALWAYS * self.asked else None
@@ -98,21 +98,21 @@ class Frequency:
 
 class Mixture:
     """
-    A sample of the texts of several sources, with the types asked of them.
+    A sample of the texts of several sources, with their candidate types.
 
     Args:
-        limit (`int`): Texts of each source that are looked at. Frequencies are of all texts.
+        limit (`int`): Number of texts of each source to keep. Frequencies count all texts.
     """
 
     def __init__(self, limit: int):
         self.limit = limit
-        self.types: list[AskedType] = []
+        self.types: list[CandidateType] = []
         self.texts: list[list[SampledText]] = []  # by source
         self.frequencies: dict[int, Frequency] = {}
         self.asked: list[tuple[int, ...]] = []  # types, by `SampledText.asked`
         self.family_of: dict[int, int] = {}  # a member's type to that of its family
         self.names: list[str] = []
-        self._indices: dict[AskedType, int] = {}
+        self._indices: dict[CandidateType, int] = {}
 
     def add(self, source: MixtureSource) -> None:
         """Counts all texts of a source and keeps a sample of them."""
@@ -127,7 +127,9 @@ class Mixture:
         for index, asked in source.candidates.items():
             record = source.records[index]
             types = {
-                label: self._index(AskedType(source.name, info.name, info.definition, family=united.get(label, "")))
+                label: self._index(
+                    CandidateType(source.name, info.name, info.definition, family=united.get(label, ""))
+                )
                 for label, info in asked.items()
             }
             present = {each.label for each in record.entities}
@@ -147,28 +149,30 @@ class Mixture:
                 texts.append(SampledText(record.id, record.text, mentions, interned[key]))
         self.texts.append(texts)
 
-    def _index(self, asked: AskedType) -> int:
+    def _index(self, asked: CandidateType) -> int:
         if asked not in self._indices:
             self._indices[asked] = len(self.types)
             self.types.append(asked)
         return self._indices[asked]
 
     def _add_families(self, source: MixtureSource) -> dict[str, str]:
-        """Adds what stands for each family of the source; the families of its labels."""
+        """Adds a type for each family of the source; returns the families of its labels."""
         if not (source.families and source.types):
             return {}
         united = {}
         for family, members in families(source.types).items():
-            whole = self._index(AskedType(source.name, family, f"A named {family}", tuple(members), family))
+            whole = self._index(CandidateType(source.name, family, f"A named {family}", tuple(members), family))
             for label in members:
                 united[label] = family
                 info = source.types[label]
-                self.family_of[self._index(AskedType(source.name, info.name, info.definition, family=family))] = whole
+                self.family_of[self._index(CandidateType(source.name, info.name, info.definition, family=family))] = (
+                    whole
+                )
         return united
 
 
 def collect(sources: Iterable[MixtureSource], limit: int) -> Mixture:
-    """A [`Mixture`] of sources that are read one after the other."""
+    """A [`Mixture`] of sources, read one after the other."""
     mixture = Mixture(limit)
     for source in tqdm(sources, unit="set", desc="reading"):
         mixture.add(source)
@@ -176,25 +180,25 @@ def collect(sources: Iterable[MixtureSource], limit: int) -> Mixture:
 
 
 def extremes(mixture: Mixture) -> list[Frequency]:
-    """Types that are in none, or in nearly all, of the texts they are asked of; most texts first."""
+    """Types that occur in none, or in nearly all, of the texts they are candidates for; most texts first."""
     found = [each for each in mixture.frequencies.values() if each.kind]
     return sorted(found, key=lambda each: (each.kind, -each.asked))
 
 
 def find_gaps(mixture: Mixture, encoder, similarity: float, least: int, share: float) -> list[Gap]:
     """
-    Mentions that stand unmarked where a type is asked that covers them.
+    Finds unmarked mentions in texts with a candidate type that covers them.
 
-    A surface is looked for under the type of another set if that set marks it nearly wherever it occurs. It counts against
-    the most similar type asked of the text it stands in, if the two are alike enough and the set does not mark such
-    surfaces as something else. Words that are no names count only where the set marks them elsewhere: what is said of
-    "man" or "temperature" is a matter of definition. Families count as types, too.
+    A surface is searched for under the type of another set if that set marks it nearly wherever it occurs. It counts against
+    the most similar candidate type of its text, if the two are similar enough and the set does not mark such surfaces as
+    something else. Words that are not names count only if the set marks them elsewhere: whether "man" or "temperature" is a
+    mention is a matter of definition. Families count as types, too.
 
     Args:
         mixture ([`Mixture`]): From [`collect`].
         encoder: The definition encoder.
-        similarity (`float`): Cosine from which one definition is taken to cover the other.
-        least (`int`), share (`float`): Unmarked occurrences of a gap, at least, and as a share of all that were found.
+        similarity (`float`): Minimum cosine at which one definition covers the other.
+        least (`int`), share (`float`): Minimum of unmarked occurrences of a gap, and of their share of all occurrences.
 
     Returns:
         `list[Gap]`: Most unmarked occurrences first.
@@ -202,7 +206,9 @@ def find_gaps(mixture: Mixture, encoder, similarity: float, least: int, share: f
     surfaces = _surfaces(mixture)
     found = _Occurrences(mixture, surfaces)
     covering = _Covering(mixture, _vectors(mixture.types, encoder), similarity)
-    counts: dict[tuple[int, int], Counter[tuple[int, str]]] = defaultdict(Counter)  # (asked, marking): (set, surface)
+    counts: dict[tuple[int, int], Counter[tuple[int, str]]] = defaultdict(
+        Counter
+    )  # (candidate, marking): (set, surface)
     for (number, asked, surface), times in found.unmarked.items():
         for marking in found.reliable(surface):
             for covered in covering(marking, asked):
@@ -239,7 +245,7 @@ def _gap(mixture: Mixture, found: "_Occurrences", covering: "_Covering", covered
     gap.sources = [
         (mixture.types[marking], covering.similarity(marking, covered), by_type[marking].total()) for marking in order
     ]
-    # What stands most often unmarked, of several types.
+    # The surfaces that are most often unmarked, for several types.
     seen = []
     for marking in order[:3]:
         for (asked, surface), _ in by_type[marking].most_common(2):
@@ -250,7 +256,7 @@ def _gap(mixture: Mixture, found: "_Occurrences", covering: "_Covering", covered
 
 
 class _Surfaces:
-    """The mentions that are looked for, words joined by blanks: by type, and by first word the numbers of words."""
+    """The mentions to search for, words joined by blanks: by type; and by first word, the numbers of words."""
 
     def __init__(self):
         self.of_type: dict[int, list[str]] = {}
@@ -287,12 +293,12 @@ def _words(text: str) -> list[str]:
 
 class _Occurrences:
     """
-    Where surfaces occur in the sampled texts.
+    The occurrences of surfaces in the sampled texts.
 
     Attributes:
-        unmarked (`Counter`): By set, asked types and surface: occurrences that overlap no mention.
+        unmarked (`Counter`): By set, candidate types and surface: occurrences that overlap no mention.
         marked (`dict`): By set and surface: occurrences that are mentions, by type.
-        examples (`dict`): By set, asked types and surface: what an unmarked one stands in.
+        examples (`dict`): By set, candidate types and surface: the context of an unmarked occurrence.
     """
 
     def __init__(self, mixture: Mixture, surfaces: _Surfaces):
@@ -301,7 +307,7 @@ class _Occurrences:
         self.marked: dict[tuple[int, str], Counter[int]] = defaultdict(Counter)
         self.examples: dict[tuple[int, int, str], str] = {}
         self._bare: Counter[tuple[int, str]] = Counter()
-        self._small: Counter[str] = Counter()  # words in small letters
+        self._small: Counter[str] = Counter()  # words in lower case
         texts = [(number, text) for number, texts in enumerate(mixture.texts) for text in texts]
         for number, text in tqdm(texts, unit="text", desc="searching"):
             self._search(number, text)
@@ -337,7 +343,7 @@ class _Occurrences:
                     yield surface, words[first][0], words[first + length - 1][1]
 
     def is_name(self, surface: str) -> bool:
-        """Whether a surface looks like a name: in capitals where its script has such, and no word that occurs without."""
+        """Whether a surface looks like a name: capitalised, if its script has capitals, and not common in lower case."""
         if surface.lower() == surface.upper():
             return True
         if surface == surface.lower():
@@ -345,13 +351,13 @@ class _Occurrences:
         return " " in surface or self._small[surface.lower()] < COMMON_WORD
 
     def marks(self, number: int, surface: str, covering: int) -> bool:
-        """Whether a set marks a surface as a type, or one of a family, somewhere."""
+        """Whether a set marks a surface anywhere as a type, or as one of its family."""
         return any(
             covering in (label, self.mixture.family_of.get(label)) for label in self.marked.get((number, surface), ())
         )
 
     def reliable(self, surface: str) -> list[int]:
-        """The types that mark a surface in their own set nearly wherever it occurs there."""
+        """The types that mark a surface nearly wherever it occurs in their own set."""
         types = []
         for number, label in self._markers.get(surface, ()):
             labels = self.marked[number, surface]
@@ -361,7 +367,7 @@ class _Occurrences:
 
 
 class _Covering:
-    """Which of the types asked of a text cover a type: the one described most like it, and so of families."""
+    """Which candidate types of a text cover a type: the one with the most similar definition, and the same for families."""
 
     def __init__(self, mixture: Mixture, vectors: np.ndarray, least: float):
         self.mixture, self.vectors, self.least = mixture, vectors, least
@@ -387,8 +393,8 @@ class _Covering:
         return self._known[marking, asked]
 
 
-def _vectors(types: Sequence[AskedType], encoder) -> np.ndarray:
-    """Unit vectors of names with what their definitions include."""
+def _vectors(types: Sequence[CandidateType], encoder) -> np.ndarray:
+    """Unit vectors of names with the inclusive part of their definitions."""
     texts = [f"{each.name}: {EXCLUSION.sub('', each.definition).strip() or each.definition}" for each in types]
     parts = [
         np.asarray(encoder.encode(texts[first : first + ENCODED_AT_ONCE]), dtype=np.float32)

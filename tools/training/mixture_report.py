@@ -1,4 +1,4 @@
-"""What was found in a mixture, in Markdown and JSON."""
+"""The findings in a mixture in, Markdown and JSON out."""
 
 import glob
 import json
@@ -9,11 +9,11 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ..tables import markdown_table
-from .mixture import AskedType, Frequency, Gap, collect, extremes, find_gaps
+from .mixture import CandidateType, Frequency, Gap, collect, extremes, find_gaps
 from .preparation import iter_sources
 from .recipe import DataSource, Recipe
 
-LISTED = 40  # findings of a kind in a table; the JSON has all
+LISTED = 40  # findings of a kind in a table; the JSON contains all
 MAX_NAME = 60
 
 
@@ -21,7 +21,7 @@ MAX_NAME = 60
 class MixtureOptions:
     """
     Args:
-        limit (`int`): Texts of each set that are searched.
+        limit (`int`): Number of texts of each set to search.
         similarity (`float`), least (`int`), share (`float`): As for `mixture.find_gaps`.
     """
 
@@ -33,7 +33,7 @@ class MixtureOptions:
 
 @dataclass
 class MixtureReport:
-    """The findings, and how many sets, texts and types they are of."""
+    """The findings, with the numbers of sets, texts and types."""
 
     sets: int
     texts: int
@@ -43,7 +43,7 @@ class MixtureReport:
     extremes: list[Frequency]
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is written to a report."""
+        """Plain values, for the JSON report."""
         return {
             "sets": self.sets,
             "texts_searched": self.texts,
@@ -66,7 +66,7 @@ def recipe_of_files(paths: Sequence[Path]) -> Recipe:
     Files as the data of a recipe, for [`check_mixture`].
 
     Raises:
-        FileNotFoundError: If one of them is not there.
+        FileNotFoundError: If one of them does not exist.
     """
     for path in paths:
         if not path.exists():
@@ -80,12 +80,12 @@ def _literal(path: Path) -> str:
 
 def check_mixture(recipe: Recipe, encoder, options: MixtureOptions) -> MixtureReport:
     """
-    Looks for faults of labels over all sets of a recipe, as they are trained on.
+    Searches for label errors across all sets of a recipe, as training reads them.
 
     Args:
         recipe ([`Recipe`]): Its `data` are read set by set.
         encoder: The definition encoder.
-        options ([`MixtureOptions`]): How much is looked at, and what is told.
+        options ([`MixtureOptions`]): How much to search, and what to report.
 
     Raises:
         ValueError: As `preparation.load_sources` does.
@@ -137,12 +137,12 @@ def _part(title: str, head: list[str], rows: list[list[Any]]) -> list[str]:
     return [f"### {title}", markdown_table(head, rows[:LISTED]), *more]
 
 
-def _type_cells(asked: AskedType) -> list[str]:
+def _type_cells(asked: CandidateType) -> list[str]:
     return [_set_name(asked), asked.name[:MAX_NAME]]
 
 
-def _set_name(asked: AskedType) -> str:
-    """The folder says which set it is, but for files that have a folder in common."""
+def _set_name(asked: CandidateType) -> str:
+    """The name of a set, without the file if the folder identifies it."""
     return asked.dataset.removesuffix("/data")
 
 

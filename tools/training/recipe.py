@@ -12,6 +12,7 @@ from ...configuration_jpt import JPTConfig, check_fields
 from ...generative.examples import ExampleOptions
 from ...generative.formats import GENERATIVE_SYSTEMS
 from ...source_jpt import SourceDocument, TreeLoader, shown
+from ..loading import HOME
 from .sampling import Sampling
 
 TRAINABLE_SYSTEMS = ("jpt", *GENERATIVE_SYSTEMS)
@@ -20,7 +21,6 @@ SAVE_DTYPES = ("bfloat16", "float16", "float32")
 PACKAGE = "$PACKAGE"
 # A value of `training` that depends on the hardware.
 AUTO = "auto"
-HOME = Path(__file__).resolve().parents[2]
 SECTIONS = {"training": TrainingArguments, "model": JPTConfig, "grow": JPTConfig}  # whose values they hold
 
 
@@ -146,7 +146,7 @@ class Recipe:
         replay (`Replay`, *optional*):
             Data mixed with `data` at a share of the groups, so that a `checkpoint` keeps what it knew. Its types do not
             become the model's own. For runs of `max_steps`.
-        min_records (`int`): With fewer records of its own data the run is refused, and told what does work with so few.
+        min_records (`int`): A run with fewer records of its own data is refused, with advice on what works instead.
         checkpoint (`str`): A trained JPT model to start from, instead of a backbone; `$PACKAGE` is the one that ships.
         data_root (`str`): Folder that data paths are relative to.
         model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
@@ -286,14 +286,14 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
 
 
 class _Places:
-    """Where the values of a recipe stand, which may be files that it goes on from."""
+    """Where the values of a recipe come from: its file, or those that it is based on."""
 
     def __init__(self, path: str | Path):
         self.path = path
         self.sources: dict[str, SourceDocument] = {}  # by the keys of the recipe; not of those that were overridden
 
     def error(self, where: tuple, message: str, key: Any = None) -> ValueError:
-        """An error about the value that these keys and indices lead to, or about a key in it."""
+        """An error about the value with these keys and indices, or about a key in it."""
         message = ": ".join([*(each for each in where if isinstance(each, str)), message])
         place = where if key is None else (*where, key)
         source = self.sources.get(place[0]) if place else None
@@ -329,7 +329,7 @@ def _override(values: dict, key: str, value: Any, places: _Places) -> None:
 
 
 def _check_start(values: dict[Any, Any], places: _Places) -> None:
-    """Whether what the rest relies on is there and of its kind."""
+    """Checks the keys that the other checks rely on."""
     for section, cls in SECTIONS.items():
         known = {each.name for each in fields(cls)} if section != "grow" else {"begin_head", "lora_rank", "readings"}
         given = values.get(section)

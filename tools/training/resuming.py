@@ -18,6 +18,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from ...atomic_jpt import atomic_file
 from ...modeling_jpt import JPTForTokenClassification
+from .preparation import rows_per_step
 from .recipe import Recipe
 from .sampling import MixtureSource
 
@@ -75,9 +76,7 @@ def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[M
 def _started_with(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[MixtureSource]) -> dict[str, Any]:
     values = {key: value for key, value in asdict(recipe).items() if key not in FREE}
     values["training"] = {key: value for key, value in recipe.training.items() if not key.startswith(FREE_TRAINING)}
-    values["groups_per_update"] = (
-        arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    )
+    values["groups_per_update"] = rows_per_step(arguments)
     # By content and folder name, so that the data may be moved.
     values["data"] = {
         f"{number}: {source.name}": [source.weight, _digest(source)] for number, source in enumerate(sources)

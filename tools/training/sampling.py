@@ -218,7 +218,7 @@ class TrainingGroups(Dataset):
         ]
 
     def _make_plan(self, length: int) -> list[tuple[int, list[int], str]]:
-        """MixtureSource, records and reading of every group."""
+        """Source, records and reading of every group."""
         rng = random.Random(self.sampling.seed)
         weights = [source.weight for source in self.sources]
         queues: dict[tuple[int, str], list[list[int]]] = defaultdict(list)
@@ -355,7 +355,8 @@ def plan_epochs(
     sources: Sequence[MixtureSource], sampling: Sampling, *, epochs: float | None = None, length: int | None = None
 ) -> list[tuple[int, list[int]]]:
     """
-    MixtureSource and records of every group of a run that reads every record once per epoch, in an order of its own each time.
+    Index of the source and of the records of every group, for a run that reads every record once per epoch, each time in a
+    new order.
 
     Args:
         epochs (`float`, *optional*), length (`int`, *optional*): One of them says where the plan ends: after so many
