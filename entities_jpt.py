@@ -90,7 +90,11 @@ def _decode(reading: Reading, config: JPTConfig, nested: bool, top_k: int, decod
         "words": None if reading.words is None else [(start, end) for start, end, _ in reading.words],
         "begins": reading.begin,
     }
-    path = {"rule": decoder, "transition_penalty": config.switch_cost, "outside_bias": config.outside_bias}
+    path: dict[str, Any] = {
+        "rule": decoder,
+        "transition_penalty": config.switch_cost,
+        "outside_bias": config.outside_bias,
+    }
     flat = decode_spans(reading.text, reading.offsets, reading.probabilities, **path, **options)
     if not nested:
         return flat
