@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all; what was there before stays until everything is written.
+"""Files and folders that appear whole or not at all; previous ones stay until everything is written.
 
-Output is written in a hidden folder beside its place, `.NAME.XXXXXXXXXXXX.tmp`, which is locked while its process lives.
-Those of processes that were killed are removed by the next run that writes the same output.
+Output is written to a hidden folder beside its destination, `.NAME.XXXXXXXXXXXX.tmp`, which is locked while its process
+lives. The next run that writes the same output removes those of killed processes.
 """
 
 import errno
@@ -28,11 +28,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """
     Yields the path of a temporary file, which becomes `path` at the end, replacing a file of that name.
 
-    A link is written through, and the permissions of a file that is replaced are kept. Pipes and devices are written to
-    directly.
+    Links are followed, and the permissions of a replaced file are kept. Pipes and devices are written to directly.
 
     Raises:
-        OSError: If it cannot be written, or `path` is a folder; then nothing is left of it.
+        OSError: If it cannot be written, or `path` is a folder; nothing is left behind then.
     """
     path = _behind_links(path)
     mode = _mode(path)
@@ -59,12 +58,12 @@ def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
     An empty folder is filled rather than replaced, as it may be the current directory or a mounted volume.
 
     Args:
-        path (`str` or `Path`): Where the folder is to be.
+        path (`str` or `Path`): The folder.
         keep (`str`, *optional*):
-            A folder with a file of this name that another process has written in the meantime is kept.
+            If another process has meanwhile written a folder with a file of this name, that folder is kept.
 
     Raises:
-        OSError: If it cannot be written; then nothing is left of it.
+        OSError: If it cannot be written; nothing is left behind then.
     """
     path = _behind_links(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +97,7 @@ def _replace_folder(whole: Path, path: Path, old: Path, keep: str | None) -> Non
 
 def new_folder(path: str | Path, name: str = "output") -> Path:
     """
-    Returns the path of a folder that may be written.
+    The path of a new or empty folder.
 
     Raises:
         ValueError: If it exists and is not an empty folder.
@@ -110,7 +109,7 @@ def new_folder(path: str | Path, name: str = "output") -> Path:
 
 
 def _contents(path: Path) -> list[Path]:
-    """What is in a folder, less what a killed run has left of an output that was to fill it."""
+    """Contents of a folder, except leftovers of a killed run that was to fill it."""
     prefix = _hidden_prefix(path)
     return [each for each in path.iterdir() if not _is_workspace(each.name, prefix)]
 
@@ -148,13 +147,13 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int | None]:
         folder.mkdir(mode=0o700)
         try:
             return folder, _lock(folder)
-        except (BlockingIOError, FileNotFoundError):  # another run took it for a leftover before it was locked
+        except (BlockingIOError, FileNotFoundError):  # another run removed it as a leftover before it was locked
             continue
 
 
 def _lock(folder: Path) -> int | None:
     """
-    Locks a folder until the returned descriptor is closed or the process ends; None where there are no such locks.
+    Locks a folder until the returned descriptor is closed or the process ends; `None` if locks are not supported.
 
     Raises:
         OSError: If another process holds the lock, or the folder is gone.
@@ -164,7 +163,7 @@ def _lock(folder: Path) -> int | None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.stat(folder)  # it may have been removed before it was locked
+        os.stat(folder)  # fails if it was removed before it was locked
     except (BlockingIOError, FileNotFoundError):
         os.close(descriptor)
         raise
@@ -191,12 +190,12 @@ def _remove_leftovers(parent: Path, prefix: str, own: Path) -> None:
 
 
 def _behind_links(path: str | Path) -> Path:
-    """The absolute path of a file or folder, not of a link to it."""
+    """The absolute path of a file or folder, with links resolved."""
     return Path(os.path.realpath(path))
 
 
 def _mode(path: Path) -> int:
-    """Type and permissions of what is there; 0 if there is nothing."""
+    """Type and permissions of a path; 0 if nothing exists there."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -205,7 +204,7 @@ def _mode(path: Path) -> int:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors of the system name the output instead of the hidden folder it is written in."""
+    """Makes system errors name the output instead of the hidden folder."""
     try:
         yield
     except OSError as error:
@@ -213,6 +212,6 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _to_disk(path: Path) -> None:
-    """Waits until a file's content is written, so that no power cut leaves its name without it."""
+    """Waits until a file's content is on the disk, so that a power cut cannot leave an empty file under its name."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())

@@ -1,8 +1,9 @@
 """Packed attention behind shared prompts: one row of tokens in, attention per segment out.
 
-A packed row holds prompts and texts one after another, without padding. Every segment attends to itself, causally or
-(an open text) in both directions, and, if it is a text, to all of its prompt; nothing else. The prompt is either in the same row (training) or
-encoded earlier (inference), so no text ever pays for it again. Knows nothing of token ids, types or tasks.
+A packed row holds prompts and texts one after another, without padding. Every segment attends to itself (causally, or in
+both directions if it is an open text) and, if it is a text, to its whole prompt; to nothing else. The prompt is either in
+the same row (training) or was encoded earlier (inference), so no text pays for it again. Knows nothing of token ids, types
+or tasks.
 """
 
 import time
@@ -20,9 +21,9 @@ PACKED_ATTENTION = "jpt_packed"
 @dataclass
 class Segment:
     """
-    Tokens `start:end` of the row. `prompt` is the segment they continue, or None for a prompt itself. Of the last
-    layer only the states of the last `read` tokens are wanted, by default of all. In an `open` segment every token
-    sees all others of the segment.
+    Tokens `start:end` of the row. `prompt` is the number of the segment that they continue, or None for a prompt itself.
+    Only the last `read` tokens (by default all) are needed from the last layer. In an `open` segment every token sees all
+    others of the segment.
     """
 
     start: int
@@ -33,7 +34,7 @@ class Segment:
 
     @property
     def wanted(self) -> range:
-        """Tokens of the row whose last states are wanted."""
+        """Tokens of the row whose last hidden states are needed."""
         return range(self.start if self.read is None else self.end - self.read, self.end)
 
 
@@ -49,7 +50,7 @@ class PackedLayout:
             values of every layer, each of shape `(key_value_heads, prompt_length, head_dim)`.
         keep_states (`bool`, *optional*, defaults to `False`):
             Whether to keep the keys and values of the row in `states`, one pair per layer.
-        layers (`int`, *optional*, defaults to 0): Counts the attention layers that have followed the layout.
+        layers (`int`, *optional*, defaults to 0): Number of attention layers that have followed the layout.
     """
 
     segments: list[Segment]
@@ -64,9 +65,9 @@ class PackedLayout:
     ) -> torch.Tensor | None:
         """
         Additive mask for the last `length` of `total` positions, repeated for `copies` query heads, so of shape
-        `(copies * length, total)`. Made once for all layers. `None` where everything is seen.
+        `(copies * length, total)`. Built once for all layers. `None` if everything is visible.
 
-        What precedes the queries is seen by all of them unless there is a window, so that `total=length` is enough then.
+        Without a sliding window all queries see everything that precedes them, so `total=length` is enough.
         """
         if is_open and (sliding_window is None or total < sliding_window):
             return None
@@ -80,10 +81,10 @@ class PackedLayout:
 
     def check_followed(self, config: PreTrainedConfig) -> None:
         """
-        To be called after the backbone has read the row.
+        Call this after the backbone has read the row.
 
         Raises:
-            ValueError: If some layer mixed the row's tokens by other means, so that segments saw each other.
+            ValueError: If a layer mixed the row's tokens by other means, so that segments saw each other.
         """
         others = set(getattr(config, "layer_types", None) or []) - {"full_attention", "sliding_attention"}
         if others or self.layers < config.num_hidden_layers:
@@ -97,7 +98,7 @@ class PackedLayout:
 def visible(query: torch.Tensor, key: torch.Tensor, is_open: bool, sliding_window: int | None) -> torch.Tensor:
     """
     Which keys a query sees, by their positions in prompt and text: `(queries,)`, `(keys,)` to `(queries, keys)`. The
-    queries are all causal or all of an open text, whose later tokens are seen, too.
+    queries are either all causal or all of an open text, whose later tokens are visible too.
     """
     distance = query[:, None] - key[None]
     seen = torch.ones_like(distance, dtype=torch.bool) if is_open else distance >= 0
@@ -128,7 +129,7 @@ def _attend(
             found = _by_products(query * scaling, key, value, bias(length))
             return found.view(heads, length, size)
     mask = bias(total)
-    # On CPU the fused kernel's backward takes three times as long as that of products.
+    # On CPU the fused kernel's backward takes three times as long as that of plain products.
     if softcap is None and not (query.requires_grad and on_cpu):
         found = nn.functional.scaled_dot_product_attention(
             query[None], key[None], value[None], attn_mask=mask, scale=scaling, dropout_p=dropout
@@ -140,7 +141,7 @@ def _attend(
 def _by_products(
     scaled_query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """Two plain products and a softmax. `bias (queries, n)` masks the last n keys; all before them are seen."""
+    """Two plain products and a softmax. `bias (queries, n)` masks the last n keys; those before are visible."""
     scores = torch.bmm(scaled_query, key.transpose(1, 2))
     if bias is not None:
         scores[..., -bias.shape[1] :] += bias
@@ -150,8 +151,8 @@ def _by_products(
 @lru_cache
 def products_are_faster(dtype: torch.dtype) -> bool:
     """
-    Whether on this CPU plain products are faster than PyTorch's fused kernel, which depends on the instructions it has
-    for the number format. Found out once for each, in some hundredths of a second.
+    Whether plain products are faster than PyTorch's fused kernel on this CPU, which depends on its instructions for the
+    number format. Measured once for each, in some hundredths of a second.
     """
     query, prompt = torch.ones(3, 3 * 64, 64, dtype=dtype), torch.ones(3, 384, 64, dtype=dtype)
     bias = torch.zeros(query.shape[1], 64, dtype=dtype)
@@ -183,7 +184,7 @@ def _by_scores(
     softcap: float | None,
     dropout: float,
 ) -> torch.Tensor:
-    """The same with everything that a backbone may ask for, and with a fast backward."""
+    """Attention with every option of a backbone, and with a fast backward."""
     if softcap is not None:
         scores = torch.tanh(query @ key.transpose(1, 2) * (scaling / softcap)) * softcap
         scores = scores if bias is None else scores + bias
@@ -203,17 +204,17 @@ def dense_mask(
     device: torch.device,
 ) -> torch.Tensor | dict[str, torch.Tensor]:
     """
-    What the packed layout says, for backends that take a mask of all pairs of tokens (`"sdpa"`, `"eager"`).
+    The mask of the packed layout for backends that take one of all pairs of tokens (`"sdpa"`, `"eager"`).
 
     Args:
         lengths (`list[int]`): Tokens of each row of a right-padded batch.
         open_from (`list[int | None]`): Where the open text of each row begins; `None` for a causal row.
 
     Returns:
-        `Tensor` of shape `(batch, 1, n, n)`, additive; or one for each type of layers, where a backbone has several.
+        `Tensor` of shape `(batch, 1, tokens, tokens)`, additive; or one for each type of layer, if there are several.
 
     Raises:
-        ValueError: If the backend takes no such mask.
+        ValueError: If the backend does not take such a mask.
     """
     if config._attn_implementation not in ("sdpa", "eager"):
         raise ValueError(
@@ -232,7 +233,7 @@ def dense_mask(
             if start is not None:
                 text = slice(start, length)
                 row[text, text] = visible(positions[text], positions[text], True, reach)
-            # Padding sees itself, as a row of nothing but hidden keys has no softmax.
+            # Padding sees itself: a softmax over hidden keys alone is undefined.
             row[:, length:] = False
             seen.append(row | torch.eye(len(row), dtype=torch.bool, device=device))
         mask = torch.zeros(len(lengths), 1, len(positions), len(positions), dtype=dtype, device=device)
@@ -241,7 +242,7 @@ def dense_mask(
 
 
 class _Continued:
-    """Keys or values of a prompt with those of one text after another behind it: the prompt is copied once."""
+    """Keys or values of a prompt, continued by those of one text after another: the prompt is copied only once."""
 
     def __init__(self, prompt: torch.Tensor, longest: int):
         heads, self.length, size = prompt.shape
@@ -272,7 +273,7 @@ def attend_segments(
     Args:
         layer (`int`): Index of the layer.
         query (`Tensor` of shape `(heads, tokens, head_dim)`):
-            Of all tokens of the row, or only of those that are wanted of the last layer (`Segment.wanted`).
+            Of all tokens of the row, or, in the last layer, only of those in `Segment.wanted`.
         key, value (`Tensor` of shape `(key_value_heads, tokens, head_dim)`): Of all tokens of the row.
 
     Returns:
@@ -281,7 +282,7 @@ def attend_segments(
     layout.layers += 1
     if layout.keep_states:
         layout.states[layer] = (key, value)
-    # One split instead of many slices: its backward is one concatenation.
+    # One split instead of many slices: its backward is a single concatenation.
     lengths = [segment.end - segment.start for segment in layout.segments]
     keys, values = key.split(lengths, dim=1), value.split(lengths, dim=1)
     if query.shape[1] != key.shape[1]:
@@ -330,13 +331,13 @@ def packed_attention(
     Args:
         query (`Tensor` of shape `(1, heads, tokens, head_dim)`), key, value (`(1, key_value_heads, tokens, head_dim)`):
             Rotated states of the packed row.
-        packed_layout (`PackedLayout`): The row's segments, handed through the backbone's keyword arguments.
+        packed_layout (`PackedLayout`): The row's segments, passed through the backbone's keyword arguments.
 
     Returns:
         `Tensor` of shape `(1, tokens, heads, head_dim)`, and None for the weights.
 
     Raises:
-        ValueError: If the backbone did not hand the layout through, or has attention sinks.
+        ValueError: If the backbone did not pass the layout through, or has attention sinks.
     """
     if packed_layout is None or kwargs.get("s_aux") is not None:
         raise ValueError(
@@ -350,7 +351,7 @@ def packed_attention(
 
 
 def _no_mask(*args, **kwargs) -> None:
-    """The layout says who attends to whom, so the backbone builds no mask."""
+    """The layout defines who attends to whom, so the backbone builds no mask."""
     return None
 
 

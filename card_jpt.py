@@ -1,7 +1,7 @@
 """The model card of a model that is pushed to the Hub: its configuration in, a README.md out.
 
-Pushing writes a card of blanks to be filled in by hand where there is none. What the configuration knows is filled in
-here; a card that someone has written is left alone.
+If there is no card, pushing creates a template with blanks. Here it is replaced by what the configuration knows; a card
+that someone has written is left alone.
 """
 
 import re
@@ -18,7 +18,7 @@ INSTALL = "pip install transformers torch sentence-transformers"
 
 def fill_card(path: Path, config: JPTConfig, repository: str) -> None:
     """
-    Replaces a card of blanks by one that says what the model is; keeps its tags.
+    Replaces a blank template by a card that describes the model; keeps its tags.
 
     Args:
         path (`Path`): The card.

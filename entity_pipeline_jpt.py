@@ -1,6 +1,6 @@
-"""What all pipelines that find entities share: how they are called, and what they take for texts and entity types.
+"""What all pipelines that find entities share: how they are called, and which texts and entity types they accept.
 
-Knows nothing of models: `pipeline_jpt` and `generative/pipeline_generative` read the documents that are made here.
+Knows nothing of models: `pipeline_jpt` and `generative/pipeline_generative` read the documents that are prepared here.
 """
 
 import copyreg
@@ -26,8 +26,8 @@ PROGRESS_FORMAT = "{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}, {ra
 
 
 @dataclass
-class Document:
-    """A text, its types, and start, end and number of each given word that is not blank (`None`: none were given)."""
+class InputDocument:
+    """A text, its types and, if words were given, start, end and number of each that is not blank."""
 
     text: str
     schema: Schema
@@ -36,12 +36,12 @@ class Document:
 
 class EntityPipeline(TokenClassificationPipeline):
     """
-    A pipeline from texts and entity types to entities. What is made of the documents is left to
+    A pipeline from texts and entity types to entities. Subclasses turn documents into entities in
     [`~EntityPipeline.process`], [`Pipeline._forward`] and [`Pipeline.postprocess`].
 
-    It returns what transformers' [`TokenClassificationPipeline`] returns with an aggregation strategy, and is one for
-    programs that ask; all of its work is replaced. It can be pickled and copied, also into another process: weights,
-    tokenizer and options go along, while caches are filled anew.
+    It returns what transformers' [`TokenClassificationPipeline`] returns with an aggregation strategy, and is a subclass
+    of it for programs that check; all of its work is replaced. It can be pickled and copied, also into another process:
+    weights, tokenizer and options are kept, while caches start empty.
 
     Args:
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
@@ -52,7 +52,7 @@ class EntityPipeline(TokenClassificationPipeline):
     """
 
     default_batch_size = 16
-    document_class: type[Document] = Document
+    document_class: type[InputDocument] = InputDocument
 
     _transient: Collection[str] = ("_lock",)  # attributes that `_reset` makes
     _load_tokenizer = True
@@ -70,11 +70,11 @@ class EntityPipeline(TokenClassificationPipeline):
         self.model.eval()
 
     def _reset(self) -> None:
-        """Makes what belongs to this process and this object alone: locks and caches."""
-        self._lock = threading.RLock()  # Among others for the tokenizer, which keeps the settings of one call.
+        """Creates what belongs to this process and this object alone: locks and caches."""
+        self._lock = threading.RLock()  # Also guards the tokenizer, which keeps the settings of one call.
 
     def __reduce__(self):
-        # Classes of the Hub's loader are found in a fresh process only once its folder of modules can be imported.
+        # A new process finds classes of the Hub's loader only once the loader's folder of modules can be imported.
         dynamic = type(self).__module__.startswith("transformers_modules.")
         return _NewObject() if dynamic else copyreg.__newobj__, (type(self),), self.__getstate__()
 
@@ -102,7 +102,7 @@ class EntityPipeline(TokenClassificationPipeline):
             inputs (`str`, `dict`, `list`, or any other iterable of items):
                 An item is a text, or a dict with `text` and, optionally, `entity_types` of its own. With
                 `is_split_into_words`, each text is a list of words.
-            batch_size (`int`, *optional*): Most texts, or pieces of long ones, to read together.
+            batch_size (`int`, *optional*): Maximum number of texts, or pieces of long ones, to read together.
             show_progress (`bool`, *optional*, defaults to `False`): Whether to show a progress bar, by texts.
             num_workers (`int`, *optional*): Ignored.
             options: See the pipeline's own description.
@@ -148,7 +148,7 @@ class EntityPipeline(TokenClassificationPipeline):
         postprocess_params,
         show_progress=False,
     ) -> Iterator[list[dict]]:
-        """The way of all texts, in their order."""
+        """The entities of all texts, in their order."""
         total = len(inputs) if isinstance(inputs, Sized) else None
         items = inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
         documents = (self.preprocess(item, position=i, **preprocess_params) for i, item in enumerate(items))
@@ -156,7 +156,7 @@ class EntityPipeline(TokenClassificationPipeline):
             yield from self.process(documents, batch_size, forward_params, postprocess_params, progress)
 
     def forward(self, model_inputs, **forward_params):
-        """As [`Pipeline.forward`], whatever mode the model is in, such as between two steps of a training."""
+        """As [`Pipeline.forward`], in evaluation mode even if the model is being trained."""
         with evaluating(self.model):
             return super().forward(model_inputs, **forward_params)
 
@@ -164,17 +164,17 @@ class EntityPipeline(TokenClassificationPipeline):
     def process(
         self, documents: Iterator[Any], batch_size: int, forward_params: dict, postprocess_params: dict, progress: tqdm
     ) -> Iterator[list[dict]]:
-        """The entities of each document, in order; `progress` is moved on by 1 for each."""
+        """The entities of each document, in order; advances `progress` by 1 for each."""
 
     def _with_defaults(self, **options) -> tuple[dict, dict, dict]:
-        """Options of a call for the parts of the pipeline, with those given when it was made."""
+        """Options of a call for each part of the pipeline, completed by those given when it was created."""
         defaults = self._preprocess_params, self._forward_params, self._postprocess_params
         given = self._sanitize_parameters(**options)
         preprocess, forward, postprocess = ({**old, **new} for old, new in zip(defaults, given, strict=True))
         return preprocess, forward, postprocess
 
     def _with_types(self, preprocess: dict) -> dict:
-        """The options with the default types, if they name none and there are some."""
+        """The options, with the default types if they name none."""
         if "schema" in preprocess or not self._default_types():
             return preprocess
         return {**preprocess, "schema": self._resolve(self._default_types())}
@@ -209,7 +209,7 @@ class EntityPipeline(TokenClassificationPipeline):
         )
 
     def _default_types(self) -> Any:
-        """Types of the model's configuration, if it has some."""
+        """Types of the model's configuration, if it has any."""
         return getattr(self.model.config, "entity_types", None)
 
     def _resolve(self, entity_types) -> Schema:
@@ -258,7 +258,7 @@ class EntityPipeline(TokenClassificationPipeline):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; what was in training mode is again afterwards."""
+    """Evaluation mode for a while; modules that were in training mode return to it."""
     training = [module for module in model.modules() if module.training] if model.training else []
     for module in training:
         module.training = False
@@ -278,7 +278,7 @@ def lowest_scores(schema: Schema, threshold: float | Mapping[str, float] | None)
     """
     The lowest score at which each type of a schema is returned; `None` if there is no such limit.
 
-    What a call says of a type goes first, then what the schema says of it, then what the call says of all types.
+    A threshold that the call gives for a type takes precedence, then that of the schema, then the call's for all types.
     """
     by_type = threshold if isinstance(threshold, Mapping) else {}
     of_all = None if isinstance(threshold, Mapping) else threshold
@@ -288,7 +288,7 @@ def lowest_scores(schema: Schema, threshold: float | Mapping[str, float] | None)
 
 
 def _check_thresholds(threshold: float | Mapping[str, float] | None, schema: Schema | None) -> None:
-    """Items may have types of their own, but if a call has types, those are what its thresholds are for."""
+    """Items may have types of their own, but if the call has types, its thresholds refer to those."""
     if schema is None or not isinstance(threshold, Mapping):
         return
     if unknown := [name for name in threshold if name not in schema.names]:
@@ -296,7 +296,7 @@ def _check_thresholds(threshold: float | Mapping[str, float] | None, schema: Sch
 
 
 class _NewObject:
-    """`copyreg.__newobj__` for classes of dynamic modules: where it is unpickled, they can be imported from there on."""
+    """`copyreg.__newobj__` for classes of dynamic modules: unpickling it first makes them importable."""
 
     def __call__(self, cls: Any):
         return cls.__new__(cls)
@@ -320,7 +320,7 @@ def _shown(value) -> str:
 
 
 def _join_words(words: Sequence[str], delimiter: str) -> tuple[list[tuple[int, int, int]], str]:
-    """The place in the joined text and the number of each word, without blanks at its edges; and that text."""
+    """Start, end (blanks trimmed) and number of each word in the joined text; and that text."""
     text = delimiter.join(words)
     places, start = [], 0
     for number, word in enumerate(words):

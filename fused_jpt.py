@@ -1,9 +1,9 @@
-"""Packed rows through a Llama-like backbone in bfloat16 on CPU, in few operations: the same states, sooner.
+"""Packed rows in, hidden states of a Llama-like backbone in bfloat16 on CPU out, in few operations.
 
-On CPUs with bfloat16 instructions a small backbone spends most of its time beside its matrix products: laying weights
-out for them, normalising, rotating, multiplying gates. Here weights are laid out once, products take their activation,
-gate and residual with them (oneDNN's fused post-operations), and the last layer computes what is read of it and no
-more. Serves inference only; whatever it does not know is left to the backbone's own code.
+On CPUs with bfloat16 instructions a small backbone spends most of its time outside of matrix products: laying out weights,
+normalising, rotating, multiplying gates. Here weights are laid out once, products include their activation, gate and
+residual (oneDNN's fused post-operations), and the last layer computes only what is needed. For inference only; everything
+else is left to the backbone's own code.
 """
 
 import threading
@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from .attention_jpt import PackedLayout, attend_segments
 
-# Their layers differ in biases and in norms of queries and keys alone.
+# Their layers differ only in biases and in norms of queries and keys.
 FAMILIES = ("llama", "qwen2", "qwen3")
 
 _PACKING = threading.Lock()
@@ -24,9 +24,9 @@ _packed: "WeakKeyDictionary[PreTrainedModel, tuple[list[int], FusedBackbone | No
 
 def fused_backbone(backbone: PreTrainedModel) -> "FusedBackbone | None":
     """
-    The backbone with its weights laid out, made on first use and again whenever weights have changed. Takes as much
-    memory as the layers' weights. None where it does not apply: gradients are wanted, or another device, number format
-    or family, quantised, hooked or compiled layers.
+    The backbone with its weights laid out, built on first use and again whenever weights have changed. Takes as much
+    memory as the layers' weights. `None` if it does not apply: with gradients, another device, number format or family,
+    or quantised, hooked or compiled layers.
     """
     if torch.is_grad_enabled() or backbone.training or backbone.dtype != torch.bfloat16:
         return None
@@ -40,7 +40,7 @@ def fused_backbone(backbone: PreTrainedModel) -> "FusedBackbone | None":
 
 
 def backbone_state(backbone: PreTrainedModel) -> list:
-    """What changes with the backbone's modules, hooks, weights and adapters. Costs less than `backbone.modules()`."""
+    """A fingerprint of the backbone's modules, hooks, weights and adapters. Cheaper than `backbone.modules()`."""
     numbers: list = []
     modules: list[nn.Module] = [backbone]
     while modules:
@@ -66,19 +66,19 @@ def _applies(backbone: PreTrainedModel) -> bool:
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         and all(_is_usual(weight) for weight in backbone.parameters())
         and not any(_is_changed(module) for module in backbone.modules())
-        # Adapters and quantised layers wrap plain ones, or are their subclasses.
+        # Adapters and quantised layers wrap plain ones, or are subclasses of them.
         and all(type(linear) is nn.Linear for layer in backbone.layers for linear in _linears(layer))
     )
 
 
 def _is_usual(weight: nn.Parameter) -> bool:
-    """No quantised one, which may say that it is bfloat16, and no inference tensor, whose changes leave no trace."""
+    """Not quantised (which may claim to be bfloat16), and no inference tensor, whose changes leave no trace."""
     plain = type(weight) is nn.Parameter and not weight.is_inference()
     return plain and weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
 
 
 def _is_changed(module: nn.Module) -> bool:
-    """Whether something has been put around its code: hooks, or a compiler whose work is wanted then."""
+    """Whether hooks or a compiler change how it runs."""
     hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
     return bool(hooked) or module._compiled_call_impl is not None
 
@@ -90,7 +90,7 @@ def _linears(layer: nn.Module) -> list[nn.Module]:
 
 
 class _Product:
-    """Linear layers that read the same input as one, with the weight of the norm before them multiplied in."""
+    """Linear layers with the same input as one, with the weight of the norm before them multiplied in."""
 
     def __init__(self, *layers: nn.Linear, norm: torch.Tensor | None = None):
         weight = torch.cat([layer.weight for layer in layers])
@@ -130,7 +130,7 @@ class _Layer:
         rotation: tuple[torch.Tensor, torch.Tensor],
         wanted: torch.Tensor | None,
     ) -> torch.Tensor:
-        """States `(tokens, hidden_size)` before the layer to those after it, of the `wanted` tokens if given."""
+        """States `(tokens, hidden_size)` before the layer to those after it; only of `wanted` tokens, if given."""
         projected = self.project(_normed(states, self.epsilons[0])).view(len(states), -1, self.size)
         rotated, value = projected.split([self.heads + self.key_value_heads, self.key_value_heads], dim=1)
         if self.query_norm is not None:
@@ -148,7 +148,7 @@ class _Layer:
 
 
 def _normed(states: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """RMSNorm without its weight, which the product that follows has taken in."""
+    """RMSNorm without its weight, which is part of the product that follows."""
     norm = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=torch.float32)
     return states * (norm.square_().div_(states.shape[-1]).add_(epsilon).rsqrt_()).to(states.dtype)
 
@@ -159,10 +159,10 @@ def _rotated(states: torch.Tensor, cosine: torch.Tensor, signed_sine: torch.Tens
 
 
 class FusedBackbone:
-    """Reads packed rows as `backbone` does with `attn_implementation="jpt_packed"`."""
+    """Reads packed rows as the backbone does with `attn_implementation="jpt_packed"`."""
 
     def __init__(self, backbone: PreTrainedModel):
-        # Nothing of it may refer to the backbone, whose end is to be its own.
+        # Keeps no reference to the backbone, so that both can be freed together.
         with torch.no_grad():
             self.layers = [_Layer(layer) for layer in backbone.layers]
 
@@ -174,7 +174,7 @@ class FusedBackbone:
             input_ids, position_ids (`Tensor` of shape `(tokens,)`): The packed row.
 
         Returns:
-            Last hidden states of the tokens that are wanted, in the order of the segments.
+            Last hidden states `(wanted tokens, hidden_size)`, in the order of the segments.
         """
         states = backbone.embed_tokens(input_ids)
         cosine, sine = (each[0, :, None] for each in backbone.rotary_emb(states[None], position_ids[None]))

@@ -1,6 +1,6 @@
 """Hidden states and embedded definitions in, scores out: projections into one space, bilinear heads, their loss.
 
-Works on flat lists of tokens that share their types. Knows nothing of backbones, prompts or padding.
+Works on flat lists of tokens with the same candidate types. Knows nothing of backbones, prompts or padding.
 """
 
 import math
@@ -30,8 +30,8 @@ class JPTProjection(nn.Module):
 
 class JPTClassifier(nn.Module):
     """
-    One bilinear head: `s_ij = t_i^T W p_j + b_j` (Eq. 4), with `b_j` a linear function of `p_j` because a bias per
-    type could not be learned for types that come at inference.
+    One bilinear head: `s_ij = t_i^T W p_j + b_j` (Eq. 4). `b_j` is a linear function of `p_j`, because a bias per type
+    could not be learned for types that are unknown until inference.
 
     Args:
         size (`int`): Size of the space that tokens and types share.
@@ -44,7 +44,7 @@ class JPTClassifier(nn.Module):
         self.bias = nn.Linear(size, 1)
 
     def forward(self, tokens: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
-        """`tokens (n, size)`, `types (m, size)` to scores `(n, m)`."""
+        """`tokens (tokens, size)`, `types (types, size)` to scores `(tokens, types)`."""
         return tokens @ self.weight(types).T + self.bias(types).T
 
 
@@ -64,7 +64,7 @@ class JPTHead(nn.Module):
         self.prompt_projections = nn.ModuleList(
             JPTProjection(hidden_size, *sizes) for _ in range(copies) if config.type_embedding != "definition"
         )
-        # Without a definition encoder, O has no text to be embedded from.
+        # Without a definition encoder, O has no text to embed.
         self.outside_embeddings = nn.ModuleList(
             nn.Embedding(1, config.projection_size) for _ in range(copies) if config.type_embedding == "prompt"
         )
@@ -75,7 +75,7 @@ class JPTHead(nn.Module):
             self.add_begin_classifier(config.projection_size)
 
     def add_begin_classifier(self, size: int) -> None:
-        """The head that says where mentions begin: one half of every token, until it is trained."""
+        """Adds the head that predicts where mentions begin. Until it is trained, its probabilities are one half."""
         classifier = JPTClassifier(size, token_bias=True)
         for parameter in classifier.parameters():
             nn.init.zeros_(parameter)
@@ -95,13 +95,13 @@ class JPTHead(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """
         Args:
-            states (`Tensor` of shape `(n, hidden_size)`): Second-copy tokens of texts with the same types.
+            states (`Tensor` of shape `(tokens, hidden_size)`): Last-copy tokens of texts with the same types.
             definitions (`Tensor` of shape `(1 + types, encoder_size)`): Embedded definitions, O first.
             type_states (`Tensor` of shape `(types, hidden_size)`): The prompt's hidden states of the types.
 
         Returns:
-            Softmax scores `(n, 1 + types)`, sigmoid scores `(n, types)`, and begin scores `(n, types)` if there is such
-            a head.
+            Softmax scores `(tokens, 1 + types)`, sigmoid scores `(tokens, types)` and, if there is a begin head, begin
+            scores `(tokens, types)`.
         """
         dtype = self.softmax_classifier.weight.weight.dtype
         states, type_states = states.to(dtype), type_states.to(dtype)
@@ -121,7 +121,8 @@ class JPTHead(nn.Module):
 
 def mean_probabilities(softmax: torch.Tensor, sigmoid: torch.Tensor) -> torch.Tensor:
     """
-    Mean of both heads' probabilities (A.2). The sigmoid head's probability of O is one minus its largest of a type.
+    Mean of the softmax and sigmoid heads' probabilities (A.2). The sigmoid head's probability of O is one minus that of its
+    most probable type.
 
     Args:
         softmax (`Tensor` of shape `(..., 1 + types)`): Probabilities of the softmax head, O first.
@@ -161,15 +162,15 @@ def classification_loss(
     config: JPTConfig,
 ) -> torch.Tensor:
     """
-    Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types). The begin head
-    adds binary cross-entropy, over the tokens and types of the mentions alone.
+    Sum over tokens of weighted cross-entropy and focal loss (A.2; the latter also summed over types). The begin head adds
+    binary cross-entropy, over the tokens and types of mentions only.
 
     Args:
-        softmax_scores (`Tensor` of shape `(n, 1 + types)`), sigmoid_scores (`Tensor` of shape `(n, types)`): Scores.
-        begin_scores (`Tensor` of shape `(n, types)`, *optional*): Scores of the begin head.
-        labels (`Tensor` of shape `(n,)`): 0 for O, j for the j-th type, -100 to ignore.
-        type_tags (`Tensor` of shape `(n, types)`, *optional*):
-            For each type by itself 0 outside of its mentions, 1 inside, 2 where one begins. Mentions may overlap.
+        softmax_scores (`Tensor` of shape `(tokens, 1 + types)`), sigmoid_scores (`(tokens, types)`): Scores.
+        begin_scores (`Tensor` of shape `(tokens, types)`, *optional*): Scores of the begin head.
+        labels (`Tensor` of shape `(tokens,)`): 0 for O, j for the j-th type, -100 to ignore.
+        type_tags (`Tensor` of shape `(tokens, types)`, *optional*):
+            For each type 0 outside its mentions, 1 inside, 2 where one begins; mentions of different types may overlap.
             Without it the sigmoid head learns from `labels`, and the begin head not at all.
 
     Raises:

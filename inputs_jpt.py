@@ -1,8 +1,7 @@
 """Text in, token ids out: the prompt with types and definitions, texts with character offsets, windows of long texts.
 
-What users write (texts, names, definitions) is always tokenized as plain text, so `<|im_end|>` in a text is ten
-characters and not a turn of the chat. The duplication itself happens in the model's `forward`. Knows nothing of
-weights or scores.
+User text (texts, names, definitions) is always tokenized as plain text, so `<|im_end|>` in a text is ten characters and
+not the end of a turn. The duplication itself happens in the model's `forward`. Knows nothing of weights or scores.
 """
 
 import json
@@ -23,13 +22,13 @@ OUTSIDE_DEFINITION = "A token that is not part of any named entity"
 
 _TOKENIZING = threading.Lock()
 _SLOT = "JPT-CONTENT-{}"
-# Some chat templates write today's date, which would change the scores from day to day.
+# Some chat templates insert the date, which would change the scores from day to day.
 _SAME_DAY = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}\n"
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """Fixed wording around the types: system turn, whether their names are listed first, assistant turn."""
+    """Fixed wording around the types: the system turn, whether type names are listed first, the assistant turn."""
 
     system: str
     list_names: bool
@@ -61,12 +60,12 @@ PROMPT_TEMPLATES = {
             "'The first time: <text> The second time: <text>'"
         ),
     ),
-    # The same turns in few tokens, for backbones that learn the task from LoRA rather than from instructions.
+    # The same turns in few tokens, for backbones that learn the task through LoRA rather than from instructions.
     "compact": PromptTemplate(system="Find the entities of the given types.", list_names=False, acknowledgement=None),
 }
 
 
-# What the wording of the paper says of the two copies, for models that are given one.
+# What the paper's wording says about the two copies, reworded for models that get one.
 _ONE_COPY = {
     "The user will give you the text twice in the format "
     "\"The first time: 'actual text' The second time: 'actual text'\".": (
@@ -83,8 +82,8 @@ class PromptStyle:
 
     Args:
         template (`str`): A name in `PROMPT_TEMPLATES`.
-        copies (`int`): How many copies of the text the prompt promises.
-        definitions (`bool`): Whether it has the types' definitions, or their names alone.
+        copies (`int`): Number of copies of the text that the prompt announces.
+        definitions (`bool`): Whether it contains the types' definitions, or their names alone.
     """
 
     template: str = "paper"
@@ -93,7 +92,7 @@ class PromptStyle:
 
     @classmethod
     def of(cls, config) -> "PromptStyle":
-        """That of a model's [`JPTConfig`]. Readings share a prompt, so it promises as many copies as any of them has."""
+        """The style of a model's [`JPTConfig`]. Readings share a prompt, which announces as many copies as any of them has."""
         copies = max(READING_MODES[reading].copies for reading in config.readings)
         return cls(config.prompt_template, copies, config.prompt_types == "definitions")
 
@@ -114,7 +113,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """Token ids of one text and the characters they stand for, `offsets (n, 2)`, end exclusive."""
+    """Token ids `(tokens,)` of one text and their characters, `offsets (tokens, 2)`, end exclusive."""
 
     input_ids: np.ndarray
     offsets: np.ndarray
@@ -122,7 +121,7 @@ class EncodedText:
 
 @dataclass(frozen=True)
 class Window:
-    """Tokens `start:end` are read together; predictions of `keep_start:keep_end` are used."""
+    """Tokens `start:end` are read together; the predictions for `keep_start:keep_end` are used."""
 
     start: int
     end: int
@@ -131,13 +130,13 @@ class Window:
 
 
 def _well_formed(text: str) -> str:
-    """Lone surrogates are no characters and no tokenizer takes them; the replacement keeps all offsets."""
+    """Replaces lone surrogates, which no tokenizer accepts; all offsets stay the same."""
     return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: str | list[str], plain: bool) -> BatchEncoding:
-    """Without what the tokenizer adds; `plain` text holds no special tokens, whatever it looks like."""
-    # Tokenizers keep that choice as a state of theirs, which another thread must not change before it is used.
+    """Tokenizes without adding special tokens; `plain` text contains none, whatever it looks like."""
+    # Tokenizers keep that choice as state, which another thread must not change before it is used.
     with _TOKENIZING:
         return tokenizer(texts, add_special_tokens=False, split_special_tokens=plain, return_offsets_mapping=True)
 
@@ -153,7 +152,7 @@ def separator_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def embedding_texts(config, names: Sequence[str], descriptions: Sequence[str]) -> list[str]:
-    """What the definition encoder reads for a list of types, by what a model's [`JPTConfig`] says: O first."""
+    """The texts that the definition encoder reads for a list of types, as a model's [`JPTConfig`] says: O first."""
     if config.embedded_types == "names":
         return [OUTSIDE_DEFINITION, *names]
     return [OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in zip(names, descriptions, strict=True))]
@@ -174,7 +173,7 @@ def build_prompt(
         style (`PromptStyle`, *optional*): How it is worded; defaults to the paper's.
 
     Raises:
-        ValueError: If the template is unknown, or the tokenizer's chat template is none for such a chat.
+        ValueError: If the template is unknown, or the tokenizer's chat template cannot render the turns in order.
     """
     if style.template not in PROMPT_TEMPLATES:
         raise ValueError(f"`prompt_template` must be one of {sorted(PROMPT_TEMPLATES)}, got {style.template!r}")
@@ -225,8 +224,8 @@ def _split_turns(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, st
     template = tokenizer.get_chat_template()
     first = {"role": "user", "content": messages[0]["content"] + "\n\n" + messages[1]["content"]}
     reason = None
-    # Templates without a system turn refuse it with an error of their own making (Gemma), drop it, or move it to the
-    # last turn (Mistral). It then begins the first user turn.
+    # Templates without a system turn raise an error of their own (Gemma), drop it, or move it to the last turn (Mistral).
+    # The system text then begins the first user turn.
     for candidate in (messages, [first, *messages[2:]]):
         try:
             rendered = tokenizer.apply_chat_template(candidate, chat_template=_SAME_DAY + template, tokenize=False)
@@ -255,14 +254,14 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
 
 def split_windows(text: str, offsets: np.ndarray, length: int, overlap: int) -> list[Window]:
     """
-    Cuts a long text into overlapping windows. Every token is kept from exactly one window, the one that shows most
-    of its surroundings, so that an entity on a seam is read whole and found once.
+    Cuts a long text into overlapping windows. Every token is kept from exactly one window, the one with the most context
+    around it, so that an entity on a seam is read whole and found once.
 
     Args:
-        offsets (`np.ndarray` of shape `(n, 2)`): Character offsets of the tokens.
-        length (`int`): Most tokens in a window. Windows end at a sentence, else at whitespace, where there is one in
-            their last quarter.
-        overlap (`int`): Tokens shared by neighbouring windows, at most half of `length`.
+        offsets (`np.ndarray` of shape `(tokens, 2)`): Character offsets of the tokens.
+        length (`int`): Maximum number of tokens in a window. Windows end at a sentence, else at whitespace, if there is
+            one in their last quarter.
+        overlap (`int`): Number of tokens that neighbouring windows share, at most half of `length`.
     """
     n = len(offsets)
     bounds = []
@@ -278,7 +277,7 @@ def split_windows(text: str, offsets: np.ndarray, length: int, overlap: int) -> 
 
 
 def _cut(text: str, offsets: np.ndarray, low: int, high: int) -> int:
-    """Last good place for a window to end within tokens `low..high`: a sentence end, else whitespace, else `high`."""
+    """The last good end of a window within tokens `low..high`: a sentence end, else whitespace, else `high`."""
     whitespace = None
     for token in range(high, low - 1, -1):
         gap = text[offsets[token - 1, 1] - 1 : offsets[token, 0] + 1] if token < len(offsets) else ""

@@ -1,7 +1,7 @@
 """The model: texts once, prompts and definition embeddings in; scores of every token for every type out.
 
-`JPTForTokenClassification.forward` duplicates the texts, runs the backbone and hands the second copies to the heads of
-`heads_jpt`. Token ids come from `inputs_jpt`, spans are read by `spans_jpt`; `checkpoint_jpt` loads and saves.
+`JPTForTokenClassification.forward` duplicates the texts, runs the backbone and passes the last copies to the heads of
+`heads_jpt`. Token ids come from `inputs_jpt`, spans are decoded by `spans_jpt`; `checkpoint_jpt` loads and saves.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from .reading_jpt import READING_MODES, laid_out_length, lay_out, longest_text
 @dataclass
 class EncodedPrompt:
     """
-    A prompt that the backbone has read, for any number of texts to continue.
+    A prompt that the backbone has read, with its KV cache, for any number of texts to continue.
 
     Args:
         input_ids (`Tensor` of shape `(prompt_length,)`): Its token ids.
         type_states (`Tensor` of shape `(types, hidden_size)`): Hidden states at the ends of the types' lines.
         states (`list[tuple[Tensor, Tensor]]`):
-            Keys and values per layer, each `(key_value_heads, prompt_length, head_dim)`. Empty if the attention
-            backend keeps none; the prompt is then read again with every text.
+            KV cache: keys and values per layer, each `(key_value_heads, prompt_length, head_dim)`. Empty if the
+            attention backend keeps none; the prompt is then read again with every text.
     """
 
     input_ids: torch.Tensor
@@ -48,11 +48,11 @@ class EncodedPrompt:
 class JPTTokenClassifierOutput(ModelOutput):
     """
     Args:
-        loss (`Tensor` of shape `(1,)`, *optional*): The sum of the heads' losses, when labels were given.
-        logits (`Tensor` of shape `(batch, n, 1 + types)`):
-            Softmax head; index 0 is O. Types a text was not asked for, and padding, have the lowest finite value.
-        sigmoid_logits (`Tensor` of shape `(batch, n, types)`): Sigmoid head, one binary decision per type.
-        begin_logits (`Tensor` of shape `(batch, n, types)`, *optional*):
+        loss (`Tensor` of shape `()`, *optional*): The sum of the heads' losses, if labels were given.
+        logits (`Tensor` of shape `(batch, tokens, 1 + types)`):
+            Softmax head, O first. Padding, and types that are no candidates of a text, have the lowest finite value.
+        sigmoid_logits (`Tensor` of shape `(batch, tokens, types)`): Sigmoid head, one binary decision per type.
+        begin_logits (`Tensor` of shape `(batch, tokens, types)`, *optional*):
             Begin head, if there is one: whether a mention of the type begins at the token, provided it is in one.
     """
 
@@ -62,7 +62,7 @@ class JPTTokenClassifierOutput(ModelOutput):
     begin_logits: torch.Tensor | None = None
 
     def probabilities(self) -> torch.Tensor:
-        """Mean of the softmax and sigmoid heads (A.2), shape `(batch, n, 1 + types)`."""
+        """Mean of the softmax and sigmoid heads (A.2), `(batch, tokens, 1 + types)`."""
         return mean_probabilities(self.logits.float().softmax(-1), self.sigmoid_logits.float().sigmoid())
 
 
@@ -81,9 +81,9 @@ class JPTPreTrainedModel(JPTCheckpointModel):
         super()._init_weights(module)
         if isinstance(module, JPTClassifier):
             if module.weight.bias is not None:
-                init.zeros_(module.weight.weight)  # The begin head starts at one half for every token.
+                init.zeros_(module.weight.weight)  # The begin head starts with one half for every token.
             else:
-                # A scaled identity: from the first step on, tokens and types are compared by their similarity.
+                # A scaled identity: from the first step on, the score of token and type is their similarity.
                 size = module.weight.in_features
                 init.copy_(module.weight.weight, torch.eye(size) / size**0.5)
             init.zeros_(module.bias.weight)
@@ -93,9 +93,9 @@ class JPTPreTrainedModel(JPTCheckpointModel):
 @dataclass
 class _Batch:
     """
-    The arguments of `forward`, resolved: every text without padding, with its prompt and how it is read.
+    The arguments of `forward`, resolved: every text without padding, with its prompt and its reading.
 
-    `prompts` are prompts that were not read yet, `encoded` those that were; one of the two is empty.
+    `prompts` are still to be read, `encoded` were read before; one of the two is empty.
     """
 
     texts: list[torch.Tensor]
@@ -126,7 +126,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
     def as_pipeline(self, tokenizer, **kwargs):
         """The `jpt-ner` pipeline around this model."""
-        # Saving the model copies this import's file too, so that a fine-tuned folder is complete.
+        # Because of this import, saving the model copies the pipeline's file too, so that a fine-tuned folder is complete.
         from .pipeline_jpt import JPTPipeline
 
         return JPTPipeline(model=self, tokenizer=tokenizer, **kwargs)
@@ -141,19 +141,21 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
     @property
     def context_length(self) -> int:
-        """Most tokens that prompt and text may take together, as they are laid out."""
-        # Some backbones know no positions, and so no longest one.
+        """Maximum number of tokens of prompt and laid-out text together."""
+        # Some backbones have no positions, and so no limit.
         own_limit = getattr(self.model.config, "max_position_embeddings", None) or self.config.max_length
         return min(self.config.max_length, own_limit)
 
     def text_cost(self, tokens: int, reading: str | None = None) -> int:
-        """How many tokens the backbone reads for a text of so many."""
+        """Number of tokens that the backbone reads for a text of so many."""
         return laid_out_length(tokens, len(self.config.separator_ids), reading or self.config.readings[0])
 
-    def text_room(self, prompt: int, reading: str | None = None) -> int:
-        """How many tokens of text fit behind a prompt of so many; below 1 if none do."""
+    def window(self, prompt: int, reading: str | None = None) -> tuple[int, int]:
+        """Length and overlap of windows behind a prompt of so many tokens, in tokens of one copy; below 1 if none fit."""
         room = self.context_length - prompt
-        return longest_text(room, len(self.config.separator_ids), reading or self.config.readings[0])
+        room = longest_text(room, len(self.config.separator_ids), reading or self.config.readings[0])
+        length = min(self.config.window_length, room)
+        return length, self.config.window_overlap * length // self.config.window_length
 
     def _check_length(self, length: int) -> None:
         if length > self.context_length:
@@ -194,7 +196,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
     def _read_row(
         self, layout: PackedLayout, input_ids: torch.Tensor, position_ids: torch.Tensor
     ) -> list[torch.Tensor]:
-        """Hidden states of each segment's wanted tokens."""
+        """Hidden states of the wanted tokens of each segment."""
         fused = fused_backbone(self.model)
         if fused is not None:
             states = fused.read(self.model, layout, input_ids, position_ids)
@@ -255,7 +257,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         ]
         return text_states, prompt_states
 
-    # `torch.compile(model)` leaves it alone: rows of ever other lengths and parts would be compiled again and again.
+    # Not compiled by `torch.compile(model)`: rows differ in length and layout, and would be recompiled again and again.
     @torch.compiler.disable
     @can_return_tuple
     def forward(
@@ -276,8 +278,8 @@ class JPTForTokenClassification(JPTPreTrainedModel):
     ) -> JPTTokenClassifierOutput:
         """
         Args:
-            input_ids (`Tensor` of shape `(batch, n)`): Texts, once each. They are duplicated here.
-            attention_mask (`Tensor` of shape `(batch, n)`, *optional*): 1 for tokens, 0 for padding on either side.
+            input_ids (`Tensor` of shape `(batch, tokens)`): Texts, once each. They are duplicated here.
+            attention_mask (`Tensor` of shape `(batch, tokens)`, *optional*): 1 for tokens, 0 for padding on either side.
             prompt_input_ids (`Tensor` of shape `(prompts, prompt_length)`): From `inputs_jpt.build_prompt`.
             prompt_attention_mask (`Tensor` of shape `(prompts, prompt_length)`, *optional*): Likewise for prompts.
             prompt_index (`Tensor` of shape `(batch,)`, *optional*):
@@ -286,21 +288,21 @@ class JPTForTokenClassification(JPTPreTrainedModel):
                 Positions of the types in their prompt, counted without padding; -1 where a prompt has fewer types.
             definition_embeddings (`Tensor` of shape `(prompts, 1 + types, encoder_size)`):
                 Embedded definitions, O first. Not needed if `config.type_embedding` is `"prompt"`.
-            labels (`Tensor` of shape `(batch, n)`, *optional*): 0 for O, j for the j-th type, -100 to ignore.
-            type_tags (`Tensor` of shape `(batch, n, types)`, *optional*):
-                For each type by itself 0 outside of its mentions, 1 inside, 2 where one begins; mentions may overlap.
-                What the sigmoid and begin heads learn. Read where `labels` are not -100.
+            labels (`Tensor` of shape `(batch, tokens)`, *optional*): 0 for O, j for the j-th type, -100 to ignore.
+            type_tags (`Tensor` of shape `(batch, tokens, types)`, *optional*):
+                For each type 0 outside its mentions, 1 inside, 2 where one begins; mentions of different types may
+                overlap. Targets of the sigmoid and begin heads, used where `labels` are not -100.
             encoded_prompts (`list[EncodedPrompt]`, *optional*):
                 From `encode_prompts`, in place of `prompt_input_ids`, `prompt_attention_mask` and `type_positions`.
             reading (`str` or `list[str]`, *optional*):
                 How texts are read, or each of them; defaults to the first of `config.readings`.
             num_items_in_batch (`Tensor` or `int`, *optional*):
-                What the loss is divided by, given by the Trainer under gradient accumulation. Defaults to the number
-                of labels.
+                Divisor of the loss, passed by the Trainer under gradient accumulation. Defaults to the number of
+                labels.
 
         Raises:
             ValueError: If prompts are missing, indices are out of range, a sequence is too long, or the weights were
-                not trained for the reading asked for.
+                not trained for the reading.
         """
         batch = self._resolve(
             *(input_ids, attention_mask, prompt_input_ids, prompt_attention_mask, prompt_index, type_positions),

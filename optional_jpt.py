@@ -1,7 +1,7 @@
-"""Packages that only some uses need: imported when they are, with a sentence if they are missing.
+"""Packages that only some uses need: imported on demand, with a clear error if they are missing.
 
-They are imported by name, because the Hub's loader takes every import statement it sees, in functions too, for a
-requirement of the whole repository.
+They are imported by name, because the Hub's loader treats every import statement, even in a function, as a requirement of
+the whole repository.
 """
 
 import importlib
@@ -15,10 +15,10 @@ def import_optional(package: str, use: str) -> ModuleType:
     """
     Args:
         package (`str`): Name of the package, as `import` takes it.
-        use (`str`): What needs it, as the subject of a sentence.
+        use (`str`): What needs the package, as the subject of a sentence.
 
     Raises:
-        ImportError: If it is not installed, or is but cannot be imported; the message says which, and how to install it.
+        ImportError: If it is not installed, or cannot be imported; the message says which, and how to install it.
     """
     check_installed(package, use)
     try:
@@ -29,7 +29,7 @@ def import_optional(package: str, use: str) -> ModuleType:
 
 def check_installed(package: str, use: str) -> None:
     """
-    The cheap half of [`import_optional`], to know early.
+    The cheap half of [`import_optional`], to fail early.
 
     Raises:
         ImportError: If the package is not installed.
@@ -40,13 +40,13 @@ def check_installed(package: str, use: str) -> None:
 
 def check_encoder_package(encoder: str) -> None:
     """
-    Looks whether the package is there that a definition encoder needs, without importing it.
+    Checks that the package of a definition encoder is installed, without importing it.
 
     Args:
-        encoder (`str`): Its name, as model configurations have it.
+        encoder (`str`): Its name in model configurations.
 
     Raises:
-        ImportError: If it is not.
+        ImportError: If it is not installed.
     """
     if encoder != "backbone":
         package = "openai" if encoder.startswith(OPENAI_PREFIX) else "sentence_transformers"

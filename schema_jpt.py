@@ -1,7 +1,7 @@
-"""Entity types in words: dicts, lists, schema files and preset names in, one validated `Schema` out.
+"""Entity types as dicts, lists, schema files or preset names in, a validated `Schema` out.
 
-The only place that decides what a well-formed set of entity types is, for the pipeline, the command line and the web
-application alike. Knows nothing of prompts, encoders or models.
+The only place that decides which entity types are valid, for the pipeline, the command line and the web application alike.
+Knows nothing of prompts, encoders or models.
 """
 
 import json
@@ -17,7 +17,7 @@ import yaml
 
 from .atomic_jpt import atomic_file
 from .presets_jpt import PRESETS
-from .source_jpt import Source, quoted, shown
+from .source_jpt import SourceDocument, quoted, shown
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 SCHEMA_FIELDS = ("name", "version", "description", "entity_types")
@@ -32,12 +32,12 @@ EXPECTED = (
 @dataclass(frozen=True)
 class EntityType:
     """
-    One kind of span to look for.
+    One type of span to look for.
 
     Args:
-        name (`str`): What the user calls the type, returned as `entity_group`.
+        name (`str`): Name of the type, returned as `entity_group`.
         definition (`str`): What counts as one, in words.
-        threshold (`float`, *optional*): Lowest score, in [0, 1], at which a span of this type is returned.
+        threshold (`float`, *optional*): Minimum score, in [0, 1], of a span of this type.
         colour (`str`, *optional*): Background for highlighting, as `"#rrggbb"`.
         examples (`tuple[str]`, *optional*): Typical mentions, appended to what the model reads.
     """
@@ -50,7 +50,7 @@ class EntityType:
 
     @property
     def description(self) -> str:
-        """What the text encoder and the prompt read: the definition, with the examples if there are any."""
+        """The text for the encoder and the prompt: the definition, with the examples if there are any."""
         return f"{self.definition} For example: {', '.join(self.examples)}." if self.examples else self.definition
 
 
@@ -76,11 +76,11 @@ class Schema:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Thresholds by name, of the types that have one of their own."""
+        """Thresholds by name, for types that have one."""
         return {each.name: each.threshold for each in self.entity_types if each.threshold is not None}
 
     def to_dict(self) -> dict[str, Any]:
-        """The schema in the file format: plain values, absent fields left out. [`resolve_schema`] reads it back."""
+        """The schema in the file format: plain values, without absent fields. [`resolve_schema`] reads it back."""
         document = {key: value for key, value in vars(self).items() if key in SCHEMA_FIELDS[:3] and value is not None}
         document["entity_types"] = [
             {
@@ -95,7 +95,7 @@ class Schema:
 
 def resolve_schema(value: Any) -> Schema:
     """
-    Reads entity types in any form that users give them.
+    Reads entity types in any form that users may give.
 
     Args:
         value:
@@ -107,7 +107,7 @@ def resolve_schema(value: Any) -> Schema:
         [`Schema`]: With names stripped and definitions on one line.
 
     Raises:
-        ValueError: If the value is no such thing; the message names the type and the field at fault.
+        ValueError: If the value has none of these forms; the message names the type and the field at fault.
     """
     if isinstance(value, os.PathLike):
         return load_schema(Path(value))
@@ -120,7 +120,7 @@ def resolve_schema(value: Any) -> Schema:
         document = value
     else:
         document = {"entity_types": value}
-    return _validated_schema(document, Source())
+    return _validated_schema(document, SourceDocument())
 
 
 def load_schema(path: str | Path) -> Schema:
@@ -137,7 +137,7 @@ def load_schema(path: str | Path) -> Schema:
     path = check_schema_path(path)
     if not os.path.isfile(path):
         raise ValueError(f"schema file not found: {path}")
-    source = Source(path)
+    source = SourceDocument(path)
     document = source.read()
     if document is None:
         raise source.error_at(1, "the file is empty; it needs entity_types")
@@ -146,7 +146,7 @@ def load_schema(path: str | Path) -> Schema:
 
 def save_schema(schema: Any, path: str | Path) -> None:
     """
-    Writes a schema file, YAML or JSON by suffix; a file of that name is replaced as a whole.
+    Writes a schema file, YAML or JSON by suffix. A file of that name is replaced atomically.
 
     Args:
         schema ([`Schema`], or anything [`resolve_schema`] takes): The types, validated before writing.
@@ -184,10 +184,10 @@ def _load_preset(name: str) -> Schema:
     if name not in PRESETS:
         known = ", ".join(sorted(PRESETS))
         raise ValueError(f"entity_types: unknown preset {name[:80]!r} (presets: {known}); expected {EXPECTED}")
-    return _validated_schema(PRESETS[name], Source())
+    return _validated_schema(PRESETS[name], SourceDocument())
 
 
-def _validated_schema(document: Any, source: Source) -> Schema:
+def _validated_schema(document: Any, source: SourceDocument) -> Schema:
     if not isinstance(document, Mapping):
         raise source.error((), f"a schema is a mapping with the key entity_types, got {_shown(document)}")
     for key in document:
@@ -216,8 +216,8 @@ def _validated_schema(document: Any, source: Source) -> Schema:
     return Schema(tuple(entity_types), **about)
 
 
-def _type_records(value: Any, source: Source) -> Iterator[tuple[tuple, int, Mapping]]:
-    """Where each type was written, its number, and its fields as a mapping, from a dict or list of types."""
+def _type_records(value: Any, source: SourceDocument) -> Iterator[tuple[tuple, int, Mapping]]:
+    """For each type of a dict or list, where it was written, its number, and its fields as a mapping."""
     root = ("entity_types",)
     if isinstance(value, Mapping):
         for position, (name, details) in enumerate(value.items(), start=1):
@@ -242,7 +242,7 @@ def _type_records(value: Any, source: Source) -> Iterator[tuple[tuple, int, Mapp
         raise source.error(root, f"entity_types: expected {EXPECTED}; got {_shown(value)}")
 
 
-def _validated_type(record: Mapping, position: int, source: Source, where: tuple) -> EntityType:
+def _validated_type(record: Mapping, position: int, source: SourceDocument, where: tuple) -> EntityType:
     name = record.get("name")
     if name is None:
         raise source.error(where, f"entity_types: item {position} has no name")
@@ -282,8 +282,8 @@ def _validated_type(record: Mapping, position: int, source: Source, where: tuple
     return EntityType(name, definition, threshold, colour, examples)
 
 
-def _text(value: Any, label: str, source: Source, where: tuple) -> str:
-    """The text on one line, whatever line breaks the file or the code wrapped it with."""
+def _text(value: Any, label: str, source: SourceDocument, where: tuple) -> str:
+    """The text on one line, without the line breaks of the file or code."""
     if not isinstance(value, str):
         remedy = "" if source.path is None else "; put it in quotes"
         raise source.error(where, f"{label} must be text, got {_shown(value)}{remedy}")

@@ -1,4 +1,4 @@
-"""A YAML or JSON file in, plain values and the line of each out, so that whoever checks them can say `FILE:LINE: `.
+"""A YAML or JSON file in, plain values and the line of each out, so that errors can begin with `FILE:LINE: `.
 
 Knows nothing of what the values mean. Schema files and recipes are read with it.
 """
@@ -16,7 +16,7 @@ MAX_SHOWN = 80  # characters of a value in a message
 
 
 class TreeLoader(yaml.SafeLoader):
-    """Refuses aliases, with which a small file can describe an endless document."""
+    """Refuses aliases, which let a small file describe an endless document."""
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
@@ -25,22 +25,22 @@ class TreeLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-class Source:
+class SourceDocument:
     """
-    Where a document was written, for error messages: a file with the line of each part, or nowhere.
+    Where a document comes from, for error messages: a file with the line of each part, or code.
 
     Args:
         path (`Path`, *optional*): The file.
-        kind (`str`, *optional*): What it is to hold, for messages.
+        kind (`str`, *optional*): What it should contain, for messages.
     """
 
     def __init__(self, path: Path | None = None, kind: str = "schema"):
         self.path = path
         self.kind = kind
-        self.lines: dict[tuple, int] = {}  # by the keys and indices that lead to the part
+        self.lines: dict[tuple, int] = {}  # by the keys and indices of the part
 
     def error(self, where: tuple, message: str) -> ValueError:
-        """An error about the part that these keys and indices lead to, or the nearest one around it."""
+        """An error about the part with these keys and indices, or the nearest part around it."""
         if self.path is None:
             return ValueError(message)
         while where and where not in self.lines:
@@ -52,10 +52,10 @@ class Source:
 
     def read(self, loader: type[yaml.SafeLoader] = TreeLoader) -> Any:
         """
-        Parses the file into plain values and fills in `lines`; None for an empty file.
+        Parses the file into plain values and fills in `lines`; `None` for an empty file.
 
         Raises:
-            ValueError: With `FILE:LINE: ` in front, if it is no YAML or JSON.
+            ValueError: With `FILE:LINE: ` in front, if it is not valid YAML or JSON.
             OSError: If the file cannot be read.
         """
         data = self.path.read_bytes()
@@ -130,7 +130,7 @@ class Source:
 
 
 class _Shown(reprlib.Repr):
-    """Looks at no more of a value than it shows."""
+    """Reads no more of a value than it shows."""
 
     def __init__(self):
         super().__init__()

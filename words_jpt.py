@@ -1,4 +1,4 @@
-"""Text in, word boundaries out; and the boundaries of a span trimmed. Knows nothing of tokens, types or probabilities.
+"""Text in, word boundaries out; a span in, its trimmed boundaries out. Knows nothing of tokens, types or probabilities.
 
 Every rule reads one letter per character (see `_character_class`), so offsets are always those of the given text.
 """
@@ -23,7 +23,7 @@ _Ranges = list[tuple[int, int]]
 
 
 class _CharacterClasses(dict):
-    """Table for `str.translate`: one class letter per character, filled in as characters are met."""
+    """Table for `str.translate`: one class letter per character, filled in on demand."""
 
     def __missing__(self, codepoint: int) -> str:
         self[codepoint] = _character_class(chr(codepoint))
@@ -62,7 +62,7 @@ def _character_class(character: str) -> str:
 
 _CLASSES = _CharacterClasses()
 
-# A tag of HTML or XML, which is no part of what is said.
+# A tag of HTML or XML, which is not part of the text proper.
 _TAG = re.compile(r"""</?[A-Za-z][\w:.-]*(?:\s+[\w:.-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=]+))*\s*/?>""")
 _WORD = re.compile(
     r"[ld][mj]*(?:(?:[fu]+(?=[ld])|(?<=d)n(?=d))?[ld][mj]*)*"  # letters and digits: "snake_case", "1,000"
@@ -136,8 +136,8 @@ _ABBREVIATION = re.compile(
 @dataclass
 class _Trimmed:
     """
-    A span on its way to be trimmed: its words `first` to `last`, the text they stand in, and for each bracket or quote
-    its partner in the span.
+    A span being trimmed: its words `first` to `last`, the text around them, and for each bracket or quote its partner in
+    the span.
     """
 
     text: str
@@ -161,7 +161,7 @@ class _Trimmed:
 
 
 def is_mark(piece: str) -> bool:
-    """Punctuation, a sign or a tag of markup: what may be trimmed. Currency, emoji and `_` are words of their own."""
+    """Punctuation, a sign or a tag of markup, which may be trimmed. Currency, emoji and `_` count as words."""
     category = unicodedata.category(piece[0])
     return category[0] in "PS" and category not in ("Pc", "Sc", "So")
 
@@ -171,8 +171,8 @@ def _before_number(span: _Trimmed) -> bool:
     return following[0].isnumeric() or unicodedata.category(following[0]) == "Sc"
 
 
-# Each rule says whether a mark at the right or left boundary of a span belongs to it. `jpt-ner evaluate --trimming` shows
-# what each of them gains and loses on labelled data, and so it does for `is_mark` and `is_article`.
+# Each rule decides whether a mark at the right or left boundary of a span belongs to it. `jpt-ner evaluate --trimming`
+# shows the gains and losses of each on labelled data, as it does for `is_mark` and `is_article`.
 
 
 def _closing(span: _Trimmed) -> bool:
@@ -197,7 +197,7 @@ def _abbreviation(span: _Trimmed) -> bool:
 
 
 def _exclamation(span: _Trimmed) -> bool:
-    """`!` or `?` of a capitalised name after which the sentence goes on: "Yahoo! said"."""
+    """`!` or `?` of a capitalised name after which the sentence continues: "Yahoo! said"."""
     following = span.text[span.words[span.last][1] :][:8].lstrip()[:1]
     return (
         span.pieces[span.last][0] in "!?"
@@ -215,7 +215,7 @@ def _plus(span: _Trimmed) -> bool:
 
 
 def _minus(span: _Trimmed) -> bool:
-    """A minus on a word, with nothing behind it: "HER2-", "AB-"; not "Paris-based"."""
+    """A minus that ends a word: "HER2-", "AB-"; not "Paris-based"."""
     return (
         span.pieces[span.last][0] in "-−‐–"
         and span.attached(span.last - 1)
@@ -233,7 +233,7 @@ def _star(span: _Trimmed) -> bool:
 
 
 def _ending(span: _Trimmed) -> bool:
-    """A mark that ends words of some languages and notations: "C#"."""
+    """A mark that ends words in some languages and notations: "C#"."""
     return (
         span.pieces[span.last][0] in _ENDING_A_WORD
         and span.attached(span.last - 1)
@@ -242,7 +242,7 @@ def _ending(span: _Trimmed) -> bool:
 
 
 def _folder(span: _Trimmed) -> bool:
-    """The slash of a path or address that has more of them: "/etc/nginx/"."""
+    """The final slash of a path or address that contains another: "/etc/nginx/"."""
     return (
         span.pieces[span.last][0] in "/\\"
         and span.attached(span.last - 1)
@@ -285,7 +285,7 @@ def _leading(span: _Trimmed) -> bool:
 
 
 def _elision(span: _Trimmed) -> bool:
-    """An apostrophe that a name begins with, and no quote: "'t Hooft", "'Ndrangheta"."""
+    """An apostrophe, not a quote, that a name begins with: "'t Hooft", "'Ndrangheta"."""
     mark = span.pieces[span.first][0]
     return (
         mark in _APOSTROPHES
@@ -301,21 +301,20 @@ RULES_AT_LEFT = (_opening, _sign, _handle, _leading, _elision)
 
 def trim_span(text: str, start: int, end: int, keep_first_article: bool = False) -> tuple[int, int]:
     """
-    Removes from the boundaries of a span what cannot belong to it: blanks, punctuation, tags of markup and a leading
-    English article.
+    Trims the boundaries of a span: blanks, punctuation, tags of markup and a leading English article are removed.
 
-    What belongs to the word that it touches stays; the rules of `RULES_AT_RIGHT` and `RULES_AT_LEFT` say what that is.
-    Brackets and quotes that wrap the whole span go ("(PCI)" -> "PCI").
+    Marks that belong to the word beside them stay, as the rules of `RULES_AT_RIGHT` and `RULES_AT_LEFT` decide. Brackets
+    and quotes around the whole span are removed ("(PCI)" -> "PCI").
 
-    "the", "a", "an" go only when a blank and another word follow inside the span. Capitalised within a sentence they
-    belong to the name ("in The Hague"), and stay. Nothing inside the span is changed.
+    "the", "a", "an" are removed only if a blank and another word follow inside the span. Capitalised within a sentence
+    they belong to the name ("in The Hague"), and stay. Nothing inside the span is changed.
 
     Args:
-        text (`str`): The whole text; what stands around the span is looked at.
+        text (`str`): The whole text; the rules look at what is around the span.
         start (`int`): First character of the span.
         end (`int`): One past its last character.
         keep_first_article (`bool`, *optional*, defaults to `False`):
-            Whether a capitalised article stays where the sentence begins with it, too ("The Beatles sang").
+            Whether a capitalised article also stays if the sentence begins with it ("The Beatles sang").
 
     Returns:
         `tuple[int, int]`: The new range; empty (`start == end`) when nothing is left.
@@ -339,7 +338,7 @@ def trim_span(text: str, start: int, end: int, keep_first_article: bool = False)
 
 
 def _match_brackets(text: str, words: _Ranges, pieces: list[str]) -> list[int | None]:
-    """For each piece the index of the bracket or quote that it pairs with inside the span, else None."""
+    """For each piece the index of its matching bracket or quote inside the span, else `None`."""
     partner: list[int | None] = [None] * len(pieces)
     brackets: list[int] = []
     quote = None
@@ -360,7 +359,7 @@ def _match_brackets(text: str, words: _Ranges, pieces: list[str]) -> list[int | 
 
 
 def is_article(span: _Trimmed, keep_first: bool) -> bool:
-    """Whether the span begins with an article that is none of its own."""
+    """Whether the span begins with an article that is not part of the name."""
     article = span.pieces[span.first]
     if not (
         article.lower() in _ARTICLES
@@ -373,13 +372,13 @@ def is_article(span: _Trimmed, keep_first: bool) -> bool:
 
 
 def begins_sentence(text: str, position: int) -> bool:
-    """Whether a sentence, or what is said in one after a colon, begins at a character; quotes and brackets aside."""
+    """Whether a sentence, or the part after a colon, begins at a character, ignoring quotes and brackets."""
     before = text[:position].rstrip(_OPENING)
     return not before or before[-1] in _ENDING_A_SENTENCE or "\n" in text[len(before) : position]
 
 
 def trim_blanks(text: str, start: int, end: int) -> tuple[int, int]:
-    """Removes blanks (as in [`split_words`]) and invisible format characters from both edges of a range."""
+    """Removes blanks (as in [`split_words`]) and invisible format characters from both boundaries of a range."""
     while start < end and _is_blank(text[start]):
         start += 1
     while start < end and _is_blank(text[end - 1]):

@@ -20,7 +20,7 @@ from .decoding import Decoder, Generated
 from .examples import encode_part
 from .formats import (
     Mention,
-    Parsed,
+    ParsedOutput,
     augmented_target,
     check_label,
     count_part,
@@ -44,7 +44,7 @@ from .parsing import (
 
 COUNT_TOKENS = 8  # more than any accepted count takes, line break included
 SLACK = 8  # tokens that a mention may take beyond those of its text, where the tokenizer splits it differently
-PARSERS: dict[str, Callable[..., Parsed]] = {
+PARSERS: dict[str, Callable[..., ParsedOutput]] = {
     "chat": parse_chat,
     "ye2023": parse_ye2023,
     "autoreg-augmented": parse_augmented,
@@ -378,7 +378,7 @@ class Autoregressive(Extractor):
             parsed.mentions, self._probabilities(generated, output, parsed), parsed.failures, [generated.length]
         )
 
-    def _probabilities(self, generated: Generated, output: str, parsed: Parsed) -> list[float]:
+    def _probabilities(self, generated: Generated, output: str, parsed: ParsedOutput) -> list[float]:
         """Products of the probabilities of the tokens of each mention, which are found in the output in turn."""
         if not parsed.mentions:
             return []

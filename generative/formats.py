@@ -32,7 +32,7 @@ class Mention:
 
 
 @dataclass
-class Parsed:
+class ParsedOutput:
     """
     What could be read of an output.
 

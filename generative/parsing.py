@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from .formats import MAX_MENTIONS, NULL, WORDINGS, Mention, Parsed
+from .formats import MAX_MENTIONS, NULL, WORDINGS, Mention, ParsedOutput
 
 NOTHING = {"", "-", "none", "n/a", "null", "no entities", "nothing"}
 
@@ -38,7 +38,7 @@ def parse_mention(output: str) -> str:
     return line[: min(cut, default=None)].strip()
 
 
-def parse_augmented(output: str, text: str, labels: Sequence[str]) -> Parsed:
+def parse_augmented(output: str, text: str, labels: Sequence[str]) -> ParsedOutput:
     """
     Reads a text with `[mention LABEL]` marks.
 
@@ -46,7 +46,7 @@ def parse_augmented(output: str, text: str, labels: Sequence[str]) -> Parsed:
     occur earlier without a mark. Where the output departs from the text (`altered_text`), stops early (`truncated`) or
     continues (`repeated_text`), mentions outside the parts that agree have no `start`.
     """
-    parsed = Parsed()
+    parsed = ParsedOutput()
     plain, marks = _remove_marks(output, text, labels, parsed.failures)
     place = _align(plain, text, parsed.failures)
     for start, end, label in marks:
@@ -137,9 +137,9 @@ _HEAD = re.compile(r"\(\s*([^()]+?)\s*\)\s*:\s*\(")
 _CUT_HEAD = re.compile(r"\)\s*,\s*(\([^()]*(\)[\s:]*)?)?$")
 
 
-def parse_structured(output: str, text: str, labels: Sequence[str]) -> Parsed:
+def parse_structured(output: str, text: str, labels: Sequence[str]) -> ParsedOutput:
     """Reads `((LABEL): (mention), ..., (LABEL): (NULL))`. A mention may contain parentheses."""
-    parsed = Parsed()
+    parsed = ParsedOutput()
     heads = list(_HEAD.finditer(output))
     if not heads:
         if output.strip().strip("()"):
@@ -187,12 +187,12 @@ def _read_pair(rest: str, text: str, last: bool) -> tuple[str | None, str | None
 MARKUP = " *_\"'`"
 
 
-def parse_chat(output: str, text: str, labels: Sequence[str]) -> Parsed:
+def parse_chat(output: str, text: str, labels: Sequence[str]) -> ParsedOutput:
     """
     Reads the answer to `chat_messages` of the wording `chat`: lines of `label: mention; mention`. Bullets, quotes and
     asterisks are ignored.
     """
-    parsed = Parsed()
+    parsed = ParsedOutput()
     for label, rest in _labelled_parts(output.splitlines(), labels, parsed.failures):
         for mention in rest.split(";"):
             mention = mention.strip(MARKUP)
@@ -201,12 +201,12 @@ def parse_chat(output: str, text: str, labels: Sequence[str]) -> Parsed:
     return parsed
 
 
-def parse_ye2023(output: str, text: str, labels: Sequence[str]) -> Parsed:
+def parse_ye2023(output: str, text: str, labels: Sequence[str]) -> ParsedOutput:
     """
     Reads the answer to `chat_messages` of the wording `ye2023`: `Entity: label: word, word | label: None`, in one line or
     several. The template separates entities by commas, so a comma always ends one.
     """
-    parsed = Parsed()
+    parsed = ParsedOutput()
     lines = [line.strip(MARKUP).removeprefix("Entity:") for line in output.splitlines()]
     for label, rest in _labelled_parts([part for line in lines for part in line.split("|")], labels, parsed.failures):
         parsed.mentions += _mentions(label, rest.split(","))

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from ..entity_pipeline_jpt import Document, EntityPipeline, given_options, lowest_scores
+from ..entity_pipeline_jpt import EntityPipeline, InputDocument, given_options, lowest_scores
 from ..schema_jpt import Schema
 from .configuration_generative import DEDUPLICATION, TASKS, GenerativeConfig
 from .decoding import Decoder
@@ -172,11 +172,11 @@ class GenerativePipeline(EntityPipeline):
     def _check_types(self, schema: Schema) -> None:
         self._extractor.check(schema.names)
 
-    def _forward(self, model_inputs: list[Document]) -> list[Extraction]:
+    def _forward(self, model_inputs: list[InputDocument]) -> list[Extraction]:
         with self._lock:
             return self._extract(model_inputs)
 
-    def _extract(self, documents: list[Document], forced: Sequence[Iterable] | None = None) -> list[Extraction]:
+    def _extract(self, documents: list[InputDocument], forced: Sequence[Iterable] | None = None) -> list[Extraction]:
         """One extraction for each document; blank texts are not read."""
         extractions = [Extraction() for _ in documents]
         wanted = [i for i, document in enumerate(documents) if document.text.strip()]
@@ -192,7 +192,7 @@ class GenerativePipeline(EntityPipeline):
 
     def postprocess(
         self,
-        model_outputs: tuple[Document, Extraction],
+        model_outputs: tuple[InputDocument, Extraction],
         nested: bool | None = None,
         threshold: float | Mapping[str, float] | None = None,
         deduplication: str | None = None,
@@ -231,8 +231,8 @@ class GenerativePipeline(EntityPipeline):
         return [self.model, *(copy.deepcopy(self.model).to(device) for device in devices[1:])]
 
 
-def _batches(documents: Iterable[Document], max_texts: int) -> Iterator[list[Document]]:
-    batch: list[Document] = []
+def _batches(documents: Iterable[InputDocument], max_texts: int) -> Iterator[list[InputDocument]]:
+    batch: list[InputDocument] = []
     for document in documents:
         characters = sum(len(each.text) for each in [*batch, document])
         if batch and (len(batch) == max_texts or characters > MAX_BATCH_CHARACTERS):
@@ -252,7 +252,7 @@ def _flat(entities: list[dict]) -> list[dict]:
     return sorted(kept, key=lambda each: each["start"])
 
 
-def _whole_words(entities: list[dict], document: Document) -> list[dict]:
+def _whole_words(entities: list[dict], document: InputDocument) -> list[dict]:
     """Entities extended to whole words."""
     found: dict[tuple, dict] = {}
     for each in entities:

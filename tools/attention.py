@@ -103,7 +103,7 @@ def attention_map(pipeline: Any, text: str, schema: Schema, layers: str = "all")
     chosen = parse_layers(layers, model.model.config.num_hidden_layers)
     prompt = build_prompt(pipeline.tokenizer, schema.names, schema.descriptions, PromptStyle.of(config)).input_ids
     encoded = encode_texts(pipeline.tokenizer, [text])[0]
-    n, limit = len(encoded.input_ids), min(MAX_TOKENS, config.window_length, model.text_room(len(prompt), READING))
+    n, limit = len(encoded.input_ids), min(MAX_TOKENS, model.window(len(prompt), READING)[0])
     if not 1 <= n <= limit:
         raise ValueError(f"`text` must have 1 to {limit} tokens for a heat map, got {n}")
     row = lay_out(torch.from_numpy(encoded.input_ids), torch.tensor(config.separator_ids), READING)

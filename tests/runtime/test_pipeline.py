@@ -233,7 +233,9 @@ def test_forgotten_prompts_are_read_again(make_pipeline, monkeypatch, attention)
     assert len(pipe._read_prompts) == len(items)
     pipe.clear_cache()
     pipe(items[:1])
-    monkeypatch.setattr(pipeline_jpt, "PROMPT_BYTES", int(2.5 * pipeline_jpt._memory(pipe._read_prompts.values())))
+    monkeypatch.setattr(
+        pipeline_jpt, "PROMPT_BYTES", int(2.5 * pipeline_jpt.total_memory(pipe._read_prompts.values()))
+    )
     assert_same(pipe(items), expected)
     assert len(pipe._read_prompts) == 2
 

@@ -146,7 +146,7 @@ def test_prompts_hold_what_is_counted(own):
         parts = [prompt.encoded.input_ids, prompt.encoded.type_states, *sum(map(list, prompt.encoded.states), [])]
         tensors |= {part.untyped_storage().data_ptr(): part.untyped_storage().nbytes() for part in parts}
     assert len(tensors) > 8
-    assert sum(tensors.values()) == pipeline_jpt._memory(own._read_prompts.values())
+    assert sum(tensors.values()) == pipeline_jpt.total_memory(own._read_prompts.values())
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -1,4 +1,4 @@
-"""What `jpt-ner bench` measures with: a model, texts with their types, and the facts that timings depend on."""
+"""The setting of `jpt-ner bench`: a model, texts with their types, and the facts that timings depend on."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ from .systems import count_parameters
 from .texts import bench_records
 
 FULL_TEXTS = 651  # the test set of CrossNER-Politics
-GENERATED_TEXTS = 32  # generating systems take minutes for as many with a large backbone
+GENERATED_TEXTS = 32  # generative systems take minutes for these with a large backbone
 
 
 @dataclass
@@ -29,13 +29,13 @@ class Bench:
     Args:
         model (`str`): Folder or Hub id of a JPT model.
         device (`str`): Such as `cpu` or `cuda`.
-        data (`str`, *optional*): A file of labelled records. Generated sentences if none.
-        texts (`int`): Texts in one turn of a system.
-        rounds (`int`): Turns of each system, each on other texts.
-        batch_size (`int`): Texts that are read together, by systems that can.
+        data (`str`, *optional*): A file of labelled records. Defaults to generated sentences.
+        texts (`int`): Number of texts in one turn of a system.
+        rounds (`int`): Number of turns of each system, each on different texts.
+        batch_size (`int`): Number of texts to read together, by systems that can.
         systems (`Sequence[str]`): From `building.SYSTEM_NAMES`.
         shape (`str`): Backbone of the section `full`, from `building.BACKBONE_SHAPES`.
-        full_texts (`int`), generated_texts (`int`): Texts of that section, and how many of them are generated for.
+        full_texts (`int`), generated_texts (`int`): Number of texts of that section, and of those the generative systems read.
         price_per_hour (`float`, *optional*): Of the machine, for costs.
     """
 
@@ -61,7 +61,7 @@ class Bench:
         return bench_records(self.data, self.texts * self.rounds)
 
     def pipeline(self):
-        """The model as it is loaded by default."""
+        """The model, loaded with the defaults."""
         if self._pipeline is None:
             self._pipeline = self.new_pipeline("auto")
         return self._pipeline
@@ -76,18 +76,18 @@ class Bench:
         return records[number * self.texts : (number + 1) * self.texts]
 
     def prompt_length(self, pipeline, types: dict[str, str]) -> int:
-        """Tokens of the prompt with these types."""
+        """Number of tokens of the prompt with these types."""
         style = PromptStyle.of(pipeline.model.config)
         return len(build_prompt(pipeline.tokenizer, list(types), list(types.values()), style).input_ids)
 
     def operations(self, pipeline, records: Sequence[Record]) -> float:
-        """Floating-point operations of the backbone for all records, the prompt being kept."""
+        """Floating-point operations of the backbone for all records, with the prompt kept."""
         prompt = self.prompt_length(pipeline, records[0].types)
         lengths = [len(pipeline.tokenizer(record.text, add_special_tokens=False).input_ids) for record in records]
         return sum(reading_operations(pipeline.model, prompt, length) for length in lengths)
 
     def matmul_rates(self) -> dict[str, float]:
-        """Operations per second of matrix products of the size that a batch has."""
+        """Operations per second of matrix products of the size of a batch."""
         records, _ = self.data_and_types
         tokens = sum(len(self.tokenizer(record.text).input_ids) for record in records[: self.batch_size])
         return matmul_rates(self.pipeline().model.model, 2 * tokens)

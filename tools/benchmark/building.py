@@ -8,7 +8,7 @@ from transformers import AutoConfig
 
 from ...modeling_jpt import JPTForTokenClassification
 from .forced_generation import ForcedGeneration, causal_lm
-from .gliner import GLINER_SHAPES, GLiNERSystem, tokenizer_file
+from .gliner_system import GLINER_SHAPES, GLiNERSystem, tokenizer_file
 from .systems import Encoder, JPTSystem, NaiveJPT, System, parallel_system
 
 SYSTEM_NAMES = (
@@ -25,7 +25,7 @@ KEY_VALUE_HEADS = 8
 
 def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batch_size: int) -> list[System]:
     """
-    The systems by their names, all with weights in the number format that JPT chooses for the machine.
+    The systems by name, all with weights in the number format that JPT chooses for the machine.
 
     Args:
         names (`Sequence[str]`): From `SYSTEM_NAMES`.
@@ -78,7 +78,7 @@ def random_model(config, shape: str, device: str, dtype: torch.dtype) -> JPTForT
     rotary = model.model.rotary_emb
     model.model.to(dtype)
     model = model.to_empty(device=device).eval()
-    model.model.rotary_emb = type(rotary)(config.text_config).to(device)  # its buffers are computed, not drawn
+    model.model.rotary_emb = type(rotary)(config.text_config).to(device)  # its buffers are computed, not random
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.fill_(1.0) if "norm" in name else weight.normal_(std=0.02)

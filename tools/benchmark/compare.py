@@ -1,7 +1,7 @@
 """`jpt-ner compare`: JPT beside the generative systems: F1, latency, generated tokens and failures, from one run.
 
-Every text goes through every system, one after the other in changing order, so that whatever else the machine does
-affects all of them alike. What was measured is logged text by text, so that a stopped run resumes.
+Every text goes through every system, one after the other in changing order, so that other load on the machine affects all
+of them alike. Measurements are logged text by text, so that a stopped run resumes.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from ...generative.pipeline_generative import GenerativePipeline
 from ..data.records import Record
 from ..resumable_log import ResumableLog
 from .measuring import take_turns
-from .systems import GenerativeSystem, JPTSystem, Output, System
+from .systems import GenerativeSystem, JPTSystem, System, SystemOutput
 
 VARIANTS = {
     "padellm (batch)": {},
@@ -43,11 +43,11 @@ class Measurement:
 
     Args:
         seconds (`list[float]`): Latency in each repetition.
-        output (`Output`): What it said, in the first of them.
+        output (`SystemOutput`): Its output in the first of them.
     """
 
     seconds: list[float]
-    output: Output
+    output: SystemOutput
 
 
 @dataclass
@@ -73,14 +73,14 @@ class MeasuredText:
 
 
 @dataclass
-class Comparison:
+class SystemComparison:
     """
-    All that was measured.
+    All measurements.
 
     Args:
         about (`dict`): The machine and the settings.
         texts (`list[MeasuredText]`): Every text under all types of its dataset.
-        by_types (`list[MeasuredText]`): Some texts under few and many types.
+        by_types (`list[MeasuredText]`): Some texts under few and under many types.
     """
 
     about: dict[str, Any]
@@ -144,16 +144,16 @@ def compare(
     by_types: bool = True,
     log: str | Path | None = None,
     about: dict[str, Any] | None = None,
-) -> Comparison:
+) -> SystemComparison:
     """
     Measures all systems on all records.
 
     Args:
         datasets: Records by name of their dataset, each with its candidate types.
-        repeats (`int`): How often each text is read; latencies are means over repetitions, as in the paper.
-        by_types (`bool`): Also read some texts under few and many of their types.
-        log (*optional*): File that keeps what was measured, line by line. Resumes if it exists.
-        about (*optional*): Further facts for the report; a log with others is refused.
+        repeats (`int`): Number of times each text is read; latencies are means over repetitions, as in the paper.
+        by_types (`bool`): Also read some texts under few and under many of their types.
+        log (*optional*): File that records the measurements, line by line. Resumes if it exists.
+        about (*optional*): Further facts for the report; a log with different ones is refused.
 
     Raises:
         ValueError: If the log is of another run.
@@ -164,7 +164,7 @@ def compare(
         plan += [("by_types", *each) for each in _under_some_types(datasets)]
     kept = ResumableLog(log, about)
     done = {line["key"]: _from_line(line) for line in kept.lines}
-    comparison = Comparison(about)
+    comparison = SystemComparison(about)
     warm: set[tuple] = set()
     for turn, (part, name, number, record) in enumerate(tqdm(plan, unit="text", disable=None)):
         key = f"{part} {name} {number} {len(record.types)}"
@@ -178,7 +178,7 @@ def compare(
 
 
 def machine(systems: Mapping[str, System]) -> dict[str, Any]:
-    """What timings depend on."""
+    """Facts that timings depend on."""
     models = {name: system.model for name, system in systems.items()}
     return {
         "device": sorted({str(model.device) for model in models.values()}),
@@ -200,7 +200,7 @@ def _measure(systems: dict[str, System], name, number, record: Record, repeats: 
         return run
 
     for system in systems.values():
-        # What is read once for a set of types, and kept, is no part of a text's latency.
+        # The prompt, which is read once for a set of types, is not part of a text's latency.
         seen = (system.name, tuple(record.types.items()) if system.keeps_prompt else None)
         if seen not in warm:
             warm.add(seen)
@@ -215,12 +215,14 @@ def _measure(systems: dict[str, System], name, number, record: Record, repeats: 
 
 def _from_line(line: dict[str, Any]) -> MeasuredText:
     values = {name: value for name, value in line.items() if name not in ("key", "systems")}
-    systems = {name: Measurement(each["seconds"], Output(**each["output"])) for name, each in line["systems"].items()}
+    systems = {
+        name: Measurement(each["seconds"], SystemOutput(**each["output"])) for name, each in line["systems"].items()
+    }
     return MeasuredText(**values, systems=systems)
 
 
 def _under_some_types(datasets: dict[str, Sequence[Record]]) -> Iterable[tuple[str, int, Record]]:
-    """Some texts of the dataset with most types, under some of these: first those that occur in the text."""
+    """Some texts of the dataset with the most types, under some of these: those that occur in the text come first."""
     name, records = max(datasets.items(), key=lambda item: max(len(record.types) for record in item[1]))
     with_entities = [i for i, record in enumerate(records) if record.entities]
     for number in sorted(random.Random(0).sample(with_entities, min(TEXTS_PER_TYPE_COUNT, len(with_entities)))):

@@ -1,4 +1,4 @@
-"""The report of a comparison: figures in, tables beside those of the papers and plots out."""
+"""The report of a comparison: figures in, tables beside those of the papers, and plots, out."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from ...atomic_jpt import atomic_file
 from ...generative.configuration_generative import DEDUPLICATION
 from ..tables import markdown_table, percent
-from .compare import Comparison
+from .compare import SystemComparison
 from .mention_errors import ERROR_KINDS, label_errors
 from .published import (
     JPT_BACKBONE,
@@ -16,7 +16,7 @@ from .published import (
     PADELLM_ERRORS,
     PADELLM_TABLES,
 )
-from .report import number, report_file, write_plots, write_report
+from .report_files import number, report_file, write_plots, write_report
 from .summary import MANY, baselines, summarize
 
 
@@ -134,7 +134,7 @@ def _several_labels_table(dataset: dict[str, Any]) -> str:
 
 
 def _padellm_table(title: str, summary: dict[str, Any]) -> str:
-    """A table of PaDeLLM-NER's paper, and beside it what was measured."""
+    """A table of PaDeLLM-NER's paper, with the measurements beside it."""
     ours = list(summary["datasets"])
     head = ["", *(f"paper: {each}" for each in PADELLM_DATASETS), *(f"here: {each}" for each in ours)]
     rows = []
@@ -158,7 +158,7 @@ def _measured(title: str, row: str, systems: dict[str, Any]) -> float | None:
 
 
 def _backbone_table(summary: dict[str, Any]) -> str:
-    """Table 11 of JPT's paper: the untrained backbone, asked in the template of Ye et al. (2023)."""
+    """Table 11 of JPT's paper: the untrained backbone, prompted with the template of Ye et al. (2023)."""
     ours = list(summary["datasets"])
     head = ["", *(f"paper: {each}" for each in JPT_BACKBONE_DATASETS), *(f"here: {each}" for each in ours)]
     names = {"ye2023": "the backbone, asked", "jpt": "JPT around it"}
@@ -169,7 +169,7 @@ def _backbone_table(summary: dict[str, Any]) -> str:
     return f"## JPT's Table 11, strict F1; paper: Qwen3-4B\n\n{markdown_table(head, rows)}"
 
 
-def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
+def write_comparison(comparison: SystemComparison, output: str | Path) -> list[Path]:
     """
     Writes `OUTPUT.json`, `OUTPUT.md`, `OUTPUT.errors.jsonl` (what PaDeLLM got wrong, if it took part) and, where matplotlib
     is installed, the plots `OUTPUT-entities.svg` and `OUTPUT-types.svg`; each whole or not at all.
@@ -191,7 +191,7 @@ def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
     return written + write_plots(output, plots)
 
 
-def _has_padellm(comparison: Comparison) -> bool:
+def _has_padellm(comparison: SystemComparison) -> bool:
     return bool(comparison.texts) and "padellm (batch)" in comparison.texts[0].systems
 
 

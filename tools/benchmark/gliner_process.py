@@ -1,8 +1,8 @@
-"""GLiNER in a process of its own, run by `gliner` in GLiNER's own virtual environment: JSON lines in and out.
+"""GLiNER in a process of its own, started by `gliner_system` in GLiNER's own virtual environment: JSON lines in and out.
 
-Imports nothing of this project: GLiNER needs an older transformers. The model is what GLiNER's library builds for the
-sizes of its published models, with random weights, and the tokenizer that of the benchmarked model: no checkpoint is
-needed, and time depends on sizes and not on weights.
+Imports nothing of this project: GLiNER needs an older transformers. GLiNER's library builds the model in the sizes of the
+published ones with random weights, and the tokenizer is that of the benchmarked model: no checkpoint is needed, and time
+depends on sizes, not on weights.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ DEBERTA_V3 = {
     "layer_norm_eps": 1e-7,
     "type_vocab_size": 0,
 }
-# Random scores are all near one half: above this, nothing is decoded, so that only the model's own time counts.
+# Random scores are all near one half: with this threshold nothing is decoded, and only the model's own time counts.
 THRESHOLD = 0.999
 
 
@@ -39,7 +39,7 @@ def build(tokenizer_file: str, shape: str, dtype: str, device: str):
     from transformers import DebertaV2Config, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    torch.set_default_dtype(getattr(torch, dtype))  # or large models are made in twice their size first
+    torch.set_default_dtype(getattr(torch, dtype))  # otherwise large models are first built at twice their size
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=tokenizer_file)
     first = tokenizer.convert_ids_to_tokens(0)
     tokenizer.add_special_tokens({"pad_token": first, "cls_token": first, "sep_token": first})

@@ -1,6 +1,6 @@
-"""Measuring: turns of all systems one after another, medians and quartiles, memory, operations, peaks.
+"""Measuring: systems that take turns, medians and quartiles, memory, operations, peaks.
 
-Machines are noisy, so only what is measured in turns within one run is compared, by the ratios within a turn.
+Machines are noisy, so systems are compared only by their ratios within the turns of one run.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 from tqdm.auto import tqdm
+
+from ...reading_jpt import READING_MODES
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,11 @@ def take_turns(
     jobs: Mapping[Any, Callable[[int], float | None]], rounds: int, show_progress: bool = True
 ) -> dict[Any, list[float]]:
     """
-    Seconds of each job in each round. In every round each job runs once, in every second round in reversed order.
+    Seconds of each job in each round. Each job runs once per round, in reversed order in every second one.
 
     Args:
         jobs (`Mapping[str, Callable]`):
-            Called with the number of the round. What a job returns, if not `None`, stands for the seconds measured.
+            Called with the number of the round. A job that returns a number replaces the measured seconds by it.
     """
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     with tqdm(total=rounds * len(jobs), unit="turn", disable=None if show_progress else True) as progress:
@@ -61,17 +63,17 @@ def take_turns(
 
 
 def ratios(slower: Sequence[float], faster: Sequence[float]) -> Spread:
-    """How many times as long one took, turn by turn."""
+    """Ratio of the times, turn by turn."""
     return Spread.of([one / other for one, other in zip(slower, faster, strict=True)])
 
 
 class PeakMemory:
     """
-    The peak of memory since `start`, above what was in use then, in bytes; `None` where the system does not tell.
+    The peak of memory since `start`, above the memory in use then, in bytes; `None` if the system does not report it.
 
     Args:
         device (`str`): `"cpu"` counts the process's resident memory (Linux), `"cuda"` what PyTorch has allocated.
-        process_id (`int`, *optional*): Another process than this one.
+        process_id (`int`, *optional*): Another process, instead of this one.
     """
 
     def __init__(self, device: str, process_id: int | None = None):
@@ -134,7 +136,7 @@ class Stopwatch:
 
 @contextlib.contextmanager
 def rested(device: str) -> Iterator[None]:
-    """Waits for what a GPU still has to do, before and after."""
+    """Waits for pending work of a GPU, before and after."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     yield
@@ -143,7 +145,7 @@ def rested(device: str) -> Iterator[None]:
 
 
 def operations_per_second(job: Callable[[], None], operations: float, device: str, repeats: int = 7) -> float:
-    """The best of several runs: what the machine can do when it is left alone."""
+    """The best of several runs: what an otherwise idle machine can do."""
     job()
     best = float("inf")
     for _ in range(repeats):
@@ -181,18 +183,26 @@ def matmul_rates(backbone: nn.Module, tokens: int) -> dict[str, float]:
 
 def reading_operations(model, prompt: int, text: int) -> float:
     """
-    Floating-point operations to read a text of `text` tokens behind a kept prompt of `prompt` tokens: two for each
-    weight of a linear layer and token, and four for each query, key and dimension of each head. Of the last layer, the
-    tokens of the first copy count nothing. What is not a matrix product (norms, rotations) is not counted.
+    Floating-point operations to read a text of `text` tokens behind a kept prompt of `prompt` tokens, in the model's
+    default reading: two for each weight of a linear layer and token, and four for each query, key and dimension of each
+    head. In the last layer only the tokens of the last copy count. Whatever is not a matrix product (norms, rotations)
+    is not counted.
     """
-    config, backbone = model.config, model.model
-    doubled = text if config.single_pass else 2 * text + len(config.separator_ids)
+    backbone = model.model
+    laid_out = model.text_cost(text)
     depth = len(backbone.layers)
     weights = sum(m.weight.numel() for m in backbone.layers.modules() if isinstance(m, nn.Linear)) / depth
     text_config = backbone.config
     size = getattr(text_config, "head_dim", None) or text_config.hidden_size // text_config.num_attention_heads
     width = text_config.num_attention_heads * size
-    pairs = doubled * prompt + doubled * (doubled + 1) / 2
-    pairs_of_last = text * prompt + text * (doubled - text) + text * (text + 1) / 2
-    linear = 2 * weights * (doubled * (depth - 1) + text)
+    pairs = laid_out * prompt + _seen_pairs(model, laid_out, laid_out)
+    pairs_of_last = text * prompt + _seen_pairs(model, text, laid_out)
+    linear = 2 * weights * (laid_out * (depth - 1) + text)
     return linear + 4 * width * (pairs * (depth - 1) + pairs_of_last)
+
+
+def _seen_pairs(model, queries: int, keys: int) -> float:
+    """How many keys the last `queries` of `keys` tokens see in all: every one in an open text, else those before it."""
+    if READING_MODES[model.config.readings[0]].open:
+        return queries * keys
+    return queries * (keys - queries) + queries * (queries + 1) / 2

@@ -1,6 +1,6 @@
-"""PaDeLLM-NER's own view of its outputs: mention sets, what goes wrong (Figure 4), and mentions under several labels.
+"""PaDeLLM-NER's own evaluation of its outputs: mention sets, kinds of errors (Figure 4), mentions under several labels.
 
-Takes the texts of a comparison. Mentions are strings here, as the system wrote them; spans are left to the strict scores.
+Takes the texts of a comparison. Mentions are strings here, as the system wrote them; the strict scores compare spans.
 """
 
 from collections import Counter
@@ -27,11 +27,11 @@ def mention_set_score(texts: Sequence[MeasuredText], system: str, rule: str) -> 
 
 def label_errors(texts: Sequence[MeasuredText], system: str) -> list[dict[str, Any]]:
     """
-    What went wrong, one entry for each label of a text whose entities are not those of the gold labels.
+    The errors: one entry for each label of a text whose entities differ from the gold ones.
 
     A wrong number of mentions is a `count_mismatch`; with the right number, an n-th mention that is not the n-th gold mention
-    is an `index_inaccuracy`. In the `rest` all mentions were written as they should be, and de-duplication or the search
-    for their places in the text lost them. Errors in the gold labels, the paper's third kind, are for people to find.
+    is an `index_inaccuracy`. In the `rest` all mentions were written correctly, and de-duplication or the search for
+    their places in the text lost them. Errors in the gold labels, the paper's third kind, take a person to find.
 
     Returns:
         `list[dict]`: With `dataset`, `number`, `text`, `label`, `kind`, `gold` (strings), `count` and `written` (strings).
@@ -62,7 +62,7 @@ def _error_kind(text: MeasuredText, output, label: str, gold: list[str], count: 
 
 
 def error_shares(errors: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """Share of each kind among the errors; of none, zeros."""
+    """Share of each kind among the errors; zeros if there are none."""
     kinds = Counter(error["kind"] for error in errors)
     return {kind: kinds[kind] / kinds.total() if kinds else 0.0 for kind in ERROR_KINDS}
 

@@ -1,4 +1,4 @@
-"""Numbers that the papers report, to stand beside what is measured here. None of them was measured here."""
+"""Numbers that the papers report, for comparison with measurements. None of them was measured here."""
 
 # Lu et al. (2024), PaDeLLM-NER: Llama2-7b (English), Baichuan2-7b (Chinese), one A100.
 PADELLM_DATASETS = ("CoNLL03", "ACE05", "GENIA", "mean of 9")

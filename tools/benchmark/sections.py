@@ -1,4 +1,4 @@
-"""The sections of `jpt-ner bench` about the model itself, each a function from a `Bench` to a dict for the report."""
+"""The sections of `jpt-ner bench`, except `full`: each a function from a `Bench` to a dict for the report."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -60,12 +60,12 @@ def _fractions(bench: Bench, seconds: Sequence[float], rates: dict[str, float]) 
 
 
 def _read(pipeline, records: Sequence[Record], batch_size: int) -> None:
-    """Tags texts, and says nothing: what a job returns would stand for its seconds."""
+    """Tags texts and returns nothing: a returned number would replace the measured seconds."""
     tag(pipeline, records, batch_size)
 
 
 def definitions(bench: Bench) -> dict[str, Any]:
-    """The same texts under three types with short definitions, and under seventeen with long ones; prompts kept."""
+    """The same texts under three types with short definitions and under seventeen with long ones; prompts are kept."""
     pipeline = bench.pipeline()
     kinds = {"3 short": SHORT_TYPES, "17 long": TYPES}
     ways = {"batch": bench.batch_size, "one by one": 1}
@@ -166,7 +166,7 @@ def _of_length(definition: str, words: int) -> str:
 
 
 def precision(bench: Bench) -> dict[str, Any]:
-    """Number formats and compilation: what they cost to prepare, time per text, and strict F1 on the same records."""
+    """Number formats and compilation: cost of preparation, time per text, and strict F1 on the same records."""
     labelled, _ = bench.data_and_types
     result: dict[str, Any] = {"default": str(bench.pipeline().model.model.dtype).removeprefix("torch.")}
     result |= {"texts": len(labelled), "variants": {}}
@@ -175,7 +175,7 @@ def precision(bench: Bench) -> dict[str, Any]:
         try:
             pipeline = prepare(bench)
             pipeline(labelled[0].text, entity_types=labelled[0].types)
-        except Exception as error:  # whatever a compiler or a library of someone else's may raise
+        except Exception as error:  # third-party compilers and libraries raise anything
             result["variants"][name] = {"unavailable": f"{type(error).__name__}: {error}".splitlines()[0]}
             continue
         began = time.perf_counter()
@@ -229,7 +229,7 @@ GROUPS = {
 
 
 def profile(bench: Bench) -> dict[str, Any]:
-    """Where the time goes, by groups of PyTorch's operations: shares of the time of one turn, in percent."""
+    """Shares of the time of one turn by groups of PyTorch's operations, in percent."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as record
 

@@ -1,4 +1,4 @@
-"""`jpt-ner bench`: measures systems side by side, and says how near JPT comes to what the machine can do.
+"""`jpt-ner bench`: measures systems side by side, and how close JPT comes to what the machine can do.
 
 Sections, each a function from a `Bench` to a dict for the report: `compare` (all systems), `definitions` (what long
 definitions cost), `curves` (text length, types, definitions, batch size), `precision` (number formats, speed and F1),
@@ -40,7 +40,7 @@ def measure(
     **options,
 ) -> list[Path]:
     """
-    Measures and writes the report. Sections in a report of that name which are not measured now are kept.
+    Measures and writes the report. Sections of an existing report of that name that are not measured now are kept.
 
     Args:
         model (`str`): Folder or Hub id of a JPT model.
@@ -77,6 +77,6 @@ def measure(
     )
     machine = describe(bench)
     files: list[Path] = []
-    for name in sections:  # written one by one: what was measured is not lost
+    for name in sections:  # written one by one, so that no measurement is lost
         files += write({"machine": machine, name: SECTIONS[name](bench)}, output)
     return list(dict.fromkeys(files))

@@ -1,4 +1,4 @@
-"""Writes what `speed` measured as JSON, Markdown tables and plots."""
+"""Measurements of `speed` in, JSON, Markdown tables and plots out."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..tables import markdown_table
 from .published import JPT_COST_PRICE, JPT_COST_TEXTS, JPT_COSTS
-from .report import number, report_file, spread, write_plots, write_report
+from .report_files import number, report_file, spread, write_plots, write_report
 
 MEGABYTE = 2**20
 NOTES = {
@@ -24,7 +24,7 @@ NOTES = {
 
 def write(result: Mapping[str, Any], output: str | Path) -> list[Path]:
     """
-    Writes `OUTPUT.json`, `OUTPUT.md` and `OUTPUT-*.svg`, each whole or not at all. Sections of an earlier report that were
+    Writes `OUTPUT.json`, `OUTPUT.md` and `OUTPUT-*.svg`, each whole or not at all. Sections of an earlier report that are
     not measured now are kept.
 
     Returns:
@@ -32,7 +32,7 @@ def write(result: Mapping[str, Any], output: str | Path) -> list[Path]:
     """
     file = report_file(output, ".json")
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    # Each section keeps the machine and the settings that it was measured with.
+    # Each section keeps the machine and settings it was measured with.
     machine = result["machine"]
     sections = {name: {**section, "machine": machine} for name, section in result.items() if name != "machine"}
     sections = {**earlier, **sections}
@@ -52,7 +52,7 @@ def _without_machine(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def markdown(sections: Mapping[str, Any], plots: list[str] = ()) -> str:
-    """The report. Numbers are medians, with quartiles in brackets where there are several turns."""
+    """The report. Numbers are medians, with quartiles in brackets if there are several turns."""
     writers = {
         "compare": _compare,
         "definitions": _definitions,

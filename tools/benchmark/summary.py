@@ -7,13 +7,13 @@ from typing import Any
 
 from ..evaluation.resampling import bootstrap_interval
 from ..evaluation.scoring import score_spans
-from .compare import BASELINES, Comparison, MeasuredText
+from .compare import BASELINES, MeasuredText, SystemComparison
 from .mention_errors import error_shares, label_errors, mention_set_score, several_labels
 
 MANY = 5  # entities: texts with as many or more are also looked at by themselves
 
 
-def summarize(comparison: Comparison) -> dict[str, Any]:
+def summarize(comparison: SystemComparison) -> dict[str, Any]:
     """
     All figures of the report, as plain values: latencies in milliseconds, rates as fractions.
 

@@ -19,9 +19,9 @@ from ..data.records import Record
 
 
 @dataclass
-class Output:
+class SystemOutput:
     """
-    What a system said of one text.
+    The output of a system for one text.
 
     Args:
         found (`dict[str, list]`): `[start, end, label]` of the entities, by rule of de-duplication (`"none"` for systems
@@ -43,13 +43,13 @@ class System(ABC):
     """
     Args:
         name (`str`): Short and unique.
-        batch_size (`int`): Texts that are read together.
+        batch_size (`int`): Number of texts to read together.
 
     Attributes:
         parameters (`dict[str, int]`): As [`count_parameters`] gives them.
-        model (`PreTrainedModel`, *optional*): What runs in this process.
-        process_id (`int`, *optional*): Of another process that the system runs in.
-        keeps_prompt (`bool`): Whether something is read once for a set of types and kept.
+        model (`PreTrainedModel`, *optional*): The model, if it runs in this process.
+        process_id (`int`, *optional*): The process that the system runs in, if not this one.
+        keeps_prompt (`bool`): Whether it reads a prompt once for a set of types and keeps it.
     """
 
     keeps_prompt = False
@@ -62,18 +62,18 @@ class System(ABC):
 
     @abstractmethod
     def read(self, records: Sequence[Record]) -> list[Any]:
-        """Tags the texts under the types of their records: what is timed. A result for each text, or none."""
+        """Tags the texts under the types of their records; this is timed. Returns one result per text, or none."""
 
     def latency(self, results: list[Any]) -> float | None:
-        """Seconds that stand for the time measured, where devices are simulated."""
+        """Seconds to replace the measured time, if devices are simulated."""
         return None
 
-    def describe(self, record: Record, result: Any) -> Output:
+    def describe(self, record: Record, result: Any) -> SystemOutput:
         """A result of `read` as an output to be scored."""
         raise NotImplementedError(f"{self.name} is timed only: its weights are random, or its output is forced")
 
-    def close(self) -> None:  # noqa: B027 - most have started nothing
-        """Ends what the system has started."""
+    def close(self) -> None:  # noqa: B027 - most start none
+        """Ends processes that the system has started."""
 
 
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:
@@ -83,7 +83,7 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
 
 
 def tag(pipeline, records: Sequence[Record], batch_size: int) -> list[list[dict]]:
-    """What a JPT pipeline finds in the texts under the types of their records; with `batch_size` 1, one after another."""
+    """The entities that a JPT pipeline finds under the types of the records; one text at a time with `batch_size` 1."""
     items = [{"text": record.text, "entity_types": record.types} for record in records]
     if batch_size == 1:
         return [pipeline(item) for item in items]
@@ -104,7 +104,7 @@ class JPTSystem(System):
         return tag(self.pipeline, records, self.batch_size)
 
     def describe(self, record, result):
-        return Output(found={"none": _spans(result)}, written={"none": _mentions(result)})
+        return SystemOutput(found={"none": _spans(result)}, written={"none": _mentions(result)})
 
 
 class NaiveJPT(JPTSystem):
@@ -143,13 +143,13 @@ class GenerativeSystem(System):
     def latency(self, results):
         if self.pipeline.settings.mode != "multi":
             return None
-        # The time of one device after the other is not that of all at once.
+        # The simulated devices took turns, but would work at the same time.
         return sum(extraction.seconds for extraction, *_ in results)
 
     def describe(self, record, result):
         extraction, _, failures = result
         rules = DEDUPLICATION if self.pipeline.settings.is_padellm else ("none",)
-        output = Output(counts=extraction.counts, lengths=extraction.lengths, failures=dict(failures))
+        output = SystemOutput(counts=extraction.counts, lengths=extraction.lengths, failures=dict(failures))
         for rule in rules:
             output.found[rule] = _spans(self.pipeline.resolve(extraction, record.text, rule)[0])
             output.written[rule] = [[each.label, each.text] for each in self.pipeline.kept_mentions(extraction, rule)]

@@ -1,4 +1,4 @@
-"""Texts and types to time systems on: generated sentences in the manner of CrossNER-Politics, or records of one's own.
+"""Texts and types to time systems on: generated sentences in the manner of CrossNER-Politics, or the user's records.
 
 Generated, so that the command needs no data: seeded, in natural words, with their entities, about 42 words long like the
 sentences of CrossNER-Politics.
@@ -114,7 +114,7 @@ def generate_records(count: int, words: tuple[int, int] = (12, 54), seed: int = 
 def bench_types(count: int) -> dict[str, str]:
     """
     Raises:
-        ValueError: If there are not so many.
+        ValueError: If there are fewer types.
     """
     if not 1 <= count <= len(TYPES):
         raise ValueError(f"`count`: there are types for 1 to {len(TYPES)}, got {count}")
@@ -124,8 +124,8 @@ def bench_types(count: int) -> dict[str, str]:
 def bench_records(data: str | Path | None, count: int) -> tuple[list[Record], dict[str, str]]:
     """
     Args:
-        data (`str` or `Path`, *optional*): A file of records with types, as `jpt-ner evaluate` reads. Generated if none.
-        count (`int`): How many; a fixed sample of the file.
+        data (`str` or `Path`, *optional*): A file of records with types, as `jpt-ner evaluate` reads. Defaults to generated ones.
+        count (`int`): Number of records; a fixed sample of the file.
 
     Returns:
         The records, each with all types, and these types.

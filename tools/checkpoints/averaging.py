@@ -1,4 +1,4 @@
-"""Checkpoints of one run in, the mean of their weights out: much of what a falling learning rate does, for nothing."""
+"""Checkpoints of one run in, the mean of their weights out: much of the effect of a learning-rate decay, at no cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from ...configuration_jpt import JPTConfig
 from ...modeling_jpt import JPTForTokenClassification
 from ..training.run import save_trained_parts
 
-# What a checkpoint is used with, not what it is.
+# Settings of use, which may differ between checkpoints.
 _FREE = ("_name_or_path", "dtype", "entity_types", "transformers_version")
 
 
@@ -25,7 +25,7 @@ def average(checkpoints: Sequence[str], output: str | Path, dtype: str = "bfloat
     Args:
         checkpoints (`Sequence[str]`): Two or more folders or Hub ids of trained parts, of the same configuration.
         output (`str` or `Path`): Folder to create. It appears whole or not at all.
-        dtype (`str`, *optional*, defaults to `"bfloat16"`): Of the weights written. The mean is taken in float32.
+        dtype (`str`, *optional*, defaults to `"bfloat16"`): Of the weights written. The mean is computed in float32.
 
     Raises:
         ValueError:
@@ -48,7 +48,7 @@ def average(checkpoints: Sequence[str], output: str | Path, dtype: str = "bfloat
             raise ValueError(f"{lacking[0]!r} is in only one of {first} and {other}: an incomplete checkpoint")
         for name, tensor in other_weights.items():
             weights[name] += tensor
-    # Refuses a first checkpoint that is incomplete, and with it all of them.
+    # Fails if the first checkpoint is incomplete, as the others would be then.
     model = JPTForTokenClassification.from_pretrained(first, is_trainable=True, dtype=torch.float32)
     model.load_state_dict({name: tensor / len(checkpoints) for name, tensor in weights.items()}, strict=False)
     save_trained_parts(model, AutoTokenizer.from_pretrained(first, config=model.config), output, dtype)

@@ -29,7 +29,7 @@ def convert(checkpoint: str, output: str | Path, dtype: str = "float32") -> tupl
     """
     output = new_folder(output)
     model = JPTForTokenClassification.from_pretrained(checkpoint, dtype=torch.float32).to(getattr(torch, dtype))
-    # With its config at hand, the tokenizer has no need for the code in the model's folder.
+    # Given the config, the tokenizer does not run the code in the model's folder.
     tokenizer = AutoTokenizer.from_pretrained(checkpoint, config=model.config)
     with atomic_folder(output) as whole:
         model.save_pretrained(whole)

@@ -1,4 +1,4 @@
-"""Evaluation while a model is trained: the pipeline's own F1 on development sets, in the Trainer's log and as curves."""
+"""Evaluation during training: the pipeline's own F1 on development sets, in the Trainer's log and as curves."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,18 +39,18 @@ def load_development_sets(recipe: Recipe) -> dict[str, list[Record]]:
 
 class DevelopmentScorer:
     """
-    Scores a model that is being trained, as `Trainer.compute_metrics`: the Trainer logs the result with its evaluation
-    loss, writes it to TensorBoard and chooses the best checkpoint by it.
+    Scores a model during training, as `Trainer.compute_metrics`: the Trainer logs the result with its evaluation loss,
+    writes it to TensorBoard and chooses the best checkpoint by it.
 
-    Every process reads its share of the texts. Adapters stay apart, and the model comes back in the mode it was in.
+    Every process reads its share of the texts. Adapters stay unmerged, and the model returns to the mode it was in.
 
     Args:
         sets (`dict[str, list[Record]]`): From [`load_development_sets`].
-        watched (`Sequence[str]`): Names of sets that do not enter the means.
+        watched (`Sequence[str]`): Names of sets that are left out of the means.
         make_pipeline (`Callable[[], JPTPipeline]`):
-            Makes a pipeline around the model as it is now. A new one for each evaluation: what a pipeline has read of
-            prompts is outdated once the weights have changed.
-        arguments (`TrainingArguments`): Tell the process's share and the precision.
+            Creates a pipeline around the current model. A new one for each evaluation, because the prompts that a
+            pipeline keeps are outdated once the weights have changed.
+        arguments (`TrainingArguments`): For the process's share and the precision.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ _MEANS: dict[str, Callable[[Scores], float]] = {
 
 
 def discard_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """For `Trainer.preprocess_logits_for_metrics`: the pipeline decides what is scored, and logits would pile up."""
+    """For `Trainer.preprocess_logits_for_metrics`: the pipeline does the scoring, and logits would pile up."""
     return labels.new_zeros(len(labels), 1)
 
 
 class CurvesCallback(TrainerCallback):
     """
-    Draws the losses and F1 of the Trainer's log, which a resumed run goes on with, to `curves.png` in its folder at
-    every evaluation and checkpoint. Also has the last model evaluated.
+    Draws the losses and F1 of the Trainer's log, which a resumed run continues, to `curves.png` in the run's folder at
+    every evaluation and checkpoint. Also evaluates the final model.
     """
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -128,8 +128,8 @@ class CurvesCallback(TrainerCallback):
 
 def draw_curves(history: Sequence[dict], path: Path) -> None:
     """
-    Draws a Trainer's `log_history`: training and evaluation loss; where there are such, the F1 of every set and their
-    mean. The file is replaced at once.
+    Draws a Trainer's `log_history`: training and evaluation loss and, if there are any, the F1 of every set and their
+    mean. The file is replaced atomically.
     """
     from matplotlib.figure import Figure
 

@@ -1,7 +1,7 @@
-"""Training of the generative systems from a recipe: a causal LM, with LoRA or in full, on the data JPT is trained on.
+"""Training of the generative systems from a recipe: a causal LM, with LoRA or in full, on the same data as JPT.
 
 The same groups of texts and labels as in JPT's training (`sampling`) become next-token examples
-(`jpt_ner.generative.examples`) and go through `transformers.Trainer` as it is.
+(`jpt_ner.generative.examples`) for an unmodified `transformers.Trainer`.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ from .preflight import check_disk, full_disk_named
 from .preparation import load_sources, make_arguments, prepare_backbone, rows_of, set_max_steps
 from .recipe import Recipe
 from .resuming import find_start
-from .sampling import Sampling, Source, TrainingGroups
+from .sampling import MixtureSource, Sampling, TrainingGroups
 
 
 class GenerativeRows(TrainingGroups):
     """
-    The groups of JPT's training as packed rows of next-token examples. Labels that the system cannot write are left
-    out; without definitions, names are never replaced by numbers.
+    The groups of JPT's training as packed rows of next-token examples. Labels that the system cannot write are left out;
+    without definitions, names are never replaced by numbers.
 
     Args:
         system (`str`): One of `formats.GENERATIVE_SYSTEMS`.
@@ -41,7 +41,7 @@ class GenerativeRows(TrainingGroups):
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[MixtureSource],
         length: int,
         tokenizer,
         system: str,
@@ -89,7 +89,7 @@ class GenerativeRows(TrainingGroups):
 
 def build_generative_model(recipe: Recipe):
     """
-    The recipe's backbone and its tokenizer, ready to be trained: with adapters, or with `lora_rank` 0 in full.
+    The recipe's backbone and its tokenizer, ready for training: with adapters, or in full with `lora_rank` 0.
 
     Raises:
         ValueError: If the backbone has no language-modelling head.
@@ -97,7 +97,7 @@ def build_generative_model(recipe: Recipe):
     values = JPTConfig(**recipe.model)
     source = resolve_backbone(recipe.backbone)
     tokenizer = AutoTokenizer.from_pretrained(source)
-    # Frozen weights may be short; steps as small as a learning rate of 1e-5 makes are lost in bfloat16.
+    # Frozen weights may be bfloat16; it would lose updates as small as those of a learning rate of 1e-5.
     dtype = torch.bfloat16 if values.lora_rank else torch.float32
     backbone, loading = AutoModelForCausalLM.from_pretrained(
         source, output_loading_info=True, **{"dtype": dtype, **recipe.load_options}
@@ -121,16 +121,16 @@ def build_generative_model(recipe: Recipe):
 
 def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Path:
     """
-    Runs the recipe of a generative system, from its last whole checkpoint if there is one.
+    Runs the recipe of a generative system, resuming from its last whole checkpoint.
 
-    Of `recipe.model` only the values of the adapters are used: there is no head.
+    Only the values of `recipe.model` that concern adapters are used: there is no head.
 
     Returns:
         `Path`: Folder of the adapters, or of the whole model, with the settings of the system in `config.json`.
 
     Raises:
-        ValueError: If the recipe has what a generative system does not take, its data are not usable, or the folder
-            holds another run.
+        ValueError: If the recipe has values that a generative system does not take, its data is not usable, or the
+            folder holds another run.
         OSError: If the disk has no room for the run's checkpoints.
     """
     if not recipe.backbone:
@@ -177,7 +177,7 @@ def save_trained(model, tokenizer, settings: GenerativeConfig, folder: Path, rec
     options = {}
     config = model.config
     if isinstance(model, PeftModel):
-        # As the recipe names it, not the folder where it was found.
+        # The name in the recipe, not the folder where it was found.
         model.peft_config["default"].base_model_name_or_path = recipe.backbone
         config = model.get_base_model().config
         options["save_embedding_layers"] = False

@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 
 from ...words_jpt import split_words
 from ..diagnostics import EXCLUSION
-from .sampling import Source, families
+from .augmentation import families
+from .sampling import MixtureSource
 
 MAX_WORDS = 8  # of a mention that is looked for elsewhere
 MAX_SURFACES = 400  # of each type, the most frequent ones
@@ -33,7 +34,7 @@ class AskedType:
 
     Args:
         dataset (`str`), name (`str`), definition (`str`): Whose it is, and what it says.
-        members (`tuple[str, ...]`): Of a family (`Source.families`) whose types are taken for one, their labels.
+        members (`tuple[str, ...]`): Of a family (`MixtureSource.families`) whose types are taken for one, their labels.
         family (`str`): The family it belongs to, or stands for.
     """
 
@@ -113,17 +114,17 @@ class Mixture:
         self.names: list[str] = []
         self._indices: dict[AskedType, int] = {}
 
-    def add(self, source: Source) -> None:
+    def add(self, source: MixtureSource) -> None:
         """Counts all texts of a source and keeps a sample of them."""
         self.names.append(source.name)
         united = self._add_families(source)
         interned: dict[tuple[int, ...], int] = {}
-        kept = sorted(source.asked)
+        kept = sorted(source.candidates)
         if len(kept) > self.limit:
             kept = random.Random(source.name).sample(kept, self.limit)
         sampled = set(kept)
         texts = []
-        for index, asked in source.asked.items():
+        for index, asked in source.candidates.items():
             record = source.records[index]
             types = {
                 label: self._index(AskedType(source.name, info.name, info.definition, family=united.get(label, "")))
@@ -152,7 +153,7 @@ class Mixture:
             self.types.append(asked)
         return self._indices[asked]
 
-    def _add_families(self, source: Source) -> dict[str, str]:
+    def _add_families(self, source: MixtureSource) -> dict[str, str]:
         """Adds what stands for each family of the source; the families of its labels."""
         if not (source.families and source.types):
             return {}
@@ -166,7 +167,7 @@ class Mixture:
         return united
 
 
-def collect(sources: Iterable[Source], limit: int) -> Mixture:
+def collect(sources: Iterable[MixtureSource], limit: int) -> Mixture:
     """A [`Mixture`] of sources that are read one after the other."""
     mixture = Mixture(limit)
     for source in tqdm(sources, unit="set", desc="reading"):

@@ -1,4 +1,4 @@
-"""What is checked before hours are spent: labels, lengths and disk space.
+"""Checks before a long run: labels, lengths and disk space.
 
 Data sources, a tokenizer and a model in; a report or an error out. Changes nothing.
 """
@@ -19,9 +19,10 @@ from ...labels_jpt import label_tokens
 from ...modeling_jpt import JPTForTokenClassification
 from ...words_jpt import trim_blanks
 from ..data.records import Record, TypeInfo
-from .sampling import Sampling, Source, families, longest_united_type
+from .augmentation import families, longest_merged_type
+from .sampling import MixtureSource, Sampling
 
-# float32 weights, and the two moments that Adam keeps of each.
+# float32 weights, and the two moments that Adam keeps for each.
 BYTES_PER_TRAINED = 3 * 4
 TOKENIZED_AT_ONCE = 1024
 
@@ -29,13 +30,13 @@ TOKENIZED_AT_ONCE = 1024
 @dataclass
 class Representation:
     """
-    How much of the gold labels the tokens of the texts can carry.
+    How many of the gold mentions token labels can represent.
 
     Args:
         mentions (`int`): Gold mentions.
-        lost (`int`): Those that labels of tokens do not give back exactly.
-        touching (`int`): Of these, those with nothing but blanks between them and another of their type; all their
-            tokens are labelled. The rest share a token with another mention, or have an edge within a token.
+        lost (`int`): Those that do not come back exactly from labels of tokens.
+        touching (`int`): Of these, those separated from another of their type by blanks alone; all their tokens are
+            labelled. The rest share a token with another mention, or have a boundary inside a token.
         longest_text (`int`): Tokens of the longest text.
     """
 
@@ -46,7 +47,7 @@ class Representation:
 
 
 def measure_representation(records: Iterable[Record], tokenizer: PreTrainedTokenizerBase) -> Representation:
-    """Sends every mention through spans → labels → spans, and counts those that do not come back."""
+    """Sends every mention through spans → labels → spans, and counts those that come back changed."""
     result = Representation()
     records = list(records)
     for start in range(0, len(records), TOKENIZED_AT_ONCE):
@@ -60,7 +61,7 @@ def measure_representation(records: Iterable[Record], tokenizer: PreTrainedToken
                 continue
             labelled = label_tokens(record.text, encoded.offsets, spans)
             result.lost += len(labelled.unrepresentable)
-            # What begins or ends with a character that cannot be seen comes back without it.
+            # Invisible characters at the boundaries of a mention are lost.
             seen = set(range(len(spans))) - {*labelled.unrepresentable}
             result.lost += sum(trim_blanks(record.text, *spans[i][:2]) != spans[i][:2] for i in seen)
             result.touching += len(labelled.merged)
@@ -68,14 +69,17 @@ def measure_representation(records: Iterable[Record], tokenizer: PreTrainedToken
 
 
 def check_data(
-    sources: Sequence[Source], tokenizer: PreTrainedTokenizerBase, model: JPTForTokenClassification, sampling: Sampling
+    sources: Sequence[MixtureSource],
+    tokenizer: PreTrainedTokenizerBase,
+    model: JPTForTokenClassification,
+    sampling: Sampling,
 ) -> list[str]:
     """
     Returns:
-        `list[str]`: One line for each source of which something is lost, and one of all together.
+        `list[str]`: One line for each source that loses mentions, and one for all sources.
 
     Raises:
-        ValueError: If a group of some source would not fit into the longest sequence.
+        ValueError: If a group of a source might not fit into the longest sequence.
     """
     lines, total = [], Representation()
     for source in sources:
@@ -96,9 +100,9 @@ def _losses(measured: Representation) -> str:
 
 
 def _check_longest(source, longest_text: int, tokenizer, model, sampling: Sampling) -> None:
-    """Whether the longest prompt that may be drawn leaves room for the longest text, both as long as they can get."""
+    """Checks that the longest prompt that may be drawn leaves room for the longest text."""
     if sampling.spaced or sampling.lowercase:
-        longest_text = sampling.max_text_tokens  # Of a text written otherwise it is not known.
+        longest_text = sampling.max_text_tokens  # The length of an augmented text is not known.
     names, descriptions = _longest_types(source, tokenizer, sampling)
     prompt = len(build_prompt(tokenizer, names, descriptions, PromptStyle.of(model.config)).input_ids)
     text = min(longest_text, sampling.max_text_tokens)
@@ -112,13 +116,13 @@ def _check_longest(source, longest_text: int, tokenizer, model, sampling: Sampli
         )
 
 
-def _longest_types(source: Source, tokenizer, sampling: Sampling) -> tuple[list[str], list[str]]:
+def _longest_types(source: MixtureSource, tokenizer, sampling: Sampling) -> tuple[list[str], list[str]]:
     """Names and definitions of the types that make the source's longest prompt, the longest first."""
     sets = {}
-    for asked in source.asked.values():
-        types = dict(asked)
-        for family, members in families(asked).items() if source.families and sampling.coarsened else ():
-            types[family] = longest_united_type(family, [asked[label].name for label in members])
+    for candidates in source.candidates.values():
+        types = dict(candidates)
+        for family, members in families(candidates).items() if source.families and sampling.coarsened else ():
+            types[family] = longest_merged_type(family, [candidates[label].name for label in members])
         sets[tuple((info.name, info.definition) for info in types.values())] = types
     worded = {
         key: _longest_wording(info)
@@ -136,7 +140,7 @@ def _longest_types(source: Source, tokenizer, sampling: Sampling) -> tuple[list[
 
 
 def _longest_wording(info: TypeInfo) -> tuple[str, str]:
-    # Capitals and underscores make more tokens than any other style of names.
+    # Upper case with underscores takes more tokens than any other style of names.
     return info.name.replace(" ", "_").upper(), max(info.definition, info.generic or "", key=len)
 
 
@@ -149,11 +153,11 @@ def check_disk(model: nn.Module, arguments: TrainingArguments) -> None:
     if arguments.save_strategy == "no":
         count = 0
     elif arguments.save_total_limit:
-        count = arguments.save_total_limit + 1  # The new one is there before the oldest goes.
+        count = arguments.save_total_limit + 1  # The new one is written before the oldest is deleted.
     else:
         count = int(arguments.max_steps / arguments.save_steps) + 1 if arguments.save_steps >= 1 else 1
     expected = max(0, count - len(list(folder.glob("checkpoint-*")))) * _checkpoint_bytes(model)
-    expected += _checkpoint_bytes(model) // 3  # The final model has no moments.
+    expected += _checkpoint_bytes(model) // 3  # The final model has no moments of Adam.
     existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
     free = shutil.disk_usage(existing).free
     if expected > free:
@@ -166,10 +170,10 @@ def check_disk(model: nn.Module, arguments: TrainingArguments) -> None:
 @contextmanager
 def full_disk_named(model: nn.Module, arguments: TrainingArguments) -> Iterator[None]:
     """
-    Says of a checkpoint that could not be written that the disk is full, which PyTorch and safetensors do not.
+    Says that the disk is full when a checkpoint could not be written, which PyTorch and safetensors do not say.
 
     Raises:
-        OSError: Instead of their errors, where there is less room than a checkpoint takes.
+        OSError: In place of their errors, if there is less room than a checkpoint takes.
     """
     try:
         yield

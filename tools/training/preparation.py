@@ -1,4 +1,4 @@
-"""What every training run starts with, whatever it trains: its data, its length, the Trainer's arguments and the backbone."""
+"""The start of every training run: its data, its length, the Trainer's arguments and the backbone."""
 
 import glob
 import math
@@ -15,10 +15,10 @@ from transformers.utils import is_torch_bf16_gpu_available
 from ..data.records import Problems, hold_out, merge_touching, read_records, read_types
 from ..files.opening import data_name
 from .recipe import AUTO, DataSource, Recipe
-from .sampling import Source, plan_epochs
+from .sampling import MixtureSource, plan_epochs
 
 
-def load_sources(recipe: Recipe) -> list[Source]:
+def load_sources(recipe: Recipe) -> list[MixtureSource]:
     """
     The recipe's data sets, and behind them those that are replayed.
 
@@ -38,7 +38,7 @@ def load_sources(recipe: Recipe) -> list[Source]:
     return sources + [replace(each, weight=scale * each.weight, replayed=True) for each in replayed]
 
 
-def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[Source]:
+def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[MixtureSource]:
     """
     The data sets of some of a recipe's entries, read one after the other.
 
@@ -66,10 +66,10 @@ def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[Sour
             if entry.merge_touching:
                 records = list(map(merge_touching, records))
             name = f"{path.parent.name}/{data_name(path)}"
-            yield Source(name, records, records[0].dataset_types, weight, entry.families)
+            yield MixtureSource(name, records, records[0].dataset_types, weight, entry.families)
 
 
-def _check_number(recipe: Recipe, sources: list[Source]) -> None:
+def _check_number(recipe: Recipe, sources: list[MixtureSource]) -> None:
     number = sum(len(each.records) for each in sources)
     if number < recipe.min_records:
         file = recipe.find(recipe.data[0].path)
@@ -83,13 +83,13 @@ def _check_number(recipe: Recipe, sources: list[Source]) -> None:
 
 
 def make_arguments(recipe: Recipe) -> TrainingArguments:
-    """The Trainer's arguments: those of the recipe, and what its evaluation plan stands for."""
+    """The Trainer's arguments: those of the recipe, and those that follow from its evaluation plan."""
     values = {
         "train_sampling_strategy": "sequential",
         "remove_unused_columns": False,
         "use_cpu": not torch.accelerator.is_available(),
     }
-    # Every trained weight takes part in every loss, so no process has to search for unused ones.
+    # Every trained weight contributes to every loss, so there are no unused ones to search for.
     values["ddp_find_unused_parameters"] = False
     plan = recipe.evaluation
     if plan.data:
@@ -97,13 +97,13 @@ def make_arguments(recipe: Recipe) -> TrainingArguments:
             "eval_strategy": "steps",
             "eval_steps": plan.every,
             "eval_on_start": plan.at_start,
-            "per_device_eval_batch_size": 1,  # The Trainer weighs batches alike, and processes take turns.
+            "per_device_eval_batch_size": 1,  # The Trainer weights batches equally.
         }
         if plan.best:
             values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1", "save_steps": plan.every}
     values = {**values, **recipe.training}
     if plan.data and plan.best and values["save_steps"] % plan.every:
-        values["save_steps"] = plan.every  # What may be the best has to be saved.
+        values["save_steps"] = plan.every  # The best checkpoint must have been saved.
     if values.get("bf16") == AUTO:
         values["bf16"] = has_bfloat16()
     try:
@@ -113,39 +113,39 @@ def make_arguments(recipe: Recipe) -> TrainingArguments:
 
 
 def has_bfloat16() -> bool:
-    """Whether the hardware that is trained on computes in bfloat16."""
+    """Whether the hardware computes in bfloat16."""
     if torch.accelerator.is_available():
         return is_torch_bf16_gpu_available()
     return torch.cpu._is_avx512_bf16_supported()
 
 
 def prepare_backbone(backbone: torch.nn.Module, recipe: Recipe, arguments: TrainingArguments) -> None:
-    """Lets autocast choose number formats where it is on, and compiles blocks if the recipe says so."""
+    """Leaves number formats to autocast where it is on, and compiles blocks if the recipe says so."""
     for module in backbone.modules():
-        # Adapters cast their input to their own float32 unless told not to; autocast would cast it back.
+        # By default adapters cast their input to float32, which autocast would cast back.
         if (arguments.bf16 or arguments.fp16) and hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
         if recipe.compile_blocks and type(module).__name__.endswith(("RMSNorm", "MLP")):
             module.compile(dynamic=True)
 
 
-def set_max_steps(arguments: TrainingArguments, recipe: Recipe, sources: list[Source]) -> None:
-    """Sets `max_steps` of a run whose length the recipe gives as `num_train_epochs`."""
+def set_max_steps(arguments: TrainingArguments, recipe: Recipe, sources: list[MixtureSource]) -> None:
+    """Sets `max_steps` if the recipe gives the length as `num_train_epochs`."""
     if arguments.max_steps < 1:
         rows = len(plan_epochs(sources, recipe.sampling, epochs=arguments.num_train_epochs))
         arguments.max_steps = math.ceil(rows / rows_per_step(arguments))
 
 
 def rows_per_step(arguments: TrainingArguments) -> int:
-    """How many rows all processes read in one update."""
+    """Number of rows that all processes read in one update."""
     return arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
 
 
 def rows_of(arguments: TrainingArguments) -> int:
-    """How many rows all processes read in all updates."""
+    """Number of rows that all processes read in all updates."""
     return arguments.max_steps * rows_per_step(arguments)
 
 
 def tell(line: str) -> None:
-    """Prints a line to standard error, above a progress bar if there is one."""
+    """Prints a line to standard error, above any progress bar."""
     tqdm.write(line, file=sys.stderr)

@@ -11,14 +11,14 @@ from transformers import TrainingArguments
 from ...configuration_jpt import JPTConfig, check_fields
 from ...generative.examples import ExampleOptions
 from ...generative.formats import GENERATIVE_SYSTEMS
-from ...source_jpt import Source, TreeLoader, shown
+from ...source_jpt import SourceDocument, TreeLoader, shown
 from .sampling import Sampling
 
 TRAINABLE_SYSTEMS = ("jpt", *GENERATIVE_SYSTEMS)
 LENGTHS = ("max_steps", "num_train_epochs")  # in `training`, of a run
 SAVE_DTYPES = ("bfloat16", "float16", "float32")
 PACKAGE = "$PACKAGE"
-# In `training`, a value that the hardware decides.
+# A value of `training` that depends on the hardware.
 AUTO = "auto"
 HOME = Path(__file__).resolve().parents[2]
 SECTIONS = {"training": TrainingArguments, "model": JPTConfig, "grow": JPTConfig}  # whose values they hold
@@ -32,16 +32,16 @@ class DataSource:
     Args:
         path (`str`): File of records, relative to the recipe's `data_root`; a pattern stands for many files.
         weight (`float`, *optional*):
-            Share of the groups of every file. Defaults to the square root of its number of records, so that small
-            sets are seen more often per record.
+            Share of the groups of each file. Defaults to the square root of its number of records, so that records of
+            small sets are seen more often.
         types (`str`, *optional*): File of the data set's types, instead of `types.json` beside the records.
-        reading (`dict`): How the file is read, where that is not found out: options of `records.iter_records`, such as
+        reading (`dict`): How the file is read, if that is not detected: options of `records.iter_records`, such as
             `encoding` and `columns`.
-        families (`bool`): Whether the part of a label before its first underscore is a family of types, of which one
-            united type may be made (`Sampling.coarsened`).
-        merge_touching (`bool`): Whether mentions of one type that touch are parts of one (`records.merge_touching`).
-        held_out (`int`): Number of records of every file that are left out of training, to be scored on
-            (`jpt-ner evaluate --held-out`). They are whole documents where the ids name such, always the same.
+        families (`bool`): Whether the part of a label before its first underscore is a family of types, which may be
+            merged into one (`Sampling.coarsened`).
+        merge_touching (`bool`): Whether adjacent mentions of one type are parts of one (`records.merge_touching`).
+        held_out (`int`): Number of records of each file that are left out of training, to be scored on
+            (`jpt-ner evaluate --held-out`): always the same ones, and whole documents if the ids name them.
 
     Raises:
         ValueError: If the weight is not above 0, or fewer than 0 records are to be held out.
@@ -88,12 +88,12 @@ class Replay:
 @dataclass
 class EvaluationSet:
     """
-    One file that the model is scored on while it is trained.
+    One file that the model is scored on during training.
 
     Args:
         path (`str`): File of records, relative to `data_root`.
         watch_only (`bool`):
-            Leave the set out of the mean by which a checkpoint is chosen: for sets that show what is forgotten.
+            Leave the set out of the mean that chooses the checkpoint: for sets that show forgetting.
     """
 
     path: str
@@ -103,15 +103,15 @@ class EvaluationSet:
 @dataclass
 class EvaluationPlan:
     """
-    How the model is scored while it is trained.
+    How the model is scored during training.
 
     Args:
         data (`list[EvaluationSet]`): What it is scored on, by the zero-shot protocol.
         every (`int`): Updates between evaluations.
-        limit (`int`, *optional*): Score a fixed sample of so many records of each set.
-        ignore_labels (`list[str]`): Labels that are not asked for, as those of `jpt-ner evaluate --ignore`.
-        at_start (`bool`): Score the model before its first update, too.
-        best (`bool`): Where there is data, the model of the best mean F1 is the final one, instead of the last.
+        limit (`int`, *optional*): Score a fixed sample of this many records of each set.
+        ignore_labels (`list[str]`): Labels to leave out, as those of `jpt-ner evaluate --ignore`.
+        at_start (`bool`): Also score the model before its first update.
+        best (`bool`): If there is `data`, keep the model with the best mean F1 instead of the last.
 
     Raises:
         ValueError: If a number is below 1, or there is nothing to choose the best by.
@@ -136,8 +136,8 @@ class EvaluationPlan:
 @dataclass
 class Recipe:
     """
-    Everything a run depends on. In paths `$PACKAGE` stands for the folder of this package, and `~` for one's home. A
-    file may name another one as its `base` and gives then only the keys that differ, each as a whole.
+    Everything a run depends on. In paths `$PACKAGE` stands for the folder of this package, and `~` for the home folder.
+    A file may name another one as its `base`, and then gives only the keys that differ, each as a whole.
 
     Args:
         output_dir (`str`): Folder of checkpoints, logs, curves and the final model.
@@ -150,7 +150,7 @@ class Recipe:
         checkpoint (`str`): A trained JPT model to start from, instead of a backbone; `$PACKAGE` is the one that ships.
         data_root (`str`): Folder that data paths are relative to.
         model (`dict`): Values of `JPTConfig`, for a model made from a backbone.
-        grow (`dict`): What a `checkpoint` gets in addition, without a change of what it says before it is trained:
+        grow (`dict`): Parts added to a `checkpoint`, which leave its scores as they are until they are trained:
             `begin_head` and `lora_rank` as for `JPTForTokenClassification.grow`, and `readings`.
         load_options (`dict`):
             Options of `AutoModel.from_pretrained` for the backbone, such as `dtype` or `quantization_config`.
@@ -159,7 +159,7 @@ class Recipe:
             Values of `transformers.TrainingArguments`, among them the run's length: `max_steps`, with sources drawn by
             their weight, or `num_train_epochs`, with every record read once per epoch (and `max_steps` as a limit).
             `bf16` may be `"auto"`: where the hardware has it.
-        evaluation (`EvaluationPlan`): What the model is scored on while it is trained.
+        evaluation (`EvaluationPlan`): How the model is scored during training.
         head_learning_rate (`float`): Learning rate of projections and classifiers; `training.learning_rate` is that
             of the adapters. Defaults to the same.
         compile_blocks (`bool`): Compile the backbone's norms and MLPs with `torch.compile`; pays in runs of hours.
@@ -169,8 +169,8 @@ class Recipe:
         save_dtype (`str`):
             Precision of the final checkpoint, one of `SAVE_DTYPES`; adapters and head are trained in float32.
         system (`str`):
-            What is trained: `"jpt"`, or for comparison one of the generating systems of `generative`.
-        generative (`ExampleOptions`): How examples of a generating system are written.
+            What is trained: `"jpt"`, or one of the generative systems for comparison.
+        generative (`ExampleOptions`): How examples of a generative system are written.
     """
 
     output_dir: str
@@ -200,12 +200,12 @@ class Recipe:
         return "num_train_epochs" in self.training
 
     def find(self, path: str) -> Path:
-        """Where a data path or pattern of the recipe points to."""
+        """The file or pattern that a data path of the recipe stands for."""
         return Path(self.data_root) / expand(path)
 
 
 class _RecipeLoader(TreeLoader):
-    """Takes 1e-4 for a number, which YAML 1.1 does not."""
+    """Reads 1e-4 as a number, which YAML 1.1 does not."""
 
 
 _RecipeLoader.add_implicit_resolver(
@@ -215,7 +215,7 @@ _RecipeLoader.add_implicit_resolver(
 
 def parse_value(text: str) -> Any:
     """
-    A value as recipes are read, from a text.
+    Parses a value as in a recipe.
 
     Raises:
         ValueError: If it is no YAML.
@@ -254,9 +254,9 @@ def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
     _check_start(values, places)
     for key, value in list(values.get("training", {}).items()):
         if value is False and key.endswith("_strategy"):
-            values["training"][key] = "no"  # YAML takes it for a switch.
+            values["training"][key] = "no"  # YAML reads `no` as false.
         elif value is None and key in LENGTHS:
-            del values["training"][key]  # Taken back, for a length of the other kind.
+            del values["training"][key]  # Unset, in favour of the other kind of length.
     values["data"] = _build_paths(DataSource, values.get("data", []), ("data",), places)
     if values.get("replay") is not None:
         values["replay"] = _build_replay(values["replay"], places)
@@ -290,7 +290,7 @@ class _Places:
 
     def __init__(self, path: str | Path):
         self.path = path
-        self.sources: dict[str, Source] = {}  # by the keys of the recipe; not of those that were overridden
+        self.sources: dict[str, SourceDocument] = {}  # by the keys of the recipe; not of those that were overridden
 
     def error(self, where: tuple, message: str, key: Any = None) -> ValueError:
         """An error about the value that these keys and indices lead to, or about a key in it."""
@@ -301,7 +301,7 @@ class _Places:
 
 
 def _read(path: Path, places: _Places, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    source = Source(path, "recipe")
+    source = SourceDocument(path, "recipe")
     values = source.read(_RecipeLoader)
     if not isinstance(values, dict):
         raise source.error((), f"expected a recipe of keys and values, got {shown(values)}")
@@ -354,7 +354,7 @@ def _check_start(values: dict[Any, Any], places: _Places) -> None:
 
 
 def _build_paths(cls, values: Any, where: tuple, places: _Places) -> list:
-    """A path by itself stands for an entry, and an entry for a list of one."""
+    """Builds entries; a path alone stands for an entry, and an entry for a list of one."""
     entries = values if isinstance(values, list) else [values]
     return [
         _build(cls, {"path": entry} if isinstance(entry, str) else entry, (*where, index), places)
@@ -391,7 +391,7 @@ def _build(cls, values: Any, where: tuple, places: _Places):
 
 
 def _check_values(cls, values: dict[str, Any], where: tuple, places: _Places) -> None:
-    """Whether values are of the types that the fields of a dataclass have."""
+    """Checks that values have the types of the fields of a dataclass."""
     hints = {each.name: each.type for each in fields(cls)}
     for key, value in values.items():
         try:

@@ -1,4 +1,4 @@
-"""Runs that were stopped: what a run was started with, its last whole checkpoint, and whether it may go on.
+"""Resuming runs: what a run was started with, its last whole checkpoint, and whether it may be resumed.
 
 A recipe, its data and the run's folder in; a checkpoint or an error out.
 """
@@ -19,10 +19,10 @@ from transformers import TrainerCallback, TrainingArguments
 from ...atomic_jpt import atomic_file
 from ...modeling_jpt import JPTForTokenClassification
 from .recipe import Recipe
-from .sampling import Source
+from .sampling import MixtureSource
 
 STARTED_WITH = "run.json"
-# Of a recipe, what may be another when a run goes on: where things are, and what does not change the trained weights.
+# Keys of a recipe that may differ when a run is resumed: locations, and what does not affect the trained weights.
 FREE = {
     "output_dir",
     "data_root",
@@ -34,7 +34,7 @@ FREE = {
     "entity_types",
     "save_dtype",
 }
-# Of `training`, by the beginning of the key. How long a run is and how its learning rate ends may be decided late.
+# Keys of `training`, by their beginning. The length of a run and the end of its learning rate may be decided late.
 FREE_TRAINING = tuple(
     "max_steps num_train_epochs lr_scheduler_kwargs save_ logging_ eval_ report_to run_name push_to_hub hub_ disable_tqdm log_level "
     "dataloader_ per_device_ gradient_accumulation_steps gradient_checkpointing activation_ use_cpu bf16 fp16 tf32 ddp_ "
@@ -42,12 +42,12 @@ FREE_TRAINING = tuple(
 )
 
 
-def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[Source]) -> Path | None:
+def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[MixtureSource]) -> Path | None:
     """
-    The checkpoint that a run goes on from, or None for a new run, whose folder then says what it was started with.
+    The checkpoint to resume from, or None for a new run, whose folder then records what it was started with.
 
     Raises:
-        ValueError: If the folder is that of a run with other data or another recipe, or of a longer one.
+        ValueError: If the folder holds a run with other data or another recipe, or a longer one.
     """
     folder = Path(recipe.output_dir)
     given = _started_with(recipe, arguments, sources)
@@ -72,20 +72,20 @@ def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[S
     return checkpoint
 
 
-def _started_with(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[Source]) -> dict[str, Any]:
+def _started_with(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[MixtureSource]) -> dict[str, Any]:
     values = {key: value for key, value in asdict(recipe).items() if key not in FREE}
     values["training"] = {key: value for key, value in recipe.training.items() if not key.startswith(FREE_TRAINING)}
     values["groups_per_update"] = (
         arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     )
-    # By what is in the files and the name of their folder; that may lie elsewhere.
+    # By content and folder name, so that the data may be moved.
     values["data"] = {
         f"{number}: {source.name}": [source.weight, _digest(source)] for number, source in enumerate(sources)
     }
     return json.loads(json.dumps(values, default=str))
 
 
-def _digest(source: Source) -> str:
+def _digest(source: MixtureSource) -> str:
     return hashlib.sha256(repr((source.records, source.types)).encode("utf-8", "replace")).hexdigest()
 
 
@@ -106,8 +106,8 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> No
 
 def last_whole_checkpoint(folder: str | Path) -> Path | None:
     """
-    The newest checkpoint of a run that was written to its end. The Trainer writes its state last; where that is there
-    but something else was cut off, as by a full disk or a power cut, the checkpoint before it is taken.
+    The newest complete checkpoint of a run. The Trainer writes its state last; if that exists but another file was cut
+    off, as by a full disk or a power cut, the checkpoint before it is taken.
     """
     found = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
     found = sorted((path for path in found if path.name.removeprefix("checkpoint-").isdigit()), key=_number)
@@ -123,7 +123,7 @@ def _is_whole(checkpoint: Path) -> bool:
         json.loads((checkpoint / "trainer_state.json").read_bytes())
         weights = next(checkpoint.glob("adapter_model.safetensors"), checkpoint / "model.safetensors")
         with safe_open(weights, "pt"):
-            pass  # It compares the file's size with what its header says.
+            pass  # Compares the file's size with its header.
         for path in [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *checkpoint.glob("rng_state*.pth")]:
             with zipfile.ZipFile(path) as file:
                 if file.testzip() is not None:
@@ -136,7 +136,7 @@ def _is_whole(checkpoint: Path) -> bool:
 def check_resumable(model: JPTForTokenClassification, checkpoint: Path) -> None:
     """
     Raises:
-        ValueError: If the checkpoint is of a model with other trained parts, which the Trainer might not notice.
+        ValueError: If the checkpoint has other trained parts than the model, which the Trainer might not notice.
     """
     left_out = set(model._keys_to_ignore_on_save or ())
     own = {name: list(tensor.shape) for name, tensor in model.state_dict().items() if name not in left_out}
@@ -151,7 +151,7 @@ def check_resumable(model: JPTForTokenClassification, checkpoint: Path) -> None:
 
 
 class FollowFolder(TrainerCallback):
-    """Finds the best checkpoint of a run whose folder has been moved or is named otherwise."""
+    """Finds the best checkpoint of a run whose folder was moved or renamed."""
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.best_model_checkpoint:

@@ -1,7 +1,7 @@
 """Training from a recipe: a recipe in, a trained-parts checkpoint out, through `transformers.Trainer`.
 
-The Trainer is used as it is, without a subclass: the model computes its loss, the collator builds batches, and the
-dataset is a plan fixed by the seed, so a run that was stopped resumes exactly where it was.
+The Trainer is used without a subclass: the model computes its loss, the collator builds batches, and the dataset is a
+plan fixed by the seed, so that a stopped run resumes exactly where it was.
 """
 
 import json
@@ -24,17 +24,17 @@ from .preflight import check_data, check_disk, full_disk_named
 from .preparation import has_bfloat16, load_sources, make_arguments, prepare_backbone, rows_of, set_max_steps, tell
 from .recipe import AUTO, DataSource, Recipe, load_recipe
 from .resuming import FollowFolder, check_resumable, find_start
-from .sampling import GroupCollator, Sampling, Source, TrainingGroups
+from .sampling import GroupCollator, MixtureSource, Sampling, TrainingGroups
 
-# Texts of the development sets that the evaluation loss is read from.
+# Number of texts of the development sets for the evaluation loss.
 LOSS_TEXTS = 24
-# As a recipe's `entity_types`: those of its data.
+# A recipe's `entity_types`: the types of its data.
 DATA_TYPES = "data"
 
 
 def build_model(recipe: Recipe):
     """
-    The recipe's model and tokenizer, ready to be trained.
+    The recipe's model and tokenizer, ready for training.
 
     Raises:
         ValueError: If `checkpoint` is no JPT model with adapters to train on.
@@ -97,7 +97,7 @@ def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: 
 
 def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Path:
     """
-    Runs a recipe, from its last whole checkpoint if there is one. What can be known to fail fails before training.
+    Runs a recipe, resuming from its last whole checkpoint. Everything that can be checked is checked before training.
 
     Returns:
         `Path`: Folder of the trained model.
@@ -115,7 +115,7 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     development = load_development_sets(recipe)
     checkpoint = find_start(recipe, arguments, sources)
     if checkpoint is not None:
-        arguments.eval_on_start = False  # The log that goes on has it.
+        arguments.eval_on_start = False  # The resumed log already has it.
     model, tokenizer = build_model(recipe)
     if recipe.entity_types == DATA_TYPES:
         model.config.entity_types = _types_of(sources)
@@ -146,14 +146,14 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
     return final
 
 
-def _types_of(sources: list[Source]) -> dict[str, str]:
+def _types_of(sources: list[MixtureSource]) -> dict[str, str]:
     own = [source for source in sources if not source.replayed]
-    asked = (info for source in own for types in source.asked.values() for info in types.values())
-    return {info.name: info.definition for info in asked}
+    candidates = (info for source in own for types in source.candidates.values() for info in types.values())
+    return {info.name: info.definition for info in candidates}
 
 
 def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokenizer, encoder, arguments) -> dict:
-    """What the Trainer is told to score the model on the development sets, if there are any."""
+    """The Trainer's arguments for scoring on the development sets; empty without any."""
     if not development:
         return {}
 
@@ -171,8 +171,8 @@ def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokeni
 
 
 def _development_groups(development: dict[str, list[Record]], tokenizer, config: JPTConfig) -> TrainingGroups:
-    """Single texts of the development sets, asked for all types as they are worded: the same at every evaluation."""
-    sources = [Source(name, records, None, 1.0) for name, records in development.items()]
+    """Single texts of the development sets with all their types as worded: the same at every evaluation."""
+    sources = [MixtureSource(name, records, None, 1.0) for name, records in development.items()]
     length = min(LOSS_TEXTS, sum(map(len, development.values())))
     return TrainingGroups(sources, length, tokenizer, config, PLAIN_SAMPLING)
 
@@ -189,7 +189,7 @@ PLAIN_SAMPLING = Sampling(
 
 def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path, dtype: str) -> None:
     """
-    Saves a checkpoint to be used or shipped: adapters and head in `dtype`, without the Trainer's own files. The folder
+    Saves a checkpoint for use: adapters and head in `dtype`, without the Trainer's own files. The folder
     appears, or replaces one of that name, once everything is written.
     """
     left_out = set(model._keys_to_ignore_on_save or ())

@@ -1,16 +1,15 @@
 """Training groups: records of several datasets in, groups of texts that share one prompt out.
 
-A group is what the model reads behind one prompt: a sample of types, in random order, worded one way or another, and
-as many texts as a token budget holds. The wording changes from group to group so that the model has to read the
-definitions instead of memorising names. A plan made from the seed fixes everything, so that a resumed run sees the
-same groups. Knows nothing of models; tokenizing is left to `inputs_jpt`.
+A group is what the model reads behind one prompt: a sample of candidate types, in random order and with varied wording,
+and as many texts as fit into a token budget. The wording (`augmentation`) changes from group to group, so that the model
+has to read the definitions instead of memorising names. The seed fixes a plan of all groups, so that a resumed run sees
+the same ones. Knows nothing of models; tokenizing is left to `inputs_jpt`.
 """
 
 import random
-import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -22,10 +21,19 @@ from ...inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_tex
 from ...labels_jpt import label_tokens, tag_types
 from ...reading_jpt import laid_out_length
 from ...training_jpt import collate
-from ...words_jpt import split_words
 from ..data.records import Entity, Record, TypeInfo, types_for
+from .augmentation import (
+    NAME_STYLES,
+    MarkedText,
+    as_written,
+    coarsen,
+    concatenate,
+    first_clause,
+    list_mentions,
+    space_words,
+)
 
-# About as many as every tokenizer makes of it; the size of groups is an estimate.
+# Roughly what every tokenizer makes of it: group sizes are estimates.
 SEPARATOR_TOKENS = 6
 CHARACTERS_PER_TOKEN = 4
 
@@ -38,23 +46,23 @@ class Sampling:
     Args:
         seed (`int`): Fixes the plan.
         group_tokens (`int`): Texts are added to a group until the backbone reads this many tokens of them.
-        max_group_texts (`int`): Most texts in a group.
-        min_types (`int`), max_types (`int`): Types asked in a group, as far as there are so many.
-        max_text_tokens (`int`): Of longer texts one piece is read, drawn anew each time; edges not within a mention.
+        max_group_texts (`int`): Maximum number of texts in a group.
+        min_types (`int`), max_types (`int`): Number of candidate types in a group, as far as the source has as many.
+        max_text_tokens (`int`): Longer texts are cut to one piece, drawn anew each time, with no boundary inside a mention.
         name_only (`float`), shortened (`float`), generic (`float`):
-            Probabilities that all types of a group have their name as definition, the first clause of the
-            definition, or the dataset's generic one.
+            Probabilities that all types of a group are defined by their name alone, by the first clause of their
+            definition, or by the dataset's generic definition.
         renamed (`float`): Probability that names are written in another style (upper case, snake_case ...).
         anonymous (`float`): Probability that names are replaced by numbers, which leaves the definitions alone to
             tell types apart.
         coarsened (`float`):
-            Probability that, in a source with `families` (`person_politician`, `person_director` ...), most of a family
-            is one type beside a few of its special ones. Its definition lists the members, as a general type ("person")
-            would make negatives of all mentions of members that the source does not annotate.
-        open_reading (`float`): Probability that the texts of a group are read once with an open mask, not twice.
-        lowercase (`float`), uppercase (`float`): Probabilities that a text is in small or in capital letters alone.
+            Probability that, in a source with `families` (`person_politician`, `person_director` ...), most members of
+            a family are merged into one type beside a few that stay apart. Its definition lists the members: with a
+            general one ("person"), mentions of members that the source does not annotate would count as negatives.
+        open_reading (`float`): Probability that the texts of a group are read once with an open mask instead of twice.
+        lowercase (`float`), uppercase (`float`): Probabilities that a text is written in lower or in upper case.
         spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
-        joined (`float`): Probability that a text and the next of its group become one, with a line break between.
+        joined (`float`): Probability that a text and the next one of its group are joined by a line break or tab.
         listed (`float`): Probability that a text is replaced by a list of the group's mentions: in lines, cells of a
             table, or joined by commas.
 
@@ -93,15 +101,24 @@ class Sampling:
             raise ValueError(f"name_only, shortened, generic: expected to be 1 at most together, got {total:g}")
 
 
-_Marked = tuple[str, list[Entity]]  # a text and its mentions
-
-
 @dataclass
-class Source:
+class MixtureSource:
     """
-    One dataset of the mixture: its records, its types, and its share of the groups. Records of which nothing may be
-    asked are left out. `families` says that a prefix of its labels (`person_`) is the family they belong to, `replayed` that
-    the model knows these data already.
+    One dataset of the mixture, and its share of the groups. Records without candidate types are left out.
+
+    Args:
+        name (`str`): For messages.
+        records (`list[Record]`), types (`dict[str, TypeInfo]`, *optional*):
+            The data. Records may have types of their own instead.
+        weight (`float`): Share of the groups, relative to that of other sources.
+        families (`bool`): Whether the prefix of a label (`person_`) is the family that it belongs to.
+        replayed (`bool`): Whether the model already knows this data.
+
+    Attributes:
+        candidates (`dict[int, dict[str, TypeInfo]]`): By index of the record, the types it is annotated for, by label.
+
+    Raises:
+        ValueError: If no record has candidate types.
     """
 
     name: str
@@ -110,10 +127,10 @@ class Source:
     weight: float
     families: bool = False
     replayed: bool = False
-    asked: dict[int, dict[str, TypeInfo]] = field(init=False)
+    candidates: dict[int, dict[str, TypeInfo]] = field(init=False)
 
     def __post_init__(self):
-        self.asked = {}
+        self.candidates = {}
         for i, record in enumerate(self.records):
             try:
                 allowed = types_for(record, self.types)
@@ -122,31 +139,31 @@ class Source:
             if not allowed:
                 continue
             if record.types is not None:
-                self.asked[i] = {name: TypeInfo(name, definition) for name, definition in allowed.items()}
+                self.candidates[i] = {name: TypeInfo(name, definition) for name, definition in allowed.items()}
             else:
-                self.asked[i] = {label: info for label, info in self.types.items() if info.name in allowed}
-        if not self.asked:
+                self.candidates[i] = {label: info for label, info in self.types.items() if info.name in allowed}
+        if not self.candidates:
             raise ValueError(f"{self.name}: no record has types to ask for")
 
     def pools(self) -> list[list[int]]:
         """Indices of records that may share a prompt: those annotated for the same types."""
         pools = defaultdict(list)
-        for i, asked in self.asked.items():
-            pools[tuple(sorted((label, info.definition) for label, info in asked.items()))].append(i)
+        for i, types in self.candidates.items():
+            pools[tuple(sorted((label, info.definition) for label, info in types.items()))].append(i)
         return list(pools.values())
 
 
 @dataclass
 class DrawnGroup:
     """
-    Texts with their mentions, and the types asked of them.
+    Texts with their mentions, and their candidate types.
 
     Args:
         labels (`list[str]`): Labels of the mentions.
         names (`list[str]`), descriptions (`list[str]`): How the prompt words each of them.
         encoder_names (`list[str]`): Their names for the definition encoder.
         texts (`list[tuple[str, list[Entity]]]`): Texts, and their mentions of these labels. Not always as many as
-            records, as some may be joined.
+            records, because some are joined.
         reading (`str`): How the texts are read.
     """
 
@@ -164,17 +181,17 @@ class TrainingGroups(Dataset):
     `definitions` (texts, O first), `reading` and `texts`: token ids, labels and tags per type of each.
 
     Args:
-        config (`JPTConfig`): The model's, which says how prompts are worded and how texts can be read. Groups are read in
-            the first of its readings, or openly, as the sampling says.
-        in_epochs (`bool`): Read every record once before any is read again, whatever the weights of the sources.
+        config (`JPTConfig`): The model's: the wording of prompts, and how texts can be read. Groups are read in the first
+            of its readings, or openly, as the sampling says.
+        in_epochs (`bool`): Read every record once before any is read again, regardless of the weights of the sources.
 
     Raises:
-        ValueError: If the sampling wants groups to be read openly by a model that is not to learn it.
+        ValueError: If the sampling has groups read openly, and the model is not to learn that.
     """
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[MixtureSource],
         length: int,
         tokenizer: PreTrainedTokenizerBase,
         config: JPTConfig,
@@ -201,7 +218,7 @@ class TrainingGroups(Dataset):
         ]
 
     def _make_plan(self, length: int) -> list[tuple[int, list[int], str]]:
-        """Source, records and reading of every group."""
+        """MixtureSource, records and reading of every group."""
         rng = random.Random(self.sampling.seed)
         weights = [source.weight for source in self.sources]
         queues: dict[tuple[int, str], list[list[int]]] = defaultdict(list)
@@ -220,19 +237,19 @@ class TrainingGroups(Dataset):
         return len(self.plan)
 
     def draw(self, index: int) -> "DrawnGroup":
-        """What a group asks of which texts, before anything is tokenized."""
+        """The texts and candidate types of a group, before anything is tokenized."""
         chosen, members, reading = self.plan[index]
         source = self.sources[chosen]
         rng = random.Random(f"{self.sampling.seed}-{index}")
         records = [source.records[i] for i in members]
-        types = source.asked[members[0]]
-        united = rng.random() < self.sampling.coarsened and source.families
-        if united:
-            types, records = _coarsen(types, records, rng)
+        types = source.candidates[members[0]]
+        merged = rng.random() < self.sampling.coarsened and source.families
+        if merged:
+            types, records = coarsen(types, records, rng)
         labels = self._choose_types(types, records, rng)
         candidates = [types[label] for label in labels]
-        # Without the list of its members a united type would say something else, so it is worded as it is.
-        names, descriptions, encoder_names = _as_written(candidates) if united else self._word(candidates, rng)
+        # Without the list of its members a merged type would mean something else, so its wording is kept.
+        names, descriptions, encoder_names = as_written(candidates) if merged else self._word(candidates, rng)
         texts = self._list_mentions([self._restyle(record, rng) for record in records], rng)
         texts = [
             (text, [each for each in entities if each.label in labels])
@@ -254,71 +271,70 @@ class TrainingGroups(Dataset):
             ],
         }
 
-    def _choose_types(self, asked: dict[str, TypeInfo], records: list[Record], rng: random.Random) -> list[str]:
-        """A random number of types, in random order, those that occur in the texts preferred."""
-        most = min(self.sampling.max_types, len(asked))
-        least = min(self.sampling.min_types, most)
-        number = rng.randint(least, most)
-        present = sorted({each.label for record in records for each in record.entities} & asked.keys())
-        absent = sorted(asked.keys() - set(present))
+    def _choose_types(self, types: dict[str, TypeInfo], records: list[Record], rng: random.Random) -> list[str]:
+        """A random number of types in random order, preferably those that occur in the texts."""
+        maximum = min(self.sampling.max_types, len(types))
+        number = rng.randint(min(self.sampling.min_types, maximum), maximum)
+        present = sorted({each.label for record in records for each in record.entities} & types.keys())
+        absent = sorted(types.keys() - set(present))
         rng.shuffle(present)
         rng.shuffle(absent)
-        # At least a quarter of the types asked do not occur, where there are such.
+        # At least a quarter of the candidate types do not occur, if the source has as many.
         positives = present[: max(1, number - min(len(absent), number // 4))]
         chosen = positives + absent[: number - len(positives)]
         rng.shuffle(chosen)
         return chosen
 
-    def _word(self, asked: list[TypeInfo], rng: random.Random) -> tuple[list[str], list[str], list[str]]:
+    def _word(self, types: list[TypeInfo], rng: random.Random) -> tuple[list[str], list[str], list[str]]:
         """Names and descriptions for the prompt, and names for the definition encoder."""
         sampling = self.sampling
-        names, descriptions, _ = _as_written(asked)
+        names, descriptions, _ = as_written(types)
         draw = rng.random()
         if draw < sampling.name_only:
             descriptions = names
         elif draw < sampling.name_only + sampling.shortened:
-            descriptions = [_first_clause(text) for text in descriptions]
+            descriptions = [first_clause(text) for text in descriptions]
         elif draw < sampling.name_only + sampling.shortened + sampling.generic:
-            descriptions = [info.generic or info.definition for info in asked]
+            descriptions = [info.generic or info.definition for info in types]
         elif rng.random() < sampling.anonymous:
-            numbered = [f"type {number}" for number in rng.sample(range(1, 100), len(asked))]
+            numbered = [f"type {number}" for number in rng.sample(range(1, 100), len(types))]
             return numbered, descriptions, numbered
         if rng.random() < sampling.renamed:
-            style = rng.choice(_NAME_STYLES)
+            style = rng.choice(NAME_STYLES)
             return [style(name) for name in names], descriptions, names
         return names, descriptions, names
 
     def _restyle(self, record: Record, rng: random.Random) -> tuple[str, list[Entity]]:
         text, entities = record.text, record.entities
         if rng.random() < self.sampling.spaced:
-            text, entities = _space_words(text, entities)
+            text, entities = space_words(text, entities)
         if rng.random() < self.sampling.lowercase and len(text.lower()) == len(text):
             text = text.lower()
         elif self.sampling.uppercase and rng.random() < self.sampling.uppercase and len(text.upper()) == len(text):
             text = text.upper()
         return text, entities
 
-    def _list_mentions(self, texts: list[_Marked], rng: random.Random) -> list[_Marked]:
+    def _list_mentions(self, texts: list[MarkedText], rng: random.Random) -> list[MarkedText]:
         mentions = [(text[each.start : each.end], each.label) for text, marked in texts for each in marked]
         mentions = [(surface, label) for surface, label in mentions if "\n" not in surface and "\t" not in surface]
         if not self.sampling.listed or len(mentions) < 3:
             return texts
         return [
-            _listed(rng.sample(mentions, rng.randint(3, min(8, len(mentions)))), rng)
+            list_mentions(rng.sample(mentions, rng.randint(3, min(8, len(mentions)))), rng)
             if rng.random() < self.sampling.listed
             else each
             for each in texts
         ]
 
-    def _join_lines(self, texts: list[_Marked], rng: random.Random) -> list[_Marked]:
+    def _join_lines(self, texts: list[MarkedText], rng: random.Random) -> list[MarkedText]:
         if not self.sampling.joined:
             return texts
-        joined: list[_Marked] = []
+        joined: list[MarkedText] = []
         for text, entities in texts:
             # What is joined must still be read whole.
             limit = self.sampling.max_text_tokens * CHARACTERS_PER_TOKEN // 2
             if joined and len(joined[-1][0]) + len(text) < limit and rng.random() < self.sampling.joined:
-                joined[-1] = _concatenated([joined[-1], (text, entities)], [rng.choice(["\n", "\n", "\n\n", "\t"])])
+                joined[-1] = concatenate([joined[-1], (text, entities)], [rng.choice(["\n", "\n", "\n\n", "\t"])])
             else:
                 joined.append((text, entities))
         return joined
@@ -336,10 +352,10 @@ class TrainingGroups(Dataset):
 
 
 def plan_epochs(
-    sources: Sequence[Source], sampling: Sampling, *, epochs: float | None = None, length: int | None = None
+    sources: Sequence[MixtureSource], sampling: Sampling, *, epochs: float | None = None, length: int | None = None
 ) -> list[tuple[int, list[int]]]:
     """
-    Source and records of every group of a run that reads every record once per epoch, in an order of its own each time.
+    MixtureSource and records of every group of a run that reads every record once per epoch, in an order of its own each time.
 
     Args:
         epochs (`float`, *optional*), length (`int`, *optional*): One of them says where the plan ends: after so many
@@ -360,7 +376,7 @@ def plan_epochs(
     return plan[:length]
 
 
-def _group_records(source: Source, sampling: Sampling, reading: str, rng: random.Random) -> list[list[int]]:
+def _group_records(source: MixtureSource, sampling: Sampling, reading: str, rng: random.Random) -> list[list[int]]:
     """All records of a source once, in groups."""
     groups = []
     for pool in source.pools():
@@ -381,7 +397,7 @@ def _group_records(source: Source, sampling: Sampling, reading: str, rng: random
 
 
 def _choose_piece(text: str, offsets: np.ndarray, tags: np.ndarray, limit: int, rng: random.Random) -> tuple[int, int]:
-    """First token and one past the last of a piece of a text; not within a mention, which would teach a wrong boundary."""
+    """First token and one past the last of a piece of a text. A cut inside a mention would teach a wrong boundary."""
     if len(tags) <= limit:
         return 0, len(tags)
     window = rng.choice(split_windows(text, offsets, limit, limit // 4))
@@ -395,121 +411,6 @@ def _choose_piece(text: str, offsets: np.ndarray, tags: np.ndarray, limit: int, 
     while end > start + 1 and within_mention(end):
         end -= 1
     return start, end
-
-
-def families(types: Mapping[str, TypeInfo]) -> dict[str, list[str]]:
-    """Labels by family (`person` of `person_politician`), for families of three members and more."""
-    found = defaultdict(list)
-    for label in types:
-        family, _, kind = label.partition("_")
-        if kind and family != "other":
-            found[family].append(label)
-    return {family: members for family, members in found.items() if len(members) >= 3}
-
-
-def longest_united_type(family: str, names: Sequence[str]) -> TypeInfo:
-    """The type with the longest definition that may stand for a family, of whose types these are the names."""
-    return max(_united_types(family, names), key=lambda info: len(info.definition))
-
-
-def _united_types(family: str, names: Sequence[str]) -> list[TypeInfo]:
-    """Ways to say that a type is any of several."""
-    listed = f"{', '.join(names[:-1])} or {names[-1]}"
-    return [
-        TypeInfo(f"{family} ({listed})", f"A named {family} of one of these kinds: {listed}; no other {family}"),
-        TypeInfo(f"{family} of some kinds", f"The name of one of these: {listed}. Another {family} is none"),
-        TypeInfo(f"{names[0]} and the like", f"Any of these by name: {listed}"),
-        TypeInfo(" / ".join(names), f"{listed}, in full or in part; not a {family} of another kind"),
-    ]
-
-
-def _coarsen(
-    types: dict[str, TypeInfo], records: list[Record], rng: random.Random
-) -> tuple[dict[str, TypeInfo], list[Record]]:
-    """Unites most types of each family; up to three, in as far as two are left to unite, stay special."""
-    present = {each.label for record in records for each in record.entities}
-    renamed, coarse = {}, dict(types)
-    for family, members in families(types).items():
-        rng.shuffle(members)
-        members.sort(key=lambda label: label not in present)
-        special = members[: rng.randint(0, min(3, len(members) - 2))]
-        united = [label for label in members if label not in special]
-        rng.shuffle(united)
-        for label in united:
-            renamed[label] = family
-            del coarse[label]
-        coarse[family] = rng.choice(_united_types(family, [types[label].name for label in united]))
-    relabelled = [
-        replace(
-            record, entities=[replace(each, label=renamed.get(each.label, each.label)) for each in record.entities]
-        )
-        for record in records
-    ]
-    return coarse, relabelled
-
-
-def _as_written(types: list[TypeInfo]) -> tuple[list[str], list[str], list[str]]:
-    names = [info.name for info in types]
-    return names, [info.definition for info in types], names
-
-
-def _first_clause(text: str) -> str:
-    return re.split(r"[.;:,(]\s?", text, maxsplit=1)[0] or text
-
-
-def _title(name: str) -> str:
-    return " ".join(word[:1].upper() + word[1:] for word in name.split())
-
-
-_NAME_STYLES = (
-    str.upper,
-    _title,
-    lambda name: name.replace(" ", "_"),
-    lambda name: name.replace(" ", "_").upper(),
-    lambda name: _title(name).replace(" ", ""),
-)
-
-
-def _space_words(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
-    """Joins words and punctuation marks by single spaces, as many corpora are distributed."""
-    words = split_words(text)
-    starts, ends, position = {}, {}, 0
-    for start, end in words:
-        starts[start] = position
-        ends[end] = position + end - start
-        position += end - start + 1
-    if any(each.start not in starts or each.end not in ends for each in entities):
-        return text, entities
-    spaced = " ".join(text[start:end] for start, end in words)
-    return spaced, [Entity(starts[each.start], ends[each.end], each.label) for each in entities]
-
-
-def _concatenated(parts: Sequence[_Marked], separators: Sequence[str]) -> _Marked:
-    """Texts in one, with a separator after each but the last."""
-    whole, moved = "", []
-    for (text, entities), separator in zip(parts, [*separators, ""], strict=True):
-        moved += [Entity(each.start + len(whole), each.end + len(whole), each.label) for each in entities]
-        whole += text + separator
-    return whole, moved
-
-
-def _listed(mentions: Sequence[tuple[str, str]], rng: random.Random) -> _Marked:
-    """A list of mentions, surface and label of each."""
-    separator, last = rng.choice(_LISTS)
-    parts = [(surface, [Entity(0, len(surface), label)]) for surface, label in mentions]
-    return _concatenated(parts, [*[separator] * (len(parts) - 2), last])
-
-
-_LISTS = (
-    ("\n", "\n"),
-    ("\n", "\n"),
-    ("\t", "\t"),
-    (" | ", " | "),
-    (", ", " and "),
-    (", ", ", "),
-    ("; ", "; "),
-    (" , ", " and "),
-)
 
 
 class GroupCollator:

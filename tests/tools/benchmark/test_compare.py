@@ -8,12 +8,12 @@ from jpt_ner.generative.export import export
 from jpt_ner.generative.pipeline_generative import GenerativePipeline
 from jpt_ner.tools import cli
 from jpt_ner.tools.benchmark import compare
-from jpt_ner.tools.benchmark.compare import VARIANTS, Comparison, MeasuredText, Measurement, build_compared
+from jpt_ner.tools.benchmark.compare import VARIANTS, MeasuredText, Measurement, SystemComparison, build_compared
 from jpt_ner.tools.benchmark.compare_report import markdown, write_comparison
 from jpt_ner.tools.benchmark.mention_errors import error_shares, label_errors, mention_set_score, several_labels
 from jpt_ner.tools.benchmark.published import PADELLM_TABLES
 from jpt_ner.tools.benchmark.summary import summarize
-from jpt_ner.tools.benchmark.systems import GenerativeSystem, Output
+from jpt_ner.tools.benchmark.systems import GenerativeSystem, SystemOutput
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from tiny import tiny_causal_lm, tiny_tokenizer
 from typer.testing import CliRunner
@@ -99,7 +99,7 @@ def measured(number, gold, dataset="one", **systems):
 def output(found, lengths=(), failures=None, counts=None, written=None):
     """An output whose written mentions are those found, unless given."""
     strings = {rule: [[label, TEXT[start:end]] for start, end, label in spans] for rule, spans in found.items()}
-    return Output(found, written or strings, counts or {}, list(lengths), failures or {})
+    return SystemOutput(found, written or strings, counts or {}, list(lengths), failures or {})
 
 
 def test_figures():
@@ -117,7 +117,7 @@ def test_figures():
         texts.append(measured(number, [span] * min(gold, 1), **systems))
     # Of five entities one occurs twice as a string: strictly five, as a set four.
     texts[1].gold = [[3, 5, "a"], [6, 8, "a"], [9, 11, "a"], span, [15, 17, "a"]]
-    summary = summarize(Comparison({"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 2}, texts, texts))
+    summary = summarize(SystemComparison({"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 2}, texts, texts))
     figures = summary["datasets"]["one"]
     padellm = figures["systems"]["padellm (batch)"]
     assert padellm["latency"]["mean"] == pytest.approx(300) and padellm["latency"]["p50"] == pytest.approx(300)
@@ -196,7 +196,7 @@ def test_several_datasets_are_summed_up():
         for each in ("ye2023",)
     ]
     about = {"device": ["cpu"], "threads": 1, "torch": "2", "repeats": 1, "systems": ["ye2023"]}
-    summary = summarize(Comparison(about, texts))
+    summary = summarize(SystemComparison(about, texts))
     assert list(summary["datasets"]) == ["one", "two", "all"]
     assert summary["datasets"]["all"]["systems"]["ye2023"]["failures"] == {"x": 2}
     report = markdown(summary)

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from jpt_ner.modeling_jpt import JPTForTokenClassification
-from jpt_ner.tools.benchmark import bench, building, full, gliner, measuring, sections
+from jpt_ner.tools.benchmark import bench, building, full, gliner_system, measuring, sections
 from jpt_ner.tools.benchmark.bench import Bench
 from jpt_ner.tools.benchmark.forced_generation import FORMATS, ForcedGeneration, causal_lm
 from jpt_ner.tools.benchmark.full import cost_per_million
@@ -255,9 +255,9 @@ def test_wrong_values_are_named_before_anything_is_loaded(values, message, tmp_p
 def test_gliner_is_told_apart_from_a_process_that_ends(monkeypatch, tmp_path):
     monkeypatch.setenv("JPT_CACHE", str(tmp_path))
     (tmp_path / "bench").mkdir()
-    monkeypatch.setattr(gliner, "gliner_python", lambda: "/bin/false")
+    monkeypatch.setattr(gliner_system, "gliner_python", lambda: "/bin/false")
     with pytest.raises(OSError, match="GLiNER's process ended"):
-        gliner.GLiNERSystem("small", 2, torch.float32, "cpu", tmp_path / "tokenizer.json")
+        gliner_system.GLiNERSystem("small", 2, torch.float32, "cpu", tmp_path / "tokenizer.json")
 
 
 def test_types_of_all_kinds():

@@ -18,7 +18,7 @@ from jpt_ner.tools.training.generative import GenerativeRows, build_generative_m
 from jpt_ner.tools.training.recipe import load_recipe
 from jpt_ner.tools.training.resuming import last_whole_checkpoint
 from jpt_ner.tools.training.run import train
-from jpt_ner.tools.training.sampling import Sampling, Source, TrainingGroups
+from jpt_ner.tools.training.sampling import MixtureSource, Sampling, TrainingGroups
 from peft import PeftModel
 from safetensors.torch import load_file
 from tiny import save_backbone, tiny_tokenizer
@@ -186,7 +186,7 @@ def records(number: int = 12) -> list[Record]:
 def rows(system="padellm", options=None, **sampling) -> GenerativeRows:
     sampling = Sampling(**{**PLAIN, "min_types": 3, "max_types": 3, **sampling})
     options = options or ExampleOptions()
-    return GenerativeRows([Source("a", records(), TYPES, 1.0)], 6, TOKENIZER, system, sampling, options)
+    return GenerativeRows([MixtureSource("a", records(), TYPES, 1.0)], 6, TOKENIZER, system, sampling, options)
 
 
 def test_rows_hold_the_texts_and_types_of_jpts_groups():
@@ -385,7 +385,7 @@ def test_the_papers_recipe():
     )
     assert recipe.model["lora_rank"] == 0 and recipe.generative.max_output_tokens == 512
     own = GenerativeRows(
-        [Source("a", records(), TYPES, 1.0)], 12, TOKENIZER, "padellm", recipe.sampling, recipe.generative
+        [MixtureSource("a", records(), TYPES, 1.0)], 12, TOKENIZER, "padellm", recipe.sampling, recipe.generative
     )
     # Whole texts by themselves, under all types by their names.
     for i in range(12):

@@ -14,14 +14,14 @@ from jpt_ner.inputs_jpt import PromptStyle, build_prompt, encode_texts
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, read_types, write_records
 from jpt_ner.tools.files.model import Document
-from jpt_ner.tools.files.writers import document_writer
+from jpt_ner.tools.files.writers import OUTPUT_SUFFIXES, document_writer
 from jpt_ner.tools.training import preflight, run
 from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
 from jpt_ner.tools.training.preparation import load_sources, make_arguments, set_max_steps
 from jpt_ner.tools.training.recipe import EvaluationSet, load_recipe, parse_value
 from jpt_ner.tools.training.resuming import last_whole_checkpoint
 from jpt_ner.tools.training.run import build_model, make_optimizer
-from jpt_ner.tools.training.sampling import Sampling, Source, TrainingGroups, plan_epochs
+from jpt_ner.tools.training.sampling import MixtureSource, Sampling, TrainingGroups, plan_epochs
 from safetensors import SafetensorError
 from tiny import tiny_tokenizer
 from transformers import AutoConfig, TrainingArguments
@@ -284,7 +284,7 @@ def test_the_papers_passages_are_read_whole_and_as_they_are_worded():
     records = [Record(f"r{i}", f"{i} {text}", [Entity(2, 5, "type 1")], types=types) for i in range(3)]
     for recipe in papers_recipes():
         groups = TrainingGroups(
-            [Source("a", records, None, 1.0)], 3, TOKENIZER, JPTConfig(), recipe.sampling, in_epochs=True
+            [MixtureSource("a", records, None, 1.0)], 3, TOKENIZER, JPTConfig(), recipe.sampling, in_epochs=True
         )
         for number in range(3):
             group = groups.draw(number)
@@ -321,7 +321,7 @@ def test_trained_parameters_of_the_papers_recipes(number, lora, separate, shared
 def epoch_sources():
     types = {"PER": TypeInfo("person", "A named person.")}
     return [
-        Source(
+        MixtureSource(
             name, [Record(f"{name}{i}", f"Bob left {i}", [Entity(0, 3, "PER")]) for i in range(size)], types, weight
         )
         for name, size, weight in (("a", 7, 100.0), ("b", 3, 1.0))
@@ -377,7 +377,7 @@ def test_data_are_read_as_the_recipe_says(write_recipe, tmp_path):
         load_sources(load_recipe(write_recipe(data=[{**entry, "reading": {"encodign": "latin-1"}}])))
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".conll", ".zip"])
+@pytest.mark.parametrize("suffix", [*OUTPUT_SUFFIXES, ".doccano.jsonl", ".prodigy.jsonl", ".spacy.jsonl"])
 def test_what_tag_writes_is_trained_on(write_recipe, tmp_path, suffix):
     text = "Bob left\nRome."
     found = [
@@ -523,8 +523,8 @@ def test_mentions_that_tokens_cannot_carry_are_counted():
 
 
 def test_what_is_lost_is_reported_by_source(make_model):
-    good = Source("good", [Record("a", "Bob", [Entity(0, 3, "PER")])], TYPES, 1.0)
-    bad = Source("bad", [Record("a", "Bob Ann", [Entity(0, 3, "PER"), Entity(4, 7, "PER")])], TYPES, 1.0)
+    good = MixtureSource("good", [Record("a", "Bob", [Entity(0, 3, "PER")])], TYPES, 1.0)
+    bad = MixtureSource("bad", [Record("a", "Bob Ann", [Entity(0, 3, "PER"), Entity(4, 7, "PER")])], TYPES, 1.0)
     assert check_data([good, bad], TOKENIZER, make_model(), Sampling()) == [
         "bad: 2 of 2 mentions cannot be represented by the tokens (2 touch another of their type)",
         "2 data set(s): 2 of 3 mentions cannot be represented by the tokens (2 touch another of their type)",
@@ -545,7 +545,10 @@ def test_a_prompt_that_may_become_too_long_is_refused_at_once(make_model):
     """Whatever is drawn fits into what was checked: no group of a plan is longer."""
     definitions = {f"t{i}": TypeInfo(f"type number {i}", "word " * i + "end.", "word " * 2 * i) for i in range(1, 9)}
     texts = [Record(f"r{i}", "some words and more " * i, [Entity(0, 4, "t1")]) for i in range(1, 5)]
-    sources = [Source("short", [Record("a", "Bob", [])], TYPES, 1.0), Source("long", texts, definitions, 1.0)]
+    sources = [
+        MixtureSource("short", [Record("a", "Bob", [])], TYPES, 1.0),
+        MixtureSource("long", texts, definitions, 1.0),
+    ]
     sampling = Sampling(max_types=5, max_text_tokens=40)
     model = make_model()
     names, descriptions = preflight._longest_types(sources[1], TOKENIZER, sampling)
@@ -567,7 +570,7 @@ def test_general_types_and_texts_written_otherwise_are_longer_than_the_data(make
     """The general type of a family may have a longer definition than any of its own, and marks set apart more tokens."""
     types = {f"person_{name}": TypeInfo(f"a rather long name of some {name}", "Who.") for name in ("x", "y", "z", "w")}
     record = Record("a", "a(b)c,d(e)f.g!h", [Entity(0, 1, "person_x")])
-    sources = [Source("family", [record], types, 1.0, families=True)]
+    sources = [MixtureSource("family", [record], types, 1.0, families=True)]
     sampling = Sampling(max_types=3, max_text_tokens=60, coarsened=1, **restyled)
     model = make_model()
     drawn = longest_drawn(sources, sampling, model)

@@ -24,11 +24,12 @@ from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.spans_jpt import decode_spans
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, write_records
 from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset
+from jpt_ner.tools.training.augmentation import coarsen, space_words
 from jpt_ner.tools.training.development import DevelopmentScorer
 from jpt_ner.tools.training.recipe import load_recipe
 from jpt_ner.tools.training.resuming import FollowFolder, last_whole_checkpoint
 from jpt_ner.tools.training.run import build_model, make_optimizer, save_trained_parts, train
-from jpt_ner.tools.training.sampling import GroupCollator, Sampling, Source, TrainingGroups, _coarsen, _space_words
+from jpt_ner.tools.training.sampling import GroupCollator, MixtureSource, Sampling, TrainingGroups
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing import event_accumulator
 from tiny import save_backbone, tiny_tokenizer
@@ -66,8 +67,8 @@ def make_groups(sources, length=20, seed=0, **sampling) -> TrainingGroups:
     return TrainingGroups(sources, length, TOKENIZER, COMPACT, Sampling(seed=seed, **{**PLAIN, **sampling}))
 
 
-def source(records=None, types=TYPES, name="a", weight=1.0) -> Source:
-    return Source(name, make_records(30) if records is None else records, types, weight)
+def source(records=None, types=TYPES, name="a", weight=1.0) -> MixtureSource:
+    return MixtureSource(name, make_records(30) if records is None else records, types, weight)
 
 
 def equal(one: dict, other: dict) -> bool:
@@ -270,7 +271,7 @@ def test_spaced_texts_keep_the_surface_of_entities(text):
     changed = 0
     for start in range(len(text)):
         for end in range(start + 1, len(text) + 1):
-            spaced, entities = _space_words(text, [Entity(start, end, "X")])
+            spaced, entities = space_words(text, [Entity(start, end, "X")])
             surface = spaced[entities[0].start : entities[0].end]
             assert "".join(surface.split()) == "".join(text[start:end].split())
             changed += spaced != text
@@ -279,10 +280,10 @@ def test_spaced_texts_keep_the_surface_of_entities(text):
 
 def test_spaced_texts_are_words_and_marks_with_single_blanks():
     text = "Angela Merkel left Paris, (again)."
-    spaced, entities = _space_words(text, [Entity(0, 13, "PER"), Entity(19, 24, "LOC")])
+    spaced, entities = space_words(text, [Entity(0, 13, "PER"), Entity(19, 24, "LOC")])
     assert spaced == "Angela Merkel left Paris , ( again ) ."
     assert [spaced[each.start : each.end] for each in entities] == ["Angela Merkel", "Paris"]
-    assert _space_words(text, [Entity(1, 13, "PER")]) == (text, [Entity(1, 13, "PER")])  # no whole word
+    assert space_words(text, [Entity(1, 13, "PER")]) == (text, [Entity(1, 13, "PER")])  # no whole word
 
 
 def test_restyled_texts_label_the_same_words():
@@ -899,7 +900,7 @@ def test_a_general_type_takes_over_what_is_not_asked_for_by_itself(seed):
     kinds = ("person_actor", "person_politician", "person_athlete", "person_author", "person_other")
     types = {label: TypeInfo(label.replace("_", " "), f"A {label}.") for label in (*kinds, "place_city", "date")}
     record = Record("a", "abcdef", [Entity(i, i + 1, label) for i, label in enumerate((*kinds, "date"))])
-    coarse, (changed,) = _coarsen(types, [record], random.Random(seed))
+    coarse, (changed,) = coarsen(types, [record], random.Random(seed))
     special = [label for label in kinds if label in coarse]
     assert len(special) <= 3 and {"person", "place_city", "date"} <= coarse.keys()
     assert set(coarse) == {"person", "place_city", "date", *special}

@@ -1,4 +1,4 @@
-"""GLiNER as a system to time: its own library, in a virtual environment and a process of its own (`gliner_process`)."""
+"""GLiNER as a system to time: its own library in its own virtual environment and process (`gliner_process`)."""
 
 import contextlib
 import json
@@ -21,14 +21,14 @@ GLINER_SHAPES = tuple(SHAPES)
 
 
 class GLiNERSystem(System):
-    """GLiNER's own library in its own process (`gliner_process`), asked by the names of the types."""
+    """GLiNER's own library in its own process (`gliner_process`), given the names of the types."""
 
     def __init__(self, shape: str, batch_size: int, dtype: torch.dtype, device: str, tokenizer_file: Path):
         super().__init__(f"gliner-{shape}", batch_size)
         options = {"tokenizer_file": str(tokenizer_file), "shape": shape, "device": device}
         options["dtype"] = str(dtype).removeprefix("torch.")
         options["threads"] = torch.get_num_threads()
-        # Not a pipe, which nobody would read while it works.
+        # A file, because nobody would read a pipe while the process works.
         self._log = (cache_folder() / "bench" / f"{self.name}.log").open("w+")
         self._process = subprocess.Popen(
             [str(gliner_python()), str(Path(__file__).with_name("gliner_process.py")), json.dumps(options)],
@@ -66,8 +66,8 @@ class GLiNERSystem(System):
 
 def gliner_python() -> Path:
     """
-    Python of a virtual environment with GLiNER, made on first use in the cache folder. It takes PyTorch, and whatever else
-    fits, from the environment this runs in: less to download, and both are timed with the same PyTorch.
+    Python of a virtual environment with GLiNER, created on first use in the cache folder. It shares PyTorch, and every other
+    package that fits, with the current environment: less to download, and both are timed with the same PyTorch.
 
     Raises:
         OSError: If it cannot be installed.

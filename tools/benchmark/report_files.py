@@ -1,4 +1,4 @@
-"""What both reports share: numbers in cells, plots, and files that are written whole or not at all."""
+"""Shared by both reports: numbers in cells, plots, and files that are written whole or not at all."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,12 +9,12 @@ from ...atomic_jpt import atomic_file
 
 
 def number(value: float | None, form: str) -> str:
-    """A cell: a number in a format of `format`, or nothing."""
+    """A cell: a number in the given format, or empty."""
     return "" if value is None else format(value, form)
 
 
 def spread(value: Mapping[str, float] | None, digits: int = 1, scale: float = 1.0) -> str:
-    """A cell: a median with its quartiles in brackets, or nothing."""
+    """A cell: a median with its quartiles in brackets, or empty."""
     if value is None:
         return ""
     median, low, high = (scale * value[key] for key in ("median", "low", "high"))
