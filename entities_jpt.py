@@ -62,16 +62,13 @@ def find_entities(
 
     Args:
         reading ([`Reading`]): What the heads say.
-        config ([`JPTConfig`]): The model's, for its transition penalty and its bias of O.
+        config ([`JPTConfig`]): The model's, for its transition penalty, its bias of O and the loss of its sigmoid head.
         nested, threshold, top_k, decoder: As for calls of the pipeline.
     """
-    lowest = lowest_scores(reading.schema, threshold)
-    spans = [
-        span
-        for span in _decode(reading, config, nested, top_k, decoder)
-        if (lowest[span.type_index] or 0) <= span.score
-    ]
-    entities = [_entity(span, reading, top_k) for span in spans]
+    words = None if reading.words is None else [(start, end) for start, end, _ in reading.words]
+    spans = _decode(reading, config, nested, decoder, {"top_k": top_k, "words": words, "begins": reading.begin})
+    limits = lowest_scores(reading.schema, threshold)
+    entities = [_entity(span, reading, top_k) for span in spans if span.score >= (limits[span.type_index] or 0)]
     if reading.words is not None:
         first = {start: number for start, _, number in reading.words}
         last = {end: number for _, end, number in reading.words}
@@ -80,16 +77,11 @@ def find_entities(
     return entities
 
 
-def _decode(reading: Reading, config: JPTConfig, nested: bool, top_k: int, decoder: str) -> list[Span]:
+def _decode(reading: Reading, config: JPTConfig, nested: bool, decoder: str, options: dict[str, Any]) -> list[Span]:
     """
-    Flat spans and, where wanted, those of other types that the sigmoid head is as sure of. From which number on it is,
-    its loss decides: with the paper's values, 0.5 would mean one time in six.
+    Flat spans and, if `nested`, those of other types that the sigmoid head is as sure of. From which number on it is, its
+    loss decides: for the paper's values 0.5 would be one time in six.
     """
-    options: dict[str, Any] = {
-        "top_k": top_k,
-        "words": None if reading.words is None else [(start, end) for start, end, _ in reading.words],
-        "begins": reading.begin,
-    }
     path: dict[str, Any] = {
         "rule": decoder,
         "transition_penalty": config.switch_cost,

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from jpt_ner.entities_jpt import Reading
 from jpt_ner.heads_jpt import sigmoid_even_odds
-from jpt_ner.pipeline_jpt import Reading
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.spans_jpt import Span, nest_spans
 from jpt_ner.words_jpt import split_words
