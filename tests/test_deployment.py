@@ -55,7 +55,7 @@ def test_what_is_installed_is_declared():
 
 
 def test_what_is_sent_makes_the_package():
-    """All that `pyproject.toml` packs is let through, and nothing of tests, data, runs and environments."""
+    """All that `pyproject.toml` packs is let through, and nothing of tests, runs and environments."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = [
         f"{each.removeprefix('jpt_ner').replace('.', '/').strip('/') or '.'}/*.py" for each in project["packages"]
@@ -66,7 +66,7 @@ def test_what_is_sent_makes_the_package():
         for file in ROOT.glob(pattern)
     ]
     assert len(files) > 100 and [file for file in files if not is_sent(file)] == []
-    unsent = ("tests/test_a.py", "data/train/a.gz", "runs/a", ".venv/bin/python", ".git/config", "docs/speed.md")
+    unsent = ("tests/test_a.py", "runs/a", ".venv/bin/python", ".git/config", "docs/speed.md")
     assert not any(is_sent(Path(name)) for name in (*unsent, "tools/__pycache__/cli.pyc"))
 
 
@@ -132,7 +132,14 @@ def test_handler_refuses(handler, data, said):
         handler(data)
 
 
-def test_handler_loads_a_repository_by_its_folder():
+def test_handler_loads_the_pipeline_of_its_repository(handler_module, monkeypatch):
+    monkeypatch.setattr("transformers.pipeline", lambda task, **options: (task, options))
+    made = handler_module.EndpointHandler("/repository")
+    assert made.pipeline == ("jpt-ner", {"model": "/repository", "trust_remote_code": True})
+
+
+@pytest.mark.long
+def test_handler_reads_with_the_shipped_model():
     """In a process of its own, in which this package cannot be imported, as on an Endpoint."""
     code = (
         "import sys, handler; found = handler.EndpointHandler(sys.argv[1])({'inputs': 'Marta Kovac moved to Lisbon.', "

@@ -13,7 +13,9 @@ from jpt_ner.tools import cli
 from jpt_ner.tools.commands.arguments import schema_of
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.highlight import Highlighter
-from jpt_ner.tools.loading import load_pipeline
+from jpt_ner.tools.loading import HOME, load_pipeline
+from jpt_ner.tools.training.preparation import load_sources
+from jpt_ner.tools.training.recipe import load_recipe
 from rich.console import Console
 from tiny import tiny_tokenizer
 from typer.testing import CliRunner
@@ -293,6 +295,23 @@ def test_what_tag_refuses(model, tmp_path):
     assert "less than or equal to 1" in refused("tag", "x", *TYPES, "--threshold", "2")
 
 
+@pytest.mark.parametrize("command", ["tag", "tag a folder", "evaluate", "calibrate", "data stats"])
+def test_an_output_replaces_no_file_that_is_read(model, tmp_path, command):
+    content = json.dumps([{"id": 1, "text": TEXTS[0], "entities": []}])
+    (tmp_path / "own.json").write_text(content)
+    (tmp_path / "link.json").symlink_to("own.json")
+    call = {
+        "tag": ("tag", "-i", tmp_path / "own.json", "-o", tmp_path / "link.json"),
+        "tag a folder": ("tag", "-i", tmp_path, "-o", tmp_path / "own.json"),
+        "evaluate": ("evaluate", tmp_path / "own.json", "-o", tmp_path / "own"),
+        "calibrate": ("calibrate", tmp_path / "own.json", "-o", tmp_path / "own"),
+        "data stats": ("data", "stats", tmp_path / "own.json", "-o", tmp_path / "own"),
+    }[command]
+    options = () if command == "data stats" else (*TYPES[:2], "-m", model)
+    assert "is a file that is read" in refused(*call, *options)
+    assert (tmp_path / "own.json").read_text() == content
+
+
 # ---- highlighting ---------------------------------------------------------------------------------------------------
 
 
@@ -415,6 +434,29 @@ def test_what_evaluate_refuses(model, labelled, tmp_path, backbone):
     assert "--skip-bad" in refused("evaluate", labelled, "-m", model)
     with pytest.warns(UserWarning, match="'entities' is missing"):
         assert "| 1 |" in run("evaluate", labelled, "-m", model, "--skip-bad").stdout
+
+
+@pytest.mark.parametrize("name", ["tasks.json", "tasks.doccano.jsonl", "tasks.prodigy.jsonl", "tasks.zip"])
+def test_what_was_marked_and_corrected_is_learned_from_and_compared(model, tmp_path, name):
+    """The commands of docs/annotate-and-learn.md, but for the training itself."""
+    types = tmp_path / "my-types.yaml"
+    types.write_text(yaml.safe_dump({"entity_types": {"city": "A named town.", "artist": "A musician or band."}}))
+    texts = [f"{number}: {text}" for number, text in enumerate(TEXTS * 6) if text]
+    (tmp_path / "in.txt").write_text("\n".join(texts))
+    run("tag", "-i", tmp_path / "in.txt", "--lines", "-t", types, "-m", model, "-o", tmp_path / name)
+    source = {"path": str(tmp_path / name), "types": str(types), "held_out": 3}
+    recipe = load_recipe(HOME / "recipes" / "finetune.yaml", {"data": [source], "min_records": 15, "replay": None})
+    (learned,) = load_sources(recipe)
+    assert len(learned.records) == len(texts) - 3
+    with pytest.raises(ValueError, match="15 labelled sentences are too few"):
+        load_sources(load_recipe(HOME / "recipes" / "finetune.yaml", {"data": [source], "replay": None}))
+    before, report = tmp_path / "before.jsonl", tmp_path / "report.html"
+    call = ["evaluate", tmp_path / name, "-t", types, "--held-out", 3, "-m", model]
+    assert "| 3 |" in run(*call, "--save-predictions", before).stdout
+    run(*call, "--errors", report, "--against", before)
+    assert "before" in report.read_text()
+    held = {json.loads(line)["text"] for line in before.read_text().splitlines()}
+    assert held.isdisjoint(record.text for record in learned.records)
 
 
 # ---- the program ----------------------------------------------------------------------------------------------------

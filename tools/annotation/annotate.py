@@ -16,6 +16,7 @@ from typing import Any
 from ..chat import ChatEndpoint
 from ..data.records import Entity, Record, write_records
 from ..files.documents import read_documents
+from ..files.opening import check_apart
 from .journal import Journal, Question
 from .placing import Span, place
 from .questions import (
@@ -301,6 +302,7 @@ def annotate(
         ValueError: If the texts or options cannot be used, or no question had a usable answer.
     """
     options = options or AnnotationOptions()
+    check_apart([texts], [output])
     passages = read_passages(texts, **columns)[:limit]
     output = Path(output)
     facts = {**(about or {}), "types": options.types and dict(options.types), "types_per": options.types_per}

@@ -66,8 +66,8 @@ def measure(
             pipeline(turns[number], entity_types=types)
 
         pool.apply(ask, (port, turns[0], types, max(clients)))  # warms up
-        jobs: dict[Any, Any] = {"direct": called}
-        jobs |= {count: lambda number, count=count: asked(count, number) for count in clients}
+        jobs: dict[str, Any] = {"direct": called}
+        jobs |= {str(count): lambda number, count=count: asked(count, number) for count in clients}
         seconds = take_turns(jobs, rounds)
     return {
         "machine": {"device": processor_name(), "torch_threads": torch.get_num_threads(), "torch": torch.__version__},
@@ -76,8 +76,8 @@ def measure(
         "direct": {"texts_per_second": _rate(seconds["direct"], texts)},
         "clients": {
             str(count): {
-                "texts_per_second": _rate(seconds[count], texts),
-                "times_direct": ratios(seconds["direct"], seconds[count]).to_dict(),
+                "texts_per_second": _rate(seconds[str(count)], texts),
+                "times_direct": ratios(seconds["direct"], seconds[str(count)]).to_dict(),
                 **_latencies([each.seconds for _, each in answers[count]]),
                 **_wrong(answers[count], turns, direct, types),
             }

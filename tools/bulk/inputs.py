@@ -83,10 +83,10 @@ def _expanded(given: str, options: ReadOptions) -> Iterator[tuple[Path, str]]:
     known = [each for each in files if options.format is not None or is_text(each, files)]
     if not known:
         raise ValueError(f"--input {given}: no files of texts there; known are {', '.join((*SUFFIXES, ARCHIVE))}")
-    return ((each, os.path.relpath(each, _root(given)).replace(os.sep, "/")) for each in known)
+    return ((each, os.path.relpath(each, root_of(given)).replace(os.sep, "/")) for each in known)
 
 
-def _root(given: str) -> Path:
+def root_of(given: str) -> Path:
     """The folder itself, or that in which a pattern begins: no file that is added later changes it."""
     if os.path.isdir(given):
         return Path(given)

@@ -12,9 +12,9 @@ import os
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from ...optional_jpt import check_installed
 from ...schema_jpt import resolve_schema
 from ..files.formats.parquet import documents_of_batch, import_arrow
 from ..files.model import BadRow, Document
@@ -136,7 +136,8 @@ def connected(address: str, pool: Pool):
         ImportError: If it is not installed.
         ValueError: If the cluster cannot be reached; said within seconds.
     """
-    check_installed("ray", "--ray")
+    if find_spec("ray") is None:
+        raise ImportError("--ray needs Ray Data: pip install 'jpt-ner[ray]'")
     import ray
 
     if ray.is_initialized():

@@ -4,6 +4,7 @@ A shard is so many rows of one file, and is called after both. Actors read, tag 
 through the machine that started the job; what is there is not done again, whoever died in between.
 """
 
+import glob
 import hashlib
 import json
 import logging
@@ -17,6 +18,8 @@ from typing import Any
 from ...atomic_jpt import atomic_file
 from ...schema_jpt import Schema
 from ..files.formats.parquet import batches_of_parquet, import_arrow, missing_column, open_parquet, with_ids
+from ..files.opening import expand
+from .inputs import root_of
 from .job import SHARD_ROWS, SHARDS
 from .manifest import MANIFEST, about_model, about_types, check_same, ordered
 from .progress import Progress
@@ -33,7 +36,7 @@ class RayJob:
     What is to be done.
 
     Args:
-        inputs (`Sequence[str]`): Files or folders, also of `s3://` and whatever else Arrow knows.
+        inputs (`Sequence[str]`): Files or folders, also of `s3://` and whatever else Arrow knows; local patterns.
         output (`str`): A folder, on the same file system. All machines of the cluster have to reach it.
         schema ([`Schema`], *optional*): The types of rows without any of their own.
         model (`str`): A Hub id, or a folder that every machine has.
@@ -237,20 +240,23 @@ class _Folder:
         """
         found: dict[str, tuple[str, str, int]] = {}
         for given in self.job.inputs:
-            for info in self._listed(given):
-                root = self._within(given) if len(self.job.inputs) == 1 else ""
-                name = posixpath.relpath(info.path, root) if root and info.path != root else info.path
-                name = posixpath.basename(info.path) if info.path == root else name
+            root, listed = self._listed(given)
+            for info in listed:
+                name = posixpath.relpath(info.path, root) if len(self.job.inputs) == 1 else info.path
                 found[name] = (info.path, name, info.size)
         sizes = {name: size for name, (_, _, size) in found.items()}
         names = ordered(sorted(found), old or [], len(old or []), sizes)
         return [found[name] for name in names]
 
-    def _listed(self, given: str) -> list[Any]:
+    def _listed(self, given: str) -> tuple[str, list[Any]]:
+        """The files that a path stands for, and the folder that their names are told from."""
+        if self.is_local and glob.has_magic(given) and (files := expand(given)) is not None:
+            root = os.path.abspath(root_of(given))
+            return root, [self.files.get_file_info(os.path.abspath(each)) for each in files]
         path = self._within(given)
         info = self.files.get_file_info(path)
         if info.is_file:
-            return [info]
+            return posixpath.dirname(path), [info]
         if info.type == self.fs.FileType.NotFound:
             raise ValueError(f"--input {given}: there is no such file or folder")
         listed = self.files.get_file_info(self.fs.FileSelector(path, recursive=True))
@@ -258,7 +264,7 @@ class _Folder:
         inside = [each for each in inside if not each.path.startswith(self.path + "/")]
         if not inside:
             raise ValueError(f"--input {given}: no .parquet files there, which are what --ray reads")
-        return inside
+        return path, inside
 
     def exists(self, name: str) -> bool:
         """Whether a file of the output is there."""

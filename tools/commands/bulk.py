@@ -71,6 +71,8 @@ def run_bulk(
         typer.echo(line, err=True)
 
     if bulk.ray is not None:
+        if bulk.output_format not in (None, "parquet"):
+            raise ValueError(f"--output-format {bulk.output_format}: --ray writes parquet")
         from ..bulk.ray_data import Pool
         from ..bulk.ray_job import RayJob, run_on_ray
 

@@ -25,7 +25,10 @@ def data_statistics(
 ) -> None:
     """Counts texts, tokens, mentions and types, beside the numbers of the JPT paper."""
     from ..data.statistics import collect_statistics, statistics_table, write_statistics
+    from ..files.opening import check_apart
 
+    if output is not None:
+        check_apart(data, [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
     found = collect_statistics(data, skip_bad)
     typer.echo(statistics_table(found))
     if output is not None:

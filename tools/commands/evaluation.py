@@ -183,6 +183,10 @@ def calibrate(
     """Measures how far scores can be trusted, and fits temperatures that make them more so."""
     from ..evaluation.calibration_report import calibrate as run
     from ..evaluation.calibration_report import calibration_table, write_calibration
+    from ..files.opening import check_apart
+
+    if output is not None:
+        check_apart([*data, *(fit or [])], [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
 
     ignored = ["misc"] if ignore is None else ignore
     report = run(

@@ -145,10 +145,12 @@ def _check(input: Input, output: Output, finding: Finding, bulk: Bulk) -> None:
         raise ValueError("several --input, and options of jobs, need an --output that is a folder: its name ends in /")
     if output.output is None:
         return
+    from ..files.opening import check_apart
     from ..files.writers import check_output, output_suffix
 
     check_output(output.output)
-    suffix = output_suffix(output.output)
+    check_apart(input.input or [], [output.output])
+    suffix = output_suffix(Path(output.output))
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
     if finding.top_k and suffix != ".jsonl":

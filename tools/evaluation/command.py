@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files.opening import check_apart
 from .error_report import ErrorReport, write_error_report
 from .evaluate import load_datasets
 from .languages import check_languages, language_section
@@ -96,6 +97,9 @@ def evaluate_files(
     """
     variants = make_variants(options.wordings, options.types)
     _check(options, variants)
+    reports = () if options.output is None else report_files(options.output)
+    read = [*paths, *([] if options.predictions is None else [options.predictions])]
+    check_apart(read, [*reports, options.errors, options.save_predictions])
     if len(variants) > 1:
         yield from _compare(paths, options, variants, load_pipeline)
         return
@@ -157,7 +161,7 @@ def _reported(run: Run, pipeline: Any, options: EvaluationOptions) -> Iterator[s
     if options.trimming:
         sections.append(trimming_section(run, pipeline, nested=options.nested))
     for section in sections:
-        yield section.text
+        yield f"\n## {section.title}\n\n{section.text}"
     if run.failures:
         kinds = sorted(run.failures.items(), key=lambda each: -each[1])
         yield "failures: " + ", ".join(f"{kind} {number}" for kind, number in kinds)

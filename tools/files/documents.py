@@ -5,8 +5,10 @@ archives, too. Says of every row that cannot be used what is wrong with it, with
 """
 
 import json
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import lru_cache
@@ -20,6 +22,8 @@ from .model import BadRow, Document, ReadOptions, Row
 from .opening import Source, Unreadable, expand, open_source
 
 OPTIONS = tuple(each.name for each in fields(ReadOptions))
+# What damaged archives, those with a password and those of unknown compression raise.
+ARCHIVE_FAULTS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError)
 NOT_DATA = ("types.json", "readme.md", "readme.txt")  # beside labelled data, none of it
 
 
@@ -158,7 +162,9 @@ def _open(file: Path, options: ReadOptions) -> Iterator[Source]:
             for name in sorted(members):
                 stream: BinaryIO = archive.open(name)  # type: ignore[assignment]
                 yield Source(stream, f"{file}/{name}", str(file / PurePosixPath(name)), options.encoding)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+    except (*ARCHIVE_FAULTS, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # it cannot be opened
         raise ValueError(f"{file}: cannot be read as an archive ({error})") from None
 
 
@@ -181,6 +187,10 @@ def _rows(source: Source, options: ReadOptions) -> Iterator[Row]:
             yield from FORMATS[source.format](source, options)
     except Unreadable as error:
         raise ValueError(f"{source.name}: {error}") from None
+    except (*ARCHIVE_FAULTS, OSError) as error:  # in the middle of it
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # of a file beside it
+        raise ValueError(f"{source.name}: cannot be read; the file may be damaged ({error})") from None
 
 
 # ---- documents ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -218,6 +218,27 @@ def expand(path: str | os.PathLike) -> list[Path] | None:
     if not found:
         raise ValueError(f"no file matches {name!r}")
     return found
+
+
+def check_apart(inputs: Iterable[str | os.PathLike], outputs: Iterable[str | os.PathLike | None]) -> None:
+    """
+    Whether what is to be written is none of the files that are read, which would be lost.
+
+    Args:
+        inputs (`Iterable`): Files, folders and patterns; `"-"` for standard input.
+        outputs (`Iterable`): Files, of which some may not be there yet; `None` for those that nobody asked for.
+
+    Raises:
+        ValueError: If one of them is.
+    """
+    present = [each for each in outputs if each is not None and os.path.isfile(each)]
+    for path in inputs if present else ():
+        for file in expand(path) or [Path(path)]:
+            for output in present:
+                if file.is_file() and file.samefile(output):
+                    raise ValueError(
+                        f"the output {str(output)!r} is a file that is read, and would replace it; name another"
+                    )
 
 
 def data_name(path: str | os.PathLike) -> str:

@@ -125,7 +125,8 @@ def _redacted_rows(
             present = [columns[0], *(name for name in columns[1:] if row.get(name) not in (None, ""))]
             for name in present:
                 if not isinstance(row[name], str):
-                    raise ValueError(f"{part.name}:{document.line}: {name!r} should be a text, got {row[name]!r:.80}")
+                    got = type(row[name]).__name__  # not the value, which is not to be read in reports
+                    raise ValueError(f"{part.name}:{document.line}: {name!r} should be a text, got a {got}")
             pending.append((document, row, present))
             yield from (row[name] for name in present)
 
@@ -180,14 +181,13 @@ def _write_tsv(stream: TextIO, options: ReadOptions) -> Callable[[dict], None]:
 
 
 def _table(write_cells: Callable[[list[str]], Any]) -> Callable[[dict], None]:
-    is_first = True
+    names: list[str] = []
 
     def write(row: dict) -> None:
-        nonlocal is_first
-        if is_first:
-            write_cells([readable(name) for name in row])
-        is_first = False
-        write_cells([readable(cell) for cell in row.values()])
+        if not names:
+            names.extend(row)
+            write_cells([readable(name) for name in names])
+        write_cells([readable(row.get(name, "")) for name in names])
 
     return write
 

@@ -58,7 +58,7 @@ def write_input(folder):
 
 
 def job(tmp_path, model, **values):
-    return RayJob([str(tmp_path / "in")], str(tmp_path / "out"), SCHEMA, model, shard_rows=20, **values)
+    return RayJob([str(tmp_path / "in/*.parquet")], str(tmp_path / "out"), SCHEMA, model, shard_rows=20, **values)
 
 
 def sorted_rows(folder):

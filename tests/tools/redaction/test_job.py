@@ -84,7 +84,7 @@ def test_rows_of_json_keep_their_other_columns_which_are_told(tmp_path):
     assert lines_of(tmp_path / "out.jsonl")[0] == {**rows[0], "body": REDACTED, "to": "[PERSON NAME]"}
     before = (tmp_path / "out.jsonl").read_bytes()
     assert "no row of in.jsonl has 'too'" in refused(*call, "--also", "too")
-    assert "'n' should be a text, got [1]" in refused(*call, "--also", "n")
+    assert "'n' should be a text, got a list" in refused(*call, "--also", "n")
     assert (tmp_path / "out.jsonl").read_bytes() == before
 
 

@@ -14,7 +14,7 @@ from jpt_ner.inputs_jpt import PromptStyle, build_prompt, encode_texts
 from jpt_ner.modeling_jpt import JPTForTokenClassification
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, read_records, read_types, write_records
 from jpt_ner.tools.files.model import Document
-from jpt_ner.tools.files.writers import document_writer
+from jpt_ner.tools.files.writers import OUTPUT_SUFFIXES, document_writer
 from jpt_ner.tools.training import preflight, run
 from jpt_ner.tools.training.preflight import check_data, check_disk, full_disk_named, measure_representation
 from jpt_ner.tools.training.preparation import load_sources, make_arguments, set_max_steps
@@ -377,7 +377,7 @@ def test_data_are_read_as_the_recipe_says(write_recipe, tmp_path):
         load_sources(load_recipe(write_recipe(data=[{**entry, "reading": {"encodign": "latin-1"}}])))
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".conll", ".zip"])
+@pytest.mark.parametrize("suffix", [*OUTPUT_SUFFIXES, ".doccano.jsonl", ".prodigy.jsonl", ".spacy.jsonl"])
 def test_what_tag_writes_is_trained_on(write_recipe, tmp_path, suffix):
     text = "Bob left\nRome."
     found = [

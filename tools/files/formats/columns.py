@@ -16,7 +16,7 @@ Cells = list[str]
 CHUNKS = {
     *"NP VP PP ADJP ADVP SBAR PRT CONJP INTJ LST UCP".split()
 }  # the labels of CoNLL-2000 and -2003's third column
-INDEX = re.compile(r"\d+([-.]\d+)?")
+INDEX = re.compile(r"\d{1,9}([-.]\d{1,9})?")
 NAMED_IN_MISC = re.compile(r"(?:^|\|)(?:NER|NE|name)=([^|]+)", re.IGNORECASE)  # CoNLL-U's last column, as in NorNE
 GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
 TAG_COLUMN = re.compile(r"(^|[:_-])(ner|ne|nertag|ner[_-]tags?|tags?|entity|entities|iob|bio)$", re.IGNORECASE)

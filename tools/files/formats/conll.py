@@ -23,7 +23,7 @@ SAMPLED_LINES = 1000  # that say what the columns hold
 DOCUMENT_MARK = "-DOCSTART-"
 KEY_VALUE = re.compile(r"#\s*([^\s=]+)\s*=\s*(.*)")
 MULTICONER_ID = re.compile(r"#\s*id\s+(\S+)")
-CONTRACTION = re.compile(r"(\d+)-(\d+)")
+CONTRACTION = re.compile(r"(\d{1,9})-(\d{1,9})")
 CONLLU_COLUMNS = "ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC".split()
 NEW_COLUMN = "JPT:NER"
 
@@ -201,7 +201,8 @@ def _contractions(columns: list[Cells]) -> tuple[frozenset[int], dict[int, tuple
         if "." in cells[0]:
             parts.add(i)
         elif match := CONTRACTION.fullmatch(cells[0]):
-            numbers = map(str, range(int(match[1]), int(match[2]) + 1))
+            first, last = int(match[1]), int(match[2])
+            numbers = map(str, range(first, min(last, first + len(rows)) + 1))
             heads[i] = tuple(rows[number] for number in numbers if number in rows)
             parts.update(heads[i])
     return frozenset(parts), heads

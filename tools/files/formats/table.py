@@ -66,24 +66,27 @@ def header_of(source: Source) -> list[str]:
     usual = "\t" if source.suffix == ".tsv" else ","
     declared = SEPARATOR_LINE.fullmatch(lines[0])
     first = (lines[1:2] or [""])[0] if declared else lines[0]
-    try:
-        return next(
-            csv.reader([first], delimiter=declared[1] if declared else _delimiter(first, ReadOptions(), usual)), []
-        )
-    except csv.Error:
-        return []
+    return _cells(first, declared[1] if declared else _delimiter(first, ReadOptions(), usual))
 
 
 def is_table(start: str, options: ReadOptions) -> bool:
     """Whether a file that begins so is a table with columns that can be read, and not lines of words and tags."""
-    header = next(csv.reader([re.split("[\r\n]", start, maxsplit=1)[0]], delimiter=options.delimiter or "\t"), [])
+    header = _cells(re.split("[\r\n]", start, maxsplit=1)[0], options.delimiter or "\t")
     return options.text_column in header or _word_columns(header, options) is not None or _has_entities(header)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """The cells of a line by itself; none of one that cannot be read."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def _delimiter(header: str, options: ReadOptions, usual: str) -> str:
     """The delimiter by which the header has the columns that are needed, or else the most."""
     header = header.rstrip("\r\n")
-    cells = {each: next(csv.reader([header], delimiter=each), []) for each in (usual, *DELIMITERS)}
+    cells = {each: _cells(header, each) for each in (usual, *DELIMITERS)}
     for delimiter, columns in cells.items():
         if options.text_column in columns or options.columns is None and _word_columns(columns, options) is not None:
             return delimiter

@@ -1,0 +1,40 @@
+"""Parquet files of texts and of labelled data, read as files of JSON are."""
+
+import datetime
+
+import pytest
+from jpt_ner.tools.data.records import read_records
+from jpt_ner.tools.files.documents import read_documents
+from jpt_ner.tools.files.formats.jsonl import json_line
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+
+def test_texts_keep_their_columns_as_json_can_hold_them(tmp_path):
+    values = {"id": [7, 8], "text": ["Ada", "Bob"], "day": [datetime.date(2026, 1, 2)] * 2, "raw": [b"\xff", None]}
+    pq.write_table(pa.table(values), tmp_path / "a.parquet")
+    documents = list(read_documents(tmp_path / "a.parquet"))
+    assert [document.text for document in documents] == ["Ada", "Bob"]
+    assert (
+        json_line(documents[0], []) == '{"id": 7, "text": "Ada", "day": "2026-01-02", "raw": "/w==", "entities": []}'
+    )
+
+
+def test_records_of_the_hub(tmp_path):
+    table = pa.table({"tokens": [["Ada", "ran"], ["In", "Rome"]], "ner_tags": [["B-PER", "O"], ["O", "B-LOC"]]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = [
+        (record.text, [each.label for each in record.entities]) for record in read_records(tmp_path / "a.parquet")
+    ]
+    assert found == [("Ada ran", ["PER"]), ("In Rome", ["LOC"])]
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
+    for reads in (read_documents, read_records):
+        with pytest.raises(ValueError, match=r"a\.parquet: not a Parquet file, or not a whole one"):
+            list(reads(tmp_path / "a.parquet"))
+    pq.write_table(pa.table({"body": ["Ada"]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet:1: has no 'text'; its keys are 'body'"):
+        list(read_documents(tmp_path / "a.parquet"))
