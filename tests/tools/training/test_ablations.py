@@ -9,7 +9,7 @@ from jpt_ner.tools.commands.training import _key_value
 from jpt_ner.tools.data.records import Entity, Record
 from jpt_ner.tools.training.recipe import load_recipe
 from jpt_ner.tools.training.run import build_model
-from jpt_ner.tools.training.sampling import GroupCollator, Source, TrainingGroups
+from jpt_ner.tools.training.sampling import GroupCollator, MixtureSource, TrainingGroups
 
 RECIPE = Path(__file__).resolve().parents[3] / "recipes" / "ablation.yaml"
 TYPES = {"band": "A group of musicians.", "city": "A named town."}
@@ -44,7 +44,7 @@ def build(backbone, encoder):
         }
         recipe = load_recipe(RECIPE, {**tiny, **dict(map(_key_value, values))})
         model, tokenizer = build_model(recipe)
-        source = Source("a", RECORDS, None, 1.0)
+        source = MixtureSource("a", RECORDS, None, 1.0)
         groups = TrainingGroups([source], 1, tokenizer, model.config, recipe.sampling, recipe.in_epochs)
         return model, tokenizer, groups
 
