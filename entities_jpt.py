@@ -13,9 +13,9 @@ import torch
 
 from .configuration_jpt import JPTConfig
 from .entity_pipeline_jpt import lowest_scores
-from .heads_jpt import mean_probabilities
+from .heads_jpt import mean_probabilities, sigmoid_even_odds
 from .schema_jpt import Schema
-from .spans_jpt import Span, decode_nested_spans, decode_spans
+from .spans_jpt import Span, decode_nested_spans, decode_spans, nest_spans
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,12 @@ def find_entities(
         config ([`JPTConfig`]): The model's, for its transition penalty and its bias of O.
         nested, threshold, top_k, decoder: As for calls of the pipeline.
     """
-    options: dict[str, Any] = {
-        "thresholds": lowest_scores(reading.schema, threshold),
-        "top_k": top_k,
-        "words": None if reading.words is None else [(start, end) for start, end, _ in reading.words],
-        "begins": reading.begin,
-    }
-    if nested:
-        spans = decode_nested_spans(reading.text, reading.offsets, reading.sigmoid, **options)
-    else:
-        options |= {"transition_penalty": config.switch_cost, "outside_bias": config.outside_bias}
-        spans = decode_spans(reading.text, reading.offsets, reading.probabilities, rule=decoder, **options)
+    lowest = lowest_scores(reading.schema, threshold)
+    spans = [
+        span
+        for span in _decode(reading, config, nested, top_k, decoder)
+        if (lowest[span.type_index] or 0) <= span.score
+    ]
     entities = [_entity(span, reading, top_k) for span in spans]
     if reading.words is not None:
         first = {start: number for start, _, number in reading.words}
@@ -83,6 +78,30 @@ def find_entities(
         for entity in entities:
             entity |= {"first_word": first[entity["start"]], "last_word": last[entity["end"]]}
     return entities
+
+
+def _decode(reading: Reading, config: JPTConfig, nested: bool, top_k: int, decoder: str) -> list[Span]:
+    """
+    Flat spans and, where wanted, those of other types that the sigmoid head is as sure of. From which number on it is,
+    its loss decides: with the paper's values, 0.5 would mean one time in six.
+    """
+    options: dict[str, Any] = {
+        "top_k": top_k,
+        "words": None if reading.words is None else [(start, end) for start, end, _ in reading.words],
+        "begins": reading.begin,
+    }
+    path: dict[str, Any] = {
+        "rule": decoder,
+        "transition_penalty": config.switch_cost,
+        "outside_bias": config.outside_bias,
+    }
+    flat = decode_spans(reading.text, reading.offsets, reading.probabilities, **path, **options)
+    if not nested:
+        return flat
+    even = sigmoid_even_odds(config.focal_gamma, config.positive_weight)
+    even = 1 / (1 + (1 / even - 1) ** (1 / config.sigmoid_temperature))
+    others = decode_nested_spans(reading.text, reading.offsets, reading.sigmoid, thresholds=even, **options)
+    return nest_spans(reading.offsets, reading.sigmoid, flat, others, even)
 
 
 def _entity(span: Span, reading: Reading, top_k: int) -> dict[str, Any]:

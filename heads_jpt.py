@@ -3,7 +3,9 @@
 Works on flat lists of tokens with the same candidate types. Knows nothing of backbones, prompts or padding.
 """
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -128,6 +130,27 @@ def mean_probabilities(softmax: torch.Tensor, sigmoid: torch.Tensor) -> torch.Te
     """
     outside = 1 - sigmoid.amax(-1, keepdim=True)
     return (softmax + torch.cat([outside, sigmoid], dim=-1)) / 2
+
+
+@lru_cache
+def sigmoid_even_odds(focal_gamma: float, positive_weight: float) -> float:
+    """
+    What the sigmoid head, trained to the end, says of a token that is of a type as often as not: the number with the
+    least expected focal loss (A.2). One half for a plain cross-entropy; 0.625 for the paper's values, of which 0.5 means
+    one time in six.
+    """
+
+    def slope(p: float) -> float:
+        """Of the expected loss, but for a factor; its sign says on which side of the minimum `p` is."""
+        rises = p**focal_gamma / (1 - p) - focal_gamma * p ** (focal_gamma - 1) * math.log1p(-p)
+        falls = (1 - p) ** focal_gamma / p - focal_gamma * (1 - p) ** (focal_gamma - 1) * math.log(p)
+        return rises - positive_weight * falls
+
+    low, high = 0.0, 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if slope(middle) > 0 else (middle, high)
+    return (low + high) / 2
 
 
 def classification_loss(

@@ -123,9 +123,9 @@ class JPTPipeline(EntityPipeline):
             threshold (`float` or `dict[str, float]`, *optional*):
                 Drops entities with a lower score, of all types or of those named. A threshold that the call gives for a
                 type takes precedence, then the type's own threshold, then the one that the call gives for all. Defaults
-                to none; with `nested`, to 0.5.
+                to none.
             nested (`bool`, *optional*, defaults to `False`):
-                Decodes each type independently (sigmoid head), so that entities of different types may overlap.
+                Adds entities of other types within, around or over those found (sigmoid head).
             top_k (`int`, *optional*, defaults to 0):
                 Adds `alternatives` to each entity: that many other types with their scores, best first.
             reading (`str`, *optional*):

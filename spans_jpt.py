@@ -146,7 +146,8 @@ def decode_nested_spans(
     begins: np.ndarray | None = None,
 ) -> list[Span]:
     """
-    Decodes the spans of each type independently, so that spans of different types may overlap or nest.
+    Decodes the spans of each type independently, so that spans of different types may overlap or nest. [`nest_spans`] takes
+    from them what stands beside flat spans.
 
     For each type, runs of words whose mean probability reaches the threshold become spans, trimmed by [`trim_span`].
 
@@ -184,6 +185,50 @@ def decode_nested_spans(
         runs += [(first, last, type_index) for first, last in pairwise(cuts) if own[first]]
     spans = _make_spans(text, units, pooled, runs, words is None, limits, top_k)
     return sorted(spans, key=lambda span: (span.start, -span.end, span.type_index))
+
+
+def nest_spans(
+    offsets: np.ndarray, type_probabilities: np.ndarray, flat: Sequence[Span], others: Sequence[Span], least: float
+) -> list[Span]:
+    """
+    Adds to flat spans those of other types within, around or over them.
+
+    A span of `others` is added where all flat spans that it overlaps are of other types, none is merely crossed, and
+    their types, too, have a mean probability of at least `least` over what is shared. Where one type is as good as the
+    other, independent probabilities waver between them; a nested mention is where both are sure.
+
+    Args:
+        offsets (`np.ndarray` of shape `(tokens, 2)`): As for [`decode_spans`].
+        type_probabilities (`np.ndarray` of shape `(tokens, types)`): As for [`decode_nested_spans`].
+        flat (`Sequence[Span]`): From [`decode_spans`].
+        others (`Sequence[Span]`): From [`decode_nested_spans`].
+        least (`float`): The probability from which a type counts as sure.
+
+    Returns:
+        `list[Span]`: Ordered by start, then the longer first, then type.
+    """
+    nested = list(flat)
+    for other in others:
+        touched = [span for span in flat if span.start < other.end and other.start < span.end]
+        if touched and all(
+            span.type_index != other.type_index
+            and (_within(span, other) or _within(other, span))
+            and _mean_over(offsets, type_probabilities[:, span.type_index], span, other) >= least
+            for span in touched
+        ):
+            nested.append(other)
+    return sorted(nested, key=lambda span: (span.start, -span.end, span.type_index))
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end
+
+
+def _mean_over(offsets: np.ndarray, probabilities: np.ndarray, one: Span, other: Span) -> float:
+    """Over the tokens in both spans; 0 if there are none."""
+    start, end = max(one.start, other.start), min(one.end, other.end)
+    shared = (offsets[:, 0] < end) & (offsets[:, 1] > start) & (offsets[:, 0] < offsets[:, 1])
+    return float(probabilities[shared].mean()) if shared.any() else 0.0
 
 
 def _make_spans(

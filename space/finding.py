@@ -380,13 +380,6 @@ def _wire_results(part: SimpleNamespace, model: Model) -> None:
             return {part.stale: STALE}
         return {part.stale: "", **refilter(result, types, threshold, nested)}
 
-    def nest(result, types, threshold, nested) -> Update:
-        if nested and threshold == 0:
-            threshold = 0.5  # the pipeline's default: each type is decided alone, and 0 would take every word
-        elif not nested and threshold == 0.5:
-            threshold = 0
-        return {part.threshold: threshold, **refilter(result, types, threshold, nested)}
-
     def explain(result, event: gr.EventData) -> Update:
         shown_word = why(result and result.reading, event.word, result.colours if result else {})
         return {part.why: shown_word, part.views: gr.Tabs(selected="why")}
@@ -402,7 +395,7 @@ def _wire_results(part: SimpleNamespace, model: Model) -> None:
     )
     looks = [part.result, part.types, part.threshold, part.nested]
     part.threshold.input(refilter, looks, [part.result, *views], trigger_mode="always_last", **QUIET)
-    part.nested.input(nest, looks, [part.threshold, part.result, *views], **QUIET)
+    part.nested.input(refilter, looks, [part.result, *views], **QUIET)
     part.highlight.select(explain, part.result, [part.why, part.views], **QUIET)
     part.types.input(retype, looks, [part.stale, part.result, *views], trigger_mode="always_last", **QUIET)
     part.text.change(None, None, part.stale, js=STALE_SCRIPT, api_visibility="private")

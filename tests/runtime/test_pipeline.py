@@ -15,10 +15,11 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpt_ner import pipeline_jpt
+from jpt_ner.heads_jpt import sigmoid_even_odds
 from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, PromptStyle, build_prompt, encode_texts, split_windows
 from jpt_ner.pipeline_jpt import JPTPipeline
 from jpt_ner.schema_jpt import resolve_schema
-from jpt_ner.spans_jpt import decode_nested_spans, decode_spans
+from jpt_ner.spans_jpt import decode_nested_spans, decode_spans, nest_spans
 from tiny import tiny_tokenizer
 from torch.utils.data import Dataset as TorchDataset
 from transformers.pipelines.pt_utils import KeyDataset
@@ -51,12 +52,14 @@ def naive(pipe, text, types, *, nested=False, rule="word", thresholds=None, top_
         states = model.model(input_ids=torch.tensor([row]), use_cache=False).last_hidden_state[0]
         softmax, sigmoid, _ = model.head(states[-len(ids) :], torch.tensor(definitions), states[prompt.type_positions])
     softmax, sigmoid = softmax.softmax(-1).numpy(), sigmoid.sigmoid().numpy()
+    mean = (softmax + np.column_stack([1 - sigmoid.max(-1), sigmoid])) / 2
+    bias = {"transition_penalty": model.config.switch_cost, "outside_bias": model.config.outside_bias}
+    spans = decode_spans(text, encoded.offsets, mean, rule=rule, top_k=top_k, **bias)
     if nested:
-        spans = decode_nested_spans(text, encoded.offsets, sigmoid, thresholds=thresholds, top_k=top_k)
-    else:
-        mean = (softmax + np.column_stack([1 - sigmoid.max(-1), sigmoid])) / 2
-        bias = {"transition_penalty": model.config.switch_cost, "outside_bias": model.config.outside_bias}
-        spans = decode_spans(text, encoded.offsets, mean, rule=rule, thresholds=thresholds, top_k=top_k, **bias)
+        even = sigmoid_even_odds(2.5, 5.0)
+        others = decode_nested_spans(text, encoded.offsets, sigmoid, thresholds=even, top_k=top_k)
+        spans = nest_spans(encoded.offsets, sigmoid, spans, others, even)
+    spans = [span for span in spans if span.score >= (thresholds or 0)]
     found = []
     for span in spans:
         entity = {

@@ -7,7 +7,10 @@ from typing import Any
 
 from .model import TypeInfo, is_list_of_strings, token_ranges
 
-WAY_OUT = "nested entities are read with `allow_overlaps=True`, or --nested on the command line"
+WAY_OUT = (
+    "nested entities are read with `allow_overlaps=True`, --nested on the command line, "
+    "or in a recipe `reading: {allow_overlaps: true}`"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Tuning:
 
 def tune_schema(schema: Schema, data: str | Path, pipeline: Any, decoder: str = "word", **loading) -> Tuning:
     """
-    Tunes the thresholds of a schema. They are for flat entities: with `nested=True` thresholds mean something else.
+    Tunes the thresholds of a schema. They are chosen on flat entities.
 
     Args:
         schema ([`Schema`]): The types. Thresholds that they have are not used.
