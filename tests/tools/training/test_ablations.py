@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from jpt_ner.tools.commands.training import _key_value
+from jpt_ner.tools.commands.training import key_value
 from jpt_ner.tools.data.records import Entity, Record
 from jpt_ner.tools.training.recipe import load_recipe
 from jpt_ner.tools.training.run import build_model
@@ -42,7 +42,7 @@ def build(backbone, encoder):
             "model.definition_encoder_size": 6,
             "load_options": {"dtype": torch.float32},
         }
-        recipe = load_recipe(RECIPE, {**tiny, **dict(map(_key_value, values))})
+        recipe = load_recipe(RECIPE, {**tiny, **dict(map(key_value, values))})
         model, tokenizer = build_model(recipe)
         source = MixtureSource("a", RECORDS, None, 1.0)
         groups = TrainingGroups([source], 1, tokenizer, model.config, recipe.sampling, recipe.in_epochs)
