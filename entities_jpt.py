@@ -82,8 +82,8 @@ def find_entities(
 
 def _decode(reading: Reading, config: JPTConfig, nested: bool, top_k: int, decoder: str) -> list[Span]:
     """
-    Flat spans and, where wanted, those of other types that the sigmoid head is as sure of. From which number on it is,
-    its loss decides: with the paper's values, 0.5 would mean one time in six.
+    Flat spans and, if `nested`, those of other types that the sigmoid head is sure of. The probability at which it is sure
+    depends on its loss: with the paper's values, 0.5 would mean one time in six.
     """
     options: dict[str, Any] = {
         "top_k": top_k,
