@@ -79,8 +79,8 @@ def find_entities(
 
 def _decode(reading: Reading, config: JPTConfig, nested: bool, decoder: str, options: dict[str, Any]) -> list[Span]:
     """
-    Flat spans and, if `nested`, those of other types that the sigmoid head is as sure of. From which number on it is, its
-    loss decides: for the paper's values 0.5 would be one time in six.
+    Flat spans and, if `nested`, those of other types that the sigmoid head is sure of. The probability at which it is sure
+    depends on its loss: with the paper's values, 0.5 would mean one time in six.
     """
     path: dict[str, Any] = {
         "rule": decoder,

@@ -135,13 +135,12 @@ def mean_probabilities(softmax: torch.Tensor, sigmoid: torch.Tensor) -> torch.Te
 @lru_cache
 def sigmoid_even_odds(focal_gamma: float, positive_weight: float) -> float:
     """
-    What the sigmoid head, trained to the end, says of a token that is of a type as often as not: the number with the
-    least expected focal loss (A.2). One half for a plain cross-entropy; 0.625 for the paper's values, of which 0.5 means
-    one time in six.
+    The output of a fully trained sigmoid head for a token that is of a type half of the time: the minimum of the expected
+    focal loss (A.2). One half for plain cross-entropy; 0.625 for the paper's values, with which 0.5 means one time in six.
     """
 
     def slope(p: float) -> float:
-        """Of the expected loss, but for a factor; its sign says on which side of the minimum `p` is."""
+        """Slope of the expected loss, up to a factor; its sign says on which side of the minimum `p` is."""
         rises = p**focal_gamma / (1 - p) - focal_gamma * p ** (focal_gamma - 1) * math.log1p(-p)
         falls = (1 - p) ** focal_gamma / p - focal_gamma * (1 - p) ** (focal_gamma - 1) * math.log(p)
         return rises - positive_weight * falls

@@ -146,8 +146,8 @@ def decode_nested_spans(
     begins: np.ndarray | None = None,
 ) -> list[Span]:
     """
-    Decodes the spans of each type independently, so that spans of different types may overlap or nest. [`nest_spans`] takes
-    from them what stands beside flat spans.
+    Decodes the spans of each type independently, so that spans of different types may overlap or nest. [`nest_spans`]
+    selects those to add to flat spans.
 
     For each type, runs of words whose mean probability reaches the threshold become spans, trimmed by [`trim_span`].
 
@@ -188,21 +188,25 @@ def decode_nested_spans(
 
 
 def nest_spans(
-    offsets: np.ndarray, type_probabilities: np.ndarray, flat: Sequence[Span], others: Sequence[Span], least: float
+    offsets: np.ndarray,
+    type_probabilities: np.ndarray,
+    flat: Sequence[Span],
+    others: Sequence[Span],
+    min_probability: float,
 ) -> list[Span]:
     """
     Adds to flat spans those of other types within, around or over them.
 
-    A span of `others` is added where all flat spans that it overlaps are of other types, none is merely crossed, and
-    their types, too, have a mean probability of at least `least` over what is shared. Where one type is as good as the
-    other, independent probabilities waver between them; a nested mention is where both are sure.
+    A span of `others` is added if all flat spans that it overlaps are of other types and contain it or lie within it, and
+    their types also have a mean probability of at least `min_probability` over the shared tokens. Where two types compete
+    for a mention, independent probabilities waver between them; a mention is nested only where both are sure.
 
     Args:
         offsets (`np.ndarray` of shape `(tokens, 2)`): As for [`decode_spans`].
         type_probabilities (`np.ndarray` of shape `(tokens, types)`): As for [`decode_nested_spans`].
         flat (`Sequence[Span]`): From [`decode_spans`].
         others (`Sequence[Span]`): From [`decode_nested_spans`].
-        least (`float`): The probability from which a type counts as sure.
+        min_probability (`float`): Minimum probability at which a type counts as sure.
 
     Returns:
         `list[Span]`: Ordered by start, then the longer first, then type.
@@ -213,7 +217,7 @@ def nest_spans(
         if touched and all(
             span.type_index != other.type_index
             and (_within(span, other) or _within(other, span))
-            and _mean_over(offsets, type_probabilities[:, span.type_index], span, other) >= least
+            and _mean_over(offsets, type_probabilities[:, span.type_index], span, other) >= min_probability
             for span in touched
         ):
             nested.append(other)
@@ -225,7 +229,7 @@ def _within(inner: Span, outer: Span) -> bool:
 
 
 def _mean_over(offsets: np.ndarray, probabilities: np.ndarray, one: Span, other: Span) -> float:
-    """Over the tokens in both spans; 0 if there are none."""
+    """Mean over the tokens in both spans; 0 if there are none."""
     start, end = max(one.start, other.start), min(one.end, other.end)
     shared = (offsets[:, 0] < end) & (offsets[:, 1] > start) & (offsets[:, 0] < offsets[:, 1])
     return float(probabilities[shared].mean()) if shared.any() else 0.0
