@@ -235,7 +235,7 @@ def test_page_finds_what_the_pipeline_finds_and_follows_the_definitions(open_pag
     assert page.locator("#jpt-stale").inner_text().strip() == ""
 
 
-def test_threshold_and_overlap_work_without_reading_again(open_page, ner):
+def test_threshold_works_without_reading_again(open_page, ner):
     page = open_page()
     find(page)
     entities = ner(TEXT, entity_types=TYPES)
@@ -248,8 +248,15 @@ def test_threshold_and_overlap_work_without_reading_again(open_page, ner):
     is_like(shown, TEXT, kept)
     shown = after(page, lambda: (number.fill("0"), number.press("Enter")))
     is_like(shown, TEXT, entities)
-    shown = after(page, lambda: page.locator("#jpt-nested input").check())
-    is_like(shown, TEXT, ner(TEXT, entity_types=TYPES, nested=True))
+
+
+def test_entities_that_overlap_are_shown_without_reading_again(open_page, ner):
+    page = open_page()
+    types = {**TYPES, "place": "Any named place, such as a city, a country or a river."}
+    flat, nested = (ner(TEXT, entity_types=types, nested=overlap) for overlap in (False, True))
+    assert len(nested) > len(flat)
+    is_like(find(page, TEXT, types), TEXT, flat)
+    is_like(after(page, lambda: page.locator("#jpt-nested input").check()), TEXT, nested)
 
 
 def test_markup_is_text(open_page):
