@@ -1,6 +1,6 @@
 """`jpt-ner evaluate` and `calibrate`: how right a model is, and how far its scores can be trusted."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,9 +71,40 @@ class Selection:
         }
 
 
+@dataclass
+class Reports:
+    """What is written, and which other system takes part."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the scores to OUTPUT.json and OUTPUT.md."),
+    ] = (None,)
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Write every error to an HTML report, and to a .jsonl file of the same name."
+        ),
+    ] = (None,)
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL_OR_FILE",
+            help="In the report, list what this other system (a model, or its predictions as .jsonl) gets right and the "
+            "model wrong, and the other way round.",
+        ),
+    ] = (None,)
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Score these predictions instead of a model's.")
+    ] = (None,)
+    save_predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Write the predictions, for --predictions or --against.")
+    ] = (None,)
+
+
 def evaluate(
     reading: Reading,
     selection: Selection,
+    reports: Reports,
     data: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -100,30 +131,6 @@ def evaluate(
             "repeated, like --types."
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write the scores to OUTPUT.json and OUTPUT.md."),
-    ] = None,
-    errors: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.html", help="Write every error to an HTML report, and to a .jsonl file of the same name."
-        ),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL_OR_FILE",
-            help="In the report, list what this other system (a model, or its predictions as .jsonl) gets right and the "
-            "model wrong, and the other way round.",
-        ),
-    ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Score these predictions instead of a model's.")
-    ] = None,
-    save_predictions: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Write the predictions, for --predictions or --against.")
-    ] = None,
     decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
@@ -149,11 +156,7 @@ def evaluate(
     options = EvaluationOptions(
         types=types or [],
         wordings=wording or [],
-        output=output,
-        errors=errors,
-        against=against,
-        predictions=predictions,
-        save_predictions=save_predictions,
+        **asdict(reports),
         **selection.options,
         reading=reading.options,
         decoder=decoder,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-HOME = Path(__file__).resolve().parents[2]
+from ..loading import HOME
 
 
 def train(
