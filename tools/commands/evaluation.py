@@ -78,13 +78,13 @@ class Reports:
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write the scores to OUTPUT.json and OUTPUT.md."),
-    ] = (None,)
+    ] = None
     errors: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.html", help="Write every error to an HTML report, and to a .jsonl file of the same name."
         ),
-    ] = (None,)
+    ] = None
     against: Annotated[
         str | None,
         typer.Option(
@@ -92,13 +92,13 @@ class Reports:
             help="In the report, list what this other system (a model, or its predictions as .jsonl) gets right and the "
             "model wrong, and the other way round.",
         ),
-    ] = (None,)
+    ] = None
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Score these predictions instead of a model's.")
-    ] = (None,)
+    ] = None
     save_predictions: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Write the predictions, for --predictions or --against.")
-    ] = (None,)
+    ] = None
 
 
 def evaluate(
