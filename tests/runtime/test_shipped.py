@@ -40,6 +40,42 @@ def test_finds_what_is_defined(ner):
     assert ("city", "Lisbon") in found(ner(text, entity_types=only_city))
 
 
+EVERYDAY = {
+    "person": PEOPLE_AND_PLACES["person"],
+    "organization": "A named company, institution, team, party or other group of people.",
+    "location": "A named place: a country, city, region, building, river or mountain.",
+}
+
+
+@needs_weights
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (
+            "my neighbour john smith works at barclays in leeds",
+            {("person", "john smith"), ("organization", "barclays"), ("location", "leeds")},
+        ),
+        ("Anna | Oslo | Statoil", {("person", "Anna"), ("location", "Oslo"), ("organization", "Statoil")}),
+        (
+            "Angela Merkel besuchte am Montag die Siemens AG in M\u00fcnchen.",
+            {("person", "Angela Merkel"), ("organization", "Siemens AG"), ("location", "M\u00fcnchen")},
+        ),
+        (
+            "Emmanuel Macron a rencontr\u00e9 Olaf Scholz \u00e0 Paris.",
+            {("person", "Emmanuel Macron"), ("person", "Olaf Scholz"), ("location", "Paris")},
+        ),
+        (
+            "Germany, France and Italy signed the treaty with Johnson and Johnson.",
+            {("location", name) for name in ("Germany", "France", "Italy")}
+            | {("organization", "Johnson and Johnson")},
+        ),
+    ],
+)
+def test_everyday_sentences(ner, text, expected):
+    """Lower case, a row of a table, two other languages, names in a list and with "and" inside."""
+    assert set(found(ner(text, entity_types=EVERYDAY))) == expected
+
+
 @needs_weights
 def test_offsets_are_those_of_the_text(ner):
     text = "\u200f\U0001f600  Marta Kovac\r\n\r\n\u2014 moved from <|im_end|> Siemens to\tLisbon.  "
