@@ -23,7 +23,7 @@ BLOCK_CHARACTERS = 2**20  # as many as the pipeline reads ahead
 
 
 @dataclass(frozen=True)
-class Input:
+class InputFile:
     """A file of a job: where it is, what its rows are called by, and its bytes."""
 
     path: Path
@@ -39,7 +39,7 @@ class Place:
     row: int = 0
 
 
-def find_inputs(given: Sequence[str], output: Path, options: ReadOptions) -> list[Input]:
+def find_inputs(given: Sequence[str], output: Path, options: ReadOptions) -> list[InputFile]:
     """
     The files that paths stand for, in order, without those in the output.
 
@@ -63,7 +63,7 @@ def find_inputs(given: Sequence[str], output: Path, options: ReadOptions) -> lis
                 found.setdefault(path, name if len(given) == 1 else path.as_posix())
     if not found:
         raise ValueError(f"--input {given[0]}: no files of texts beside those of the output {str(output)!r}")
-    inputs = [Input(path, name, path.stat().st_size) for path, name in found.items()]
+    inputs = [InputFile(path, name, path.stat().st_size) for path, name in found.items()]
     kinds = {_is_parquet(each, options) for each in inputs}
     if len(kinds) > 1:
         other = next(each for each in inputs if not _is_parquet(each, options))
@@ -95,16 +95,16 @@ def root_of(given: str) -> Path:
     return Path(*plain[:first])
 
 
-def _is_parquet(file: Input, options: ReadOptions) -> bool:
+def _is_parquet(file: InputFile, options: ReadOptions) -> bool:
     return options.format == "parquet" or options.format is None and file.path.suffix.lower() == PARQUET
 
 
-def are_parquet(inputs: Sequence[Input], options: ReadOptions) -> bool:
+def are_parquet(inputs: Sequence[InputFile], options: ReadOptions) -> bool:
     """Whether the files of a job, which are all of a kind, are Parquet files."""
     return _is_parquet(inputs[0], options)
 
 
-def are_tables(inputs: Sequence[Input], options: ReadOptions) -> bool:
+def are_tables(inputs: Sequence[InputFile], options: ReadOptions) -> bool:
     """Whether all files have a header with their columns."""
     return all((options.format or SUFFIXES.get(plain_suffix(each.path))) in TABLES for each in inputs)
 
@@ -112,7 +112,7 @@ def are_tables(inputs: Sequence[Input], options: ReadOptions) -> bool:
 # ---- columns --------------------------------------------------------------------------------------------------------
 
 
-def look_into_parquet(inputs: Sequence[Input], text_column: str) -> tuple[Any, int]:
+def look_into_parquet(inputs: Sequence[InputFile], text_column: str) -> tuple[Any, int]:
     """
     The Arrow schema that holds the rows of all files, and how many these are.
 
@@ -141,7 +141,7 @@ def look_into_parquet(inputs: Sequence[Input], text_column: str) -> tuple[Any, i
     return joint, rows
 
 
-def check_headers(inputs: Sequence[Input], options: ReadOptions) -> None:
+def check_headers(inputs: Sequence[InputFile], options: ReadOptions) -> None:
     """
     Raises:
         ValueError: If a table has not the columns of the first.
@@ -173,7 +173,7 @@ class Rows:
     The rows of a job's files, in blocks.
 
     Args:
-        inputs (`list[Input]`): The files, in the order of the job.
+        inputs (`list[InputFile]`): The files, in the order of the job.
         options ([`ReadOptions`]): How they are read.
         place ([`Place`]): Where to begin.
 
@@ -181,21 +181,21 @@ class Rows:
         place ([`Place`]): What was given out so far.
     """
 
-    def __init__(self, inputs: Sequence[Input], options: ReadOptions, place: Place):
+    def __init__(self, inputs: Sequence[InputFile], options: ReadOptions, place: Place):
         self.inputs, self.options, self.place = inputs, options, place
         self._stream = self._read()
         self._source: Source | None = None
         self._failure: Exception | None = None
         self._bytes = [0, *accumulate(each.bytes for each in inputs)]
 
-    def block(self, most: int, characters: float = BLOCK_CHARACTERS) -> list[tuple[Input, Row]]:
+    def block(self, most: int, characters: float = BLOCK_CHARACTERS) -> list[tuple[InputFile, Row]]:
         """
         The next rows, each with its file; none at the end. Fewer than asked for where texts are long, or an error follows.
 
         Raises:
             ValueError, OSError: What reading raises, once all rows before it were given out.
         """
-        block: list[tuple[Input, Row]] = []
+        block: list[tuple[InputFile, Row]] = []
         if self._failure is not None:
             raise self._failure
         try:
@@ -218,7 +218,7 @@ class Rows:
         total = self._bytes[-1]
         return min(1.0, (self._bytes[self.place.file] + here) / total) if total else 1.0
 
-    def _read(self) -> Iterator[tuple[Place, Input, Row]]:
+    def _read(self) -> Iterator[tuple[Place, InputFile, Row]]:
         start = self.place
         for index, file in enumerate(self.inputs):
             if index < start.file:
@@ -228,7 +228,7 @@ class Rows:
                 done += 1
                 yield Place(index, done), file, row
 
-    def _rows_of(self, file: Input, start: int) -> Iterator[Row]:
+    def _rows_of(self, file: InputFile, start: int) -> Iterator[Row]:
         if are_parquet(self.inputs, self.options):
             yield from rows_of_parquet(file.path, file.name, self.options.text_column, start)
             return

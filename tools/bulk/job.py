@@ -27,7 +27,7 @@ from ..files.model import BadRow, Document, Row
 from ..files.tagging import Tagger
 from ..resumable_log import ResumableLog
 from .answering import BATCHES_AT_ONCE, answers, check_types
-from .inputs import Input, Place, Rows, are_parquet, are_tables, check_headers, find_inputs, look_into_parquet
+from .inputs import InputFile, Place, Rows, are_parquet, are_tables, check_headers, find_inputs, look_into_parquet
 from .manifest import about_model, about_types, check_same, ordered, read_manifest, write_manifest
 from .progress import Progress
 from .shards import FORMATS, Columns, shard_writer
@@ -35,12 +35,12 @@ from .shards import FORMATS, Columns, shard_writer
 SHARD_ROWS = 10_000
 SHARDS, BAD_ROWS, OWN = "shards", "bad-rows.jsonl", ".job"
 
-Block = list[tuple[Input, Row]]
+Block = list[tuple[InputFile, Row]]
 Answers = list[Entities | BadRow | None]
 
 
 @dataclass(frozen=True)
-class Job:
+class TaggingJob:
     """
     What is to be done.
 
@@ -84,7 +84,7 @@ class Counts:
     shards: int = 0
 
 
-def run_job(job: Job, load_pipeline: Callable[[], Any], tell: Callable[[str], None]) -> Counts:
+def run_job(job: TaggingJob, load_pipeline: Callable[[], Any], tell: Callable[[str], None]) -> Counts:
     """
     Does a job, or what is left of it.
 
@@ -113,7 +113,7 @@ def run_job(job: Job, load_pipeline: Callable[[], Any], tell: Callable[[str], No
 class _Run:
     """One process at a job."""
 
-    def __init__(self, job: Job, options, inputs: list[Input], load_pipeline, tell):
+    def __init__(self, job: TaggingJob, options, inputs: list[InputFile], load_pipeline, tell):
         self.job, self.options, self.tell = job, options, tell
         self.folder = job.output
         parquet = are_parquet(inputs, options)
@@ -168,7 +168,7 @@ class _Run:
     def _place(self) -> Place:
         return Place(*self.log.lines[-1]["next"]) if self.log.lines else Place()
 
-    def _in_order(self, inputs: list[Input]) -> list[Input]:
+    def _in_order(self, inputs: list[InputFile]) -> list[InputFile]:
         old = [] if self.old is None else self.old["inputs"]
         lines = self.journal.lines or self.log.lines
         begun = lines[-1]["next"][0] + 1 if lines else 0
@@ -307,7 +307,7 @@ class _Run:
             self.tell(f"{self.folder / BAD_ROWS}: {counts.bad_rows} rows that could not be used, with the reason")
 
 
-def _told(file: Input, row: Row, answer: Any) -> dict[str, Any]:
+def _told(file: InputFile, row: Row, answer: Any) -> dict[str, Any]:
     """A bad row for the file of them."""
     told = answer if isinstance(answer, BadRow) else row
     assert isinstance(told, BadRow)

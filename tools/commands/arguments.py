@@ -48,7 +48,7 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @dataclass
-class Reading:
+class InputFormat:
     """How a file is read, where that is not to be found out."""
 
     input_format: Annotated[

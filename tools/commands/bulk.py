@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .arguments import Reading, schema_of
+from .arguments import InputFormat, schema_of
 
 if TYPE_CHECKING:
-    from .tag import Finding, Input
+    from .tag import Finding, TagInput
 
 
 @dataclass
@@ -51,7 +51,12 @@ class Bulk:
 
 
 def run_bulk(
-    input: "Input", reading: Reading, output: str | None, finding: "Finding", bulk: Bulk, load: Callable[..., Any]
+    input: "TagInput",
+    reading: InputFormat,
+    output: str | None,
+    finding: "Finding",
+    bulk: Bulk,
+    load: Callable[..., Any],
 ) -> None:
     """
     Does a job.
@@ -81,8 +86,10 @@ def run_bulk(
         on_ray = RayJob(input.input, output, schema, model, calls, reading.text_column, bulk.shard_rows)
         run_on_ray(on_ray, bulk.ray, pool, tell)
         return
-    from ..bulk.job import Job, run_job
+    from ..bulk.job import TaggingJob, run_job
 
     options = {**reading.options, **({"format": "lines"} if input.lines else {})}
-    job = Job(input.input, Path(output), schema, model, options, finding.options, bulk.output_format, bulk.shard_rows)
+    job = TaggingJob(
+        input.input, Path(output), schema, model, options, finding.options, bulk.output_format, bulk.shard_rows
+    )
     run_job(job, lambda: load(finding.model, device=finding.device), tell)

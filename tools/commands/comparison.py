@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from ..loading import load_pipeline
-from .arguments import Reading
+from .arguments import InputFormat
 
 HOME = Path(__file__).resolve().parents[2]
 
 
 def compare(
-    reading: Reading,
+    reading: InputFormat,
     data: Annotated[list[Path], typer.Argument(help="Files of labelled records, as for `evaluate`.")],
     system: Annotated[
         list[str] | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import Reading, told_model
+from .arguments import InputFormat, told_model
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Reports:
 
 
 def evaluate(
-    reading: Reading,
+    reading: InputFormat,
     selection: Selection,
     reports: Reports,
     data: Annotated[

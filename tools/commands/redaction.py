@@ -136,7 +136,7 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
     - `jpt-ner redact -i mails.csv --text-column body --also subject -o out.csv --method hash --key-file key.txt`
     """
     _check(what, how)
-    from ..redaction.job import Job, redact_files, save_pseudonyms
+    from ..redaction.job import RedactionJob, redact_files, save_pseudonyms
     from ..redaction.mapping import MappingFile
     from ..redaction.redacting import PRESET, Redactor, make_style
     from ..redaction.styles import read_key
@@ -163,7 +163,7 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
         save_pseudonyms(redactor, mapping)
         return
     beside = [each for each in (how.key_file,) if each is not None]
-    job = Job(source, what.output, reading.also or [], what.report, reading.skip_bad, reading.options, beside)
+    job = RedactionJob(source, what.output, reading.also or [], what.report, reading.skip_bad, reading.options, beside)
     redact_files(job, redactor, mapping, tell)
 
 

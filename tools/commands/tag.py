@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import Reading, schema_of
+from .arguments import InputFormat, schema_of
 from .bulk import Bulk, run_bulk
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Input:
+class TagInput:
     """What is read."""
 
     text: Annotated[str | None, typer.Argument(help="The text, or `-` for standard input.")] = None
@@ -50,7 +50,7 @@ class Input:
 
 
 @dataclass
-class Output:
+class TagOutput:
     """What is written."""
 
     output: Annotated[
@@ -98,7 +98,7 @@ class Finding:
         return values if self.threshold is None else {**values, "threshold": self.threshold}
 
 
-def tag(input: Input, reading: Reading, output: Output, finding: Finding, bulk: Bulk) -> None:
+def tag(input: TagInput, reading: InputFormat, output: TagOutput, finding: Finding, bulk: Bulk) -> None:
     """
     Finds entities in a text or a file.
 
@@ -136,7 +136,7 @@ def tag(input: Input, reading: Reading, output: Output, finding: Finding, bulk: 
         _note(f"{len(skipped)} row(s) skipped")
 
 
-def _check(input: Input, output: Output, finding: Finding, bulk: Bulk) -> None:
+def _check(input: TagInput, output: TagOutput, finding: Finding, bulk: Bulk) -> None:
     if (input.text is None) == (not input.input):
         raise typer.BadParameter("give either a text or --input FILE")
     if input.text is not None and os.path.isfile(input.text):
@@ -157,7 +157,7 @@ def _check(input: Input, output: Output, finding: Finding, bulk: Bulk) -> None:
         raise ValueError("--top-k: alternatives are written to .jsonl only")
 
 
-def _documents(input: Input, reading: Reading, skipped: list[str]) -> Iterator["Document"]:
+def _documents(input: TagInput, reading: InputFormat, skipped: list[str]) -> Iterator["Document"]:
     from ..files.documents import Document, read_documents
 
     def skip(message: str) -> None:

@@ -27,7 +27,7 @@ ANNOTATIONS = ("entities", "tokens")  # of a record: they hold a text's words, o
 
 
 @dataclass(frozen=True)
-class Job:
+class RedactionJob:
     """
     What is redacted and where it goes.
 
@@ -50,12 +50,14 @@ class Job:
     untouched: Sequence[Path] = ()
 
 
-def redact_files(job: Job, redactor: Redactor, mapping: MappingFile | None, tell: Callable[[str], None]) -> None:
+def redact_files(
+    job: RedactionJob, redactor: Redactor, mapping: MappingFile | None, tell: Callable[[str], None]
+) -> None:
     """
     Redacts the files of a job.
 
     Args:
-        job ([`Job`]): The job.
+        job ([`RedactionJob`]): The job.
         redactor ([`Redactor`]): How texts are redacted.
         mapping ([`MappingFile`], *optional*): Receives the pseudonyms, before any output that has them appears.
         tell (`Callable`): Receives lines for the user.
@@ -90,7 +92,7 @@ def save_pseudonyms(redactor: Redactor, mapping: MappingFile | None) -> None:
 
 
 def _redact_part(
-    part: Part, job: Job, options: ReadOptions, redactor: Redactor, report: Report, save: Callable[[], None]
+    part: Part, job: RedactionJob, options: ReadOptions, redactor: Redactor, report: Report, save: Callable[[], None]
 ) -> None:
     skip = (lambda reason: report.note(f"left out: {reason}")) if job.skip_bad else None
     documents = read_documents(part.source, own_types=False, on_bad_row=skip, **job.reading)

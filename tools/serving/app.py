@@ -17,8 +17,8 @@ from .batching import Batcher, BusyError, ClosedError, Entities
 from .bodies import (
     BatchAnswer,
     BatchRequest,
+    ErrorAnswer,
     Health,
-    Problem,
     TagAnswer,
     TagRequest,
     TypesAnswer,
@@ -30,7 +30,7 @@ from .metrics import Counting, Metrics
 
 LOOKING_SECONDS = 0.5  # how often is looked whether a client still waits
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description}
+    status: {"model": ErrorAnswer, "description": description}
     for status, description in {
         408: "The body took too long.",
         413: "The body is too large.",
@@ -151,7 +151,7 @@ def _add_about(app: FastAPI, batcher: Batcher, metrics: Metrics, schema: Schema 
         """The types that are looked for by default, and the names of presets."""
         return TypesAnswer(default=schema.to_dict() if schema else None, presets=list_presets())
 
-    @app.get("/types/{preset}", responses={404: {"model": Problem}})
+    @app.get("/types/{preset}", responses={404: {"model": ErrorAnswer}})
     async def types_of(preset: str) -> dict[str, Any]:
         """The types of a preset, to start your own from."""
         if preset not in list_presets():

@@ -68,7 +68,7 @@ class OtherType(BaseModel):
     score: float
 
 
-class Entity(BaseModel):
+class EntityAnswer(BaseModel):
     """Offsets count characters (Unicode code points); `word` is the text from `start` to `end`."""
 
     entity_group: str
@@ -80,7 +80,7 @@ class Entity(BaseModel):
 
 
 class TagAnswer(BaseModel):
-    entities: list[Entity]
+    entities: list[EntityAnswer]
 
 
 class BatchAnswer(BaseModel):
@@ -98,7 +98,7 @@ class Health(BaseModel):
     waiting: int = Field(description="Texts that wait.")
 
 
-class Problem(BaseModel):
+class ErrorAnswer(BaseModel):
     detail: str
 
 

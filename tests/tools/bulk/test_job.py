@@ -14,7 +14,7 @@ from filelock import FileLock
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools import cli
 from jpt_ner.tools.bulk import job as jobs
-from jpt_ner.tools.bulk.job import Job, run_job
+from jpt_ner.tools.bulk.job import TaggingJob, run_job
 from jpt_ner.tools.loading import load_pipeline
 from tiny import tiny_tokenizer
 from typer.testing import CliRunner
@@ -78,7 +78,7 @@ def start(tmp_path, pipeline=None, told=None, **values):
     options = {"finding": {"batch_size": 2}, "shard_rows": 40, **values}
     options.setdefault("inputs", [str(tmp_path / "in")])
     model, schema = options.pop("model", MODEL), options.pop("schema", SCHEMA)
-    job = Job(output=tmp_path / "out", schema=schema, model=model, **options)
+    job = TaggingJob(output=tmp_path / "out", schema=schema, model=model, **options)
     return run_job(job, lambda: pipeline or StandIn(), (told if told is not None else []).append)
 
 
@@ -155,7 +155,7 @@ def test_rows_of_json_lines_and_of_tables_stay_as_they_are(tmp_path):
     with open(tmp_path / "b/in.csv", "w", newline="") as file:
         csv.writer(file).writerows([["text", "note"], *([text, "=1,\n"] for text in texts(3))])
     run_job(
-        Job([str(tmp_path / "b/in.csv")], tmp_path / "b/out", SCHEMA, MODEL, finding={"batch_size": 2}),
+        TaggingJob([str(tmp_path / "b/in.csv")], tmp_path / "b/out", SCHEMA, MODEL, finding={"batch_size": 2}),
         StandIn,
         print,
     )
