@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import torch
 from torch import nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
 
 PACKED_ATTENTION = "jpt_packed"
@@ -51,6 +52,7 @@ class PackedLayout:
         keep_states (`bool`, *optional*, defaults to `False`):
             Whether to keep the keys and values of the row in `states`, one pair per layer.
         layers (`int`, *optional*, defaults to 0): Number of attention layers that have followed the layout.
+        block_masks (`dict`, *optional*): Masks that `flex_jpt` has built for the row, by sliding window.
     """
 
     segments: list[Segment]
@@ -58,6 +60,7 @@ class PackedLayout:
     keep_states: bool = False
     states: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     layers: int = 0
+    block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
     _biases: dict[tuple, torch.Tensor] = field(default_factory=dict)
 
     def bias(
@@ -312,6 +315,21 @@ def attend_segments(
     return torch.cat(outputs)
 
 
+def check_call(layout: PackedLayout | None, options: dict) -> PackedLayout:
+    """
+    The layout that a backbone has passed to the attention function.
+
+    Raises:
+        ValueError: If it did not, or has attention sinks.
+    """
+    if layout is None or options.get("s_aux") is not None:
+        raise ValueError(
+            f'The "{PACKED_ATTENTION}" attention needs a backbone that passes keyword arguments on to plain softmax '
+            'attention; load the model with `attn_implementation="sdpa"` or `"eager"` instead.'
+        )
+    return layout
+
+
 def packed_attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -339,21 +357,17 @@ def packed_attention(
     Raises:
         ValueError: If the backbone did not pass the layout through, or has attention sinks.
     """
-    if packed_layout is None or kwargs.get("s_aux") is not None:
-        raise ValueError(
-            f'The "{PACKED_ATTENTION}" attention needs a backbone that passes keyword arguments on to plain softmax '
-            'attention; load the model with `attn_implementation="sdpa"` or `"eager"` instead.'
-        )
+    layout = check_call(packed_layout, kwargs)
     found = attend_segments(
-        packed_layout, module.layer_idx, query[0], key[0], value[0], scaling, sliding_window, softcap, dropout
+        layout, module.layer_idx, query[0], key[0], value[0], scaling, sliding_window, softcap, dropout
     )
     return found[None], None
 
 
-def _no_mask(*args, **kwargs) -> None:
+def no_mask(*args, **kwargs) -> None:
     """The layout defines who attends to whom, so the backbone builds no mask."""
     return None
 
 
 AttentionInterface.register(PACKED_ATTENTION, packed_attention)
-AttentionMaskInterface.register(PACKED_ATTENTION, _no_mask)
+AttentionMaskInterface.register(PACKED_ATTENTION, no_mask)

@@ -19,9 +19,10 @@ from huggingface_hub.errors import HFValidationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment
+from .attention_jpt import PackedLayout, Segment
 from .backbone_jpt import cache_folder
 from .endpoint_jpt import DIMENSIONS_MARK, OpenAIEncoder
+from .flex_jpt import is_packed
 from .optional_jpt import OPENAI_PREFIX, check_encoder_package, import_optional
 from .wheels_jpt import find_in_wheel, not_found
 
@@ -139,7 +140,7 @@ class BackboneEncoder:
             if all(added):
                 raise ValueError(f"cannot embed {text!r}: it has no tokens")
         rows = [torch.tensor(ids, device=self._model.device) for ids in encoding["input_ids"]]
-        read = self._read_packed if self._model.config._attn_implementation == PACKED_ATTENTION else self._read
+        read = self._read_packed if is_packed(self._model.config) else self._read
         means = []
         for start in range(0, len(rows), BACKBONE_BATCH):
             for i, states in enumerate(read(rows[start : start + BACKBONE_BATCH]), start):

@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .attention_jpt import PACKED_ATTENTION, PackedLayout, Segment, dense_mask
 from .checkpoint_jpt import JPTCheckpointModel
 from .configuration_jpt import JPTConfig
+from .flex_jpt import is_packed
 from .fused_jpt import fused_backbone
 from .heads_jpt import JPTClassifier, JPTHead, classification_loss, mean_probabilities
 from .reading_jpt import READING_MODES, laid_out_length, lay_out, longest_text
@@ -166,9 +167,6 @@ class JPTForTokenClassification(JPTPreTrainedModel):
 
     # Computation
 
-    def _is_packed(self) -> bool:
-        return self.model.config._attn_implementation == PACKED_ATTENTION
-
     @torch.no_grad()
     def encode_prompts(
         self, prompts: Sequence[torch.Tensor], type_positions: Sequence[torch.Tensor]
@@ -185,7 +183,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             self._check_length(len(input_ids))
             input_ids = input_ids.to(self.model.device)
             layout = PackedLayout([Segment(0, len(input_ids))], keep_states=True)
-            if self._is_packed():
+            if is_packed(self.model.config):
                 (states,) = self._read_row(layout, input_ids, torch.arange(len(input_ids), device=input_ids.device))
             else:
                 states = self.model(input_ids=input_ids[None], use_cache=False).last_hidden_state[0]
@@ -310,7 +308,9 @@ class JPTForTokenClassification(JPTPreTrainedModel):
         )
         if self.config.type_embedding != "prompt":
             self._check_definitions(definition_embeddings, batch.counts)
-        text_states, prompt_states = self._read_packed(batch) if self._is_packed() else self._read_rows(batch)
+        text_states, prompt_states = (
+            self._read_packed(batch) if is_packed(self.model.config) else self._read_rows(batch)
+        )
         type_states = [prompt.type_states for prompt in batch.encoded] or [
             states[positions.to(states.device)]
             for states, positions in zip(prompt_states, batch.positions, strict=True)

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from ...attention_jpt import PACKED_ATTENTION
+from ...flex_jpt import FLEX_ATTENTION
 from ..data.records import Record
 from .bench import Bench
 from .building import random_model
@@ -22,7 +24,7 @@ WORDS = (22, 62)  # sentences of 42.4 words on average, as in CrossNER-Politics
 
 
 def full(bench: Bench) -> dict[str, Any]:
-    """A backbone of the bench's shape under nine types: JPT in three ways, and the backbone generating in four."""
+    """A backbone of the bench's shape under nine types: JPT in three ways (on CUDA four), and the backbone generating in four."""
     shipped = bench.pipeline()
     dtype = torch.bfloat16 if bench.device.startswith("cuda") else shipped.model.model.dtype
     model = random_model(copy.deepcopy(shipped.model.config), bench.shape, bench.device, dtype)
@@ -36,7 +38,7 @@ def full(bench: Bench) -> dict[str, Any]:
     for system, attention in _reading_systems(bench, pipeline):
         model.model.set_attn_implementation(attention)
         way = result["ways"][system.name] = _measure(bench, system, records)
-        if attention == "jpt_packed":
+        if attention in (PACKED_ATTENTION, FLEX_ATTENTION):
             operations = bench.operations(pipeline, records)
             way["fraction_of_matmul_rate"] = {name: operations / way["seconds"] / rate for name, rate in rates.items()}
     model.model.set_attn_implementation("sdpa")
@@ -47,11 +49,14 @@ def full(bench: Bench) -> dict[str, Any]:
 
 def _reading_systems(bench: Bench, pipeline) -> list[tuple[System, str]]:
     """JPT with the attention each way is read with."""
-    return [
+    systems: list[tuple[System, str]] = [
         (JPTSystem("JPT, batch 1, prompt read again", pipeline), "sdpa"),
-        (JPTSystem("JPT, batch 1, prompt kept", pipeline), "jpt_packed"),
-        (JPTSystem("JPT, packed", pipeline, bench.batch_size), "jpt_packed"),
+        (JPTSystem("JPT, batch 1, prompt kept", pipeline), PACKED_ATTENTION),
+        (JPTSystem("JPT, packed", pipeline, bench.batch_size), PACKED_ATTENTION),
     ]
+    if bench.device.startswith("cuda"):
+        systems.append((JPTSystem("JPT, packed, one call a layer", pipeline, bench.batch_size), FLEX_ATTENTION))
+    return systems
 
 
 def _generating_systems(backbone, tokenizer) -> list[System]:
