@@ -51,6 +51,9 @@ class PackedLayout:
             values of every layer, each of shape `(key_value_heads, prompt_length, head_dim)`.
         keep_states (`bool`, *optional*, defaults to `False`):
             Whether to keep the keys and values of the row in `states`, one pair per layer.
+        keep_weights (`bool`, *optional*, defaults to `False`):
+            Whether to keep, in `weights`, what the wanted tokens of each text attend to: for each layer one tensor per
+            text, of shape `(wanted tokens, prompt and text)`, the mean over heads.
         layers (`int`, *optional*, defaults to 0): Number of attention layers that have followed the layout.
         block_masks (`dict`, *optional*): Masks that `flex_jpt` has built for the row, by sliding window.
     """
@@ -58,7 +61,9 @@ class PackedLayout:
     segments: list[Segment]
     prompt_states: list[list[tuple[torch.Tensor, torch.Tensor]]] = field(default_factory=list)
     keep_states: bool = False
+    keep_weights: bool = False
     states: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    weights: dict[int, list[torch.Tensor]] = field(default_factory=dict)
     layers: int = 0
     block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
     _biases: dict[tuple, torch.Tensor] = field(default_factory=dict)
@@ -138,7 +143,8 @@ def _attend(
             query[None], key[None], value[None], attn_mask=mask, scale=scaling, dropout_p=dropout
         )
         return found.view(heads, length, size)
-    return _by_scores(query, key, value, mask, scaling, softcap, dropout).view(heads, length, size)
+    weights = nn.functional.dropout(_weights(query, key, mask, scaling, softcap), p=dropout)
+    return (weights @ value).view(heads, length, size)
 
 
 def _by_products(
@@ -178,16 +184,10 @@ def products_are_faster(dtype: torch.dtype) -> bool:
     return shortest(products) < shortest(fused)
 
 
-def _by_scores(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    bias: torch.Tensor | None,
-    scaling: float,
-    softcap: float | None,
-    dropout: float,
+def _weights(
+    query: torch.Tensor, key: torch.Tensor, bias: torch.Tensor | None, scaling: float, softcap: float | None
 ) -> torch.Tensor:
-    """Attention with every option of a backbone, and with a fast backward."""
+    """Attention weights with every option of a backbone, and with a fast backward."""
     if softcap is not None:
         scores = torch.tanh(query @ key.transpose(1, 2) * (scaling / softcap)) * softcap
         scores = scores if bias is None else scores + bias
@@ -195,8 +195,7 @@ def _by_scores(
         scores = (query * scaling) @ key.transpose(1, 2)
     else:
         scores = torch.baddbmm(bias.expand(len(key), -1, -1), query, key.transpose(1, 2), alpha=scaling)
-    weights = nn.functional.dropout(torch.softmax(scores, dim=-1), p=dropout)
-    return weights @ value
+    return torch.softmax(scores, dim=-1)
 
 
 def dense_mask(
@@ -310,6 +309,12 @@ def attend_segments(
         def bias(total: int, segment=segment, q=q) -> torch.Tensor | None:
             return layout.bias(q.shape[1], total, groups, segment.open, sliding_window, like=q)
 
+        if layout.keep_weights and number is not None:
+            wanted = q[:, -len(segment.wanted) :]
+            mask = layout.bias(wanted.shape[1], k.shape[1], groups, segment.open, sliding_window, like=q)
+            weights = _weights(wanted.reshape(k.shape[0], -1, k.shape[2]), k, mask, scaling, softcap)
+            mean = weights.float().view(-1, wanted.shape[1], k.shape[1]).mean(0)
+            layout.weights.setdefault(layer, []).append(mean)
         window = sliding_window is not None and k.shape[1] > sliding_window
         outputs.append(_attend(q, k, v, bias, window, scaling, softcap, dropout).transpose(0, 1))
     return torch.cat(outputs)

@@ -129,10 +129,12 @@ def flex_packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """
     Attention function of the `jpt_packed_flex` backend: the numbers of [`packed_attention`], whose arguments, results and
-    errors it has. With dropout, or with gradients on a CPU, which flex attention does not do, it is that function.
+    errors it has. It is that function where flex attention cannot do it: with dropout, with gradients on a CPU, or if weights
+    are to be kept.
     """
     differentiable = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
-    if dropout or (differentiable and query.device.type == "cpu"):
+    kept = packed_layout is not None and packed_layout.keep_weights
+    if dropout or kept or (differentiable and query.device.type == "cpu"):
         options = {"dropout": dropout, "sliding_window": sliding_window, "softcap": softcap, **kwargs}
         return packed_attention(
             module, query, key, value, attention_mask, scaling, packed_layout=packed_layout, **options

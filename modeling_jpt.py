@@ -184,17 +184,26 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             input_ids = input_ids.to(self.model.device)
             layout = PackedLayout([Segment(0, len(input_ids))], keep_states=True)
             if is_packed(self.model.config):
-                (states,) = self._read_row(layout, input_ids, torch.arange(len(input_ids), device=input_ids.device))
+                (states,) = self.read_row(layout, input_ids, torch.arange(len(input_ids), device=input_ids.device))
             else:
                 states = self.model(input_ids=input_ids[None], use_cache=False).last_hidden_state[0]
             cache = [layout.states[layer] for layer in sorted(layout.states)]
             encoded.append(EncodedPrompt(input_ids, states[positions.to(states.device)], cache))
         return encoded
 
-    def _read_row(
+    def read_row(
         self, layout: PackedLayout, input_ids: torch.Tensor, position_ids: torch.Tensor
     ) -> list[torch.Tensor]:
-        """Hidden states of the wanted tokens of each segment."""
+        """
+        Reads a packed row with the backbone.
+
+        Args:
+            layout (`PackedLayout`): Its segments.
+            input_ids, position_ids (`Tensor` of shape `(tokens,)`): Its tokens, and their positions in prompt and text.
+
+        Returns:
+            `list[Tensor]`: Hidden states of the wanted tokens of each segment, each of shape `(tokens, hidden_size)`.
+        """
         fused = fused_backbone(self.model)
         if fused is not None:
             states = fused.read(self.model, layout, input_ids, position_ids)
@@ -226,7 +235,7 @@ class JPTForTokenClassification(JPTPreTrainedModel):
             positions.append(torch.arange(before, before + len(tokens), device=text.device))
             start += len(tokens)
         layout = PackedLayout(segments, prompt_states=[prompt.states for prompt in batch.encoded])
-        states = self._read_row(layout, torch.cat(pieces), torch.cat(positions))
+        states = self.read_row(layout, torch.cat(pieces), torch.cat(positions))
         return states[len(batch.prompts) :], states[: len(batch.prompts)]
 
     def _read_rows(self, batch: _Batch) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

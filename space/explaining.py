@@ -1,4 +1,5 @@
-"""Why a word was or was not taken: what both heads of the model say of its tokens, type by type, as HTML."""
+"""Why a word was or was not taken, as HTML: what both heads of the model say of its tokens, type by type, and what its second
+reading attends to in the first."""
 
 from collections.abc import Mapping
 from html import escape
@@ -6,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tools.attention import AttentionMap, attention_map
 from ..words_jpt import split_words
 from .highlighting import OTHER_COLOUR
 
@@ -14,7 +16,15 @@ HINT = '<p class="jpt-empty">Click a word in the text, or go to it with the arro
 OUTSIDE = "none of the types"
 
 
-def why(reading: Any, number: Any, colours: Mapping[str, str]) -> str:
+def attention_of(pipeline: Any, reading: Any) -> AttentionMap | None:
+    """Attention between both copies of a reading's text; `None` if it is too long, or the model reads texts once."""
+    try:
+        return attention_map(pipeline, reading.text, reading.schema)
+    except ValueError:
+        return None
+
+
+def why(reading: Any, number: Any, colours: Mapping[str, str], attention: AttentionMap | None = None) -> str:
     """
     The probabilities of the tokens of a word, and of the word, which is their mean.
 
@@ -22,6 +32,7 @@ def why(reading: Any, number: Any, colours: Mapping[str, str]) -> str:
         reading (`pipeline_jpt.Reading`): What the model said of the text.
         number: The word's number in the text, counted from 0, as [`highlight`] gives it.
         colours (`Mapping[str, str]`): Colour by type.
+        attention (`AttentionMap`, *optional*): Of the text, to show what the word attends to.
     """
     words = [] if reading is None else split_words(reading.text)
     if not isinstance(number, int) or not 0 <= number < len(words):
@@ -45,6 +56,33 @@ def why(reading: Any, number: Any, colours: Mapping[str, str]) -> str:
         '<p class="jpt-note"><b>Against each other</b>: the softmax head shares 100 % among all types and none. '
         "<b>On its own</b>: the sigmoid head asks of each type, yes or no. Flat entities are read from the mean of "
         "both, overlapping ones from the second head.</p>"
+        f"{'' if attention is None else _attended(attention, start, end)}"
+    )
+
+
+def _attended(attention: AttentionMap, start: int, end: int) -> str:
+    """The text, each token as strongly marked as the word's second reading attends to it in the first."""
+    starts, ends = attention.offsets.T
+    own = (starts < end) & (ends > start) & (starts < ends)
+    weights = attention.weights[own].mean(0)
+    others = weights[~own & (starts < ends)]
+    strongest = max(float(others.max()), 1e-6) if len(others) else 1.0
+    parts, place = [], 0
+    for first, last, weight in zip(starts.tolist(), ends.tolist(), weights.tolist(), strict=True):
+        if first < place or first == last:
+            continue  # a further byte of the same character
+        token = attention.text[first:last]
+        strength = min(1.0, weight / strongest)
+        parts.append(
+            f'{escape(attention.text[place:first])}<span style="--w:{100 * strength:.0f}%" title="{weight:.3f}">'
+            f"{escape(token)}</span>"
+        )
+        place = last
+    return (
+        '<p class="jpt-why-title">In the second copy it attends to, in the first:</p>'
+        f'<p class="jpt-attended" dir="auto">{"".join(parts)}{escape(attention.text[place:])}</p>'
+        '<p class="jpt-note">Mean over all layers and heads; the stronger the colour, the more attention. The text after the '
+        "word counts too: that is why it is read twice.</p>"
     )
 
 

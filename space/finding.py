@@ -20,7 +20,7 @@ from ..tools.files.documents import Document
 from . import presets
 from .editor import document_of, schema_of, script, type_editor
 from .errors import FileError, PageError, TextError, TypesError, sentence
-from .explaining import HINT, why
+from .explaining import HINT, attention_of, why
 from .highlighting import EMPTY, chart, highlight, legend, table
 from .model import Model
 from .requests import MAX_TEXT_SECONDS, RequestLimit, check_work
@@ -381,7 +381,10 @@ def _wire_results(part: SimpleNamespace, model: Model) -> None:
         return {part.stale: "", **refilter(result, types, threshold, nested)}
 
     def explain(result, event: gr.EventData) -> Update:
-        shown_word = why(result and result.reading, event.word, result.colours if result else {})
+        shown_word = HINT
+        if result is not None:
+            attention = attention_of(model.pipeline(), result.reading)
+            shown_word = why(result.reading, event.word, result.colours, attention)
         return {part.why: shown_word, part.views: gr.Tabs(selected="why")}
 
     part.run.click(

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from ..atomic_jpt import atomic_file
+from ..attention_jpt import PackedLayout, Segment
+from ..flex_jpt import is_packed
 from ..inputs_jpt import PromptStyle, build_prompt, encode_texts
 from ..optional_jpt import check_installed, import_optional
 from ..reading_jpt import lay_out
@@ -85,7 +87,7 @@ def attention_map(pipeline: Any, text: str, schema: Schema, layers: str = "all")
     Reads a text twice and takes the attention weights from the second copy to the first.
 
     Args:
-        pipeline (`JPTPipeline`): Its model was loaded with `attn_implementation="eager"`: others keep no weights.
+        pipeline (`JPTPipeline`): Its model reads packed rows, as it does by default: other backends keep no weights.
         text (`str`): One text, short enough to be looked at.
         schema (`Schema`): The types of the prompt.
         layers (`str`): As for [`parse_layers`].
@@ -96,21 +98,25 @@ def attention_map(pipeline: Any, text: str, schema: Schema, layers: str = "all")
     model, config = getattr(pipeline, "jpt", None), pipeline.model.config
     if model is None or READING not in config.readings:
         raise ValueError("`pipeline`: attention between two copies needs a JPT model that reads texts twice")
-    if model.model.config._attn_implementation != "eager":
+    if not is_packed(model.model.config):
         raise ValueError(
-            '`pipeline`: load the model with `attn_implementation="eager"`, which keeps attention weights'
+            '`pipeline`: load the model with `attn_implementation="jpt_packed"`, the default, which keeps attention weights'
         )
     chosen = parse_layers(layers, model.model.config.num_hidden_layers)
-    prompt = build_prompt(pipeline.tokenizer, schema.names, schema.descriptions, PromptStyle.of(config)).input_ids
+    prompt = torch.tensor(
+        build_prompt(pipeline.tokenizer, schema.names, schema.descriptions, PromptStyle.of(config)).input_ids
+    )
     encoded = encode_texts(pipeline.tokenizer, [text])[0]
     n, limit = len(encoded.input_ids), min(MAX_TOKENS, model.window(len(prompt), READING)[0])
     if not 1 <= n <= limit:
         raise ValueError(f"`text` must have 1 to {limit} tokens for a heat map, got {n}")
-    row = lay_out(torch.from_numpy(encoded.input_ids), torch.tensor(config.separator_ids), READING)
-    input_ids = torch.cat([torch.tensor(prompt), row]).to(model.model.device)
-    attentions = model.model(input_ids=input_ids[None], use_cache=False, output_attentions=True).attentions
+    copies = lay_out(torch.from_numpy(encoded.input_ids), torch.tensor(config.separator_ids), READING)
+    row = torch.cat([prompt, copies]).to(model.device)
+    segments = [Segment(0, len(prompt)), Segment(len(prompt), len(row), prompt=0, read=n)]
+    layout = PackedLayout(segments, keep_weights=True)
+    model.read_row(layout, row, torch.arange(len(row), device=model.device))
     first = slice(len(prompt), len(prompt) + n)
-    kept = [attentions[layer][0, :, -n:, first].float().mean(0).cpu().numpy() for layer in chosen]
+    kept = [layout.weights[layer][0][:, first].cpu().numpy() for layer in chosen]
     return AttentionMap(text, encoded.offsets, chosen, np.mean(kept, axis=0))
 
 

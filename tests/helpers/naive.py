@@ -1,5 +1,7 @@
 """JPT from the formulas of the paper, one text at a time and nothing shared, to compare the model with."""
 
+from copy import deepcopy
+
 import torch
 from torch.nn.functional import gelu, layer_norm
 from transformers import AutoModel
@@ -16,7 +18,7 @@ class NaiveModel:
     def __init__(self, model, attention: str = "sdpa"):
         self.config = model.config
         self.weights = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
-        self.backbone = AutoModel.from_config(model.model.config, attn_implementation=attention).eval()
+        self.backbone = AutoModel.from_config(deepcopy(model.model.config), attn_implementation=attention).eval()
         scale = self.config.lora_alpha / max(self.config.lora_rank, 1)
         plain = {}
         for name in self.backbone.state_dict():

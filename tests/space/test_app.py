@@ -289,6 +289,8 @@ def test_why_shows_both_heads_for_a_word_chosen_by_keyboard(open_page, ner):
     expected = reading.softmax[inside, 1].mean(), reading.sigmoid[inside, 0].mean()
     found = [float(cell.inner_text()) for cell in row.locator("td").all()[:2]]
     assert found == pytest.approx(expected, abs=0.03)
+    attended = page.locator("#jpt-why .jpt-attended")
+    assert attended.inner_text().strip() == TEXT.strip() and attended.locator("span").count() > 5
 
 
 # ---- in and out -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,19 @@ def test_why_shows_the_numbers_of_both_heads(reading):
             values = [float(value) for value in re.findall(r">(\d\.\d\d)<", rows[name])]
             softmax, sigmoid = reading.softmax[group].mean(0)[1 + index], reading.sigmoid[group].mean(0)[index]
             assert values == pytest.approx([softmax, sigmoid, (softmax + sigmoid) / 2], abs=0.0051)
+
+
+def test_why_marks_what_the_word_attends_to(pipe, reading):
+    attention = explaining.attention_of(pipe, reading)
+    words = split_words(TEXT)
+    shown = explaining.why(reading, 0, {}, attention)
+    marked = re.search(r'<p class="jpt-attended" dir="auto">(.*?)</p>', shown)[1]
+    assert unescape(re.sub("<.*?>", "", marked)) == TEXT
+    own = (attention.offsets[:, 0] < words[0][1]) & (attention.offsets[:, 1] > words[0][0])
+    titles = [float(value) for value in re.findall(r'title="(.*?)"', marked)]
+    assert titles == pytest.approx(attention.weights[own].mean(0).tolist(), abs=0.0006)
+    assert 'style="--w:100%"' in marked
+    assert explaining.attention_of(pipe, pipe.read(TEXT * 60, TYPES)) is None  # too long
 
 
 @pytest.mark.parametrize("number", [None, -1, 10_000, "1", 1.5])

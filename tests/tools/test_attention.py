@@ -22,7 +22,7 @@ TYPES = ["-t", "city=A named town.", "-t", "artist=A musician, singer or band."]
 
 @pytest.fixture(scope="module")
 def pipe(make_pipeline):
-    return make_pipeline(attention="eager", type_embedding="both")
+    return make_pipeline(type_embedding="both")
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,10 @@ def test_layers_are_read_as_they_are_written():
 
 
 def test_what_has_no_such_map_is_refused(make_pipeline, pipe):
-    with pytest.raises(ValueError, match='attn_implementation="eager"'):
-        attention_map(make_pipeline(), TEXT, SCHEMA)
+    with pytest.raises(ValueError, match='attn_implementation="jpt_packed"'):
+        attention_map(make_pipeline(attention="eager"), TEXT, SCHEMA)
     with pytest.raises(ValueError, match="a JPT model that reads texts twice"):
-        attention_map(make_pipeline(attention="eager", readings=["open"]), TEXT, SCHEMA)
+        attention_map(make_pipeline(readings=["open"]), TEXT, SCHEMA)
     for text in ("", "word " * MAX_TOKENS):
         with pytest.raises(ValueError, match=f"`text` must have 1 to {MAX_TOKENS} tokens"):
             attention_map(pipe, text, SCHEMA)

@@ -50,7 +50,7 @@ def attention(
     schema = schema_of(types)
     if output is not None:
         check_output(output)
-    pipeline = load_pipeline(model, device=device, attention="eager")
+    pipeline = load_pipeline(model, device=device)
     if schema is None:
         own = getattr(pipeline.model.config, "entity_types", None)
         if not own:
