@@ -245,7 +245,7 @@ class _Run:
             if len(block) < len(line["answers"]):
                 raise ValueError(f"--input: {self.inputs[-1].path} has fewer rows than when the job was begun")
             taken += len(block)
-            yield block, [_from_json(row, answer) for (_, row), answer in zip(block, line["answers"])]
+            yield block, list(map(_from_json, line["answers"]))
         most = BATCHES_AT_ONCE * self.job.finding.get("batch_size", 16)
         while block := rows.block(min(most, self.job.shard_rows - taken)):
             taken += len(block)
@@ -319,7 +319,7 @@ def _to_json(answer: Entities | BadRow | None) -> Any:
     return {"line": answer.line, "reason": answer.reason} if isinstance(answer, BadRow) else answer
 
 
-def _from_json(row: Row, answer: Any) -> Entities | BadRow | None:
+def _from_json(answer: Any) -> Entities | BadRow | None:
     return BadRow(answer["line"], answer["reason"]) if isinstance(answer, dict) else answer
 
 

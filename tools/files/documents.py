@@ -94,20 +94,6 @@ def rows_of_records(path: str | os.PathLike, options: ReadOptions) -> Iterator[t
                 yield from ((source, row) for row in _rows(source, options))
 
 
-def format_of(path: str | os.PathLike) -> str:
-    """The format of a file of labelled data, by its suffix and its first characters: one of `FORMATS`."""
-    options = ReadOptions()
-    with open_source(path) as source:
-        format = format_of_records(Path(path), source, options)
-        if format != "jsonl":
-            return format
-        from .formats.json_rows import shape_of
-        from .formats.json_values import json_values
-
-        value = next(json_values(source), None)
-        return "jsonl" if value is None or isinstance(value, BadRow) else shape_of(value[1], options)
-
-
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -28,8 +28,6 @@ FORMATS: dict[str, Reader] = {
     "brat": brat.read,
     "parquet": parquet.read,
 }
-# With this format a file is one text of which no lines can be named.
-WITHOUT_LINES = ("docx", "pdf", "brat")
 SUFFIXES = {
     **dict.fromkeys((".txt", ".md"), "text"),
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
