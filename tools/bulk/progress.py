@@ -1,4 +1,4 @@
-"""How far a job is: a bar on a terminal, and elsewhere, such as in a log, a line a minute."""
+"""Progress of a job: a bar on a terminal; elsewhere, such as in a log, one line per minute."""
 
 import sys
 import time
@@ -13,12 +13,12 @@ LINE_SECONDS = 60
 
 class Progress:
     """
-    Shows rows, rows per second and the time that is left. Called with each number of rows that were done.
+    Shows rows, rows per second and the time left. Called with the number of rows that were just finished.
 
     Args:
-        rows ([`Rows`], *optional*): What is read, whose share of bytes tells how many rows there may be.
-        before (`int`): Rows that were done by earlier runs.
-        total (`int`, *optional*): How many rows there are, where that is known.
+        rows ([`Rows`], *optional*): The input, whose share of bytes read gives an estimate of the number of rows.
+        before (`int`): Rows finished by earlier runs.
+        total (`int`, *optional*): Number of rows, if known.
         tell (`Callable`): Receives the lines.
     """
 
