@@ -187,7 +187,7 @@ class Rows:
         self._failure: Exception | None = None
         self._bytes = [0, *accumulate(each.bytes for each in inputs)]
 
-    def block(self, most: int, characters: float = BLOCK_CHARACTERS) -> list[tuple[InputFile, Row]]:
+    def block(self, max_rows: int, characters: float = BLOCK_CHARACTERS) -> list[tuple[InputFile, Row]]:
         """
         The next rows, each with its file; none at the end. Fewer than requested if texts are long, or an error follows.
 
@@ -198,7 +198,7 @@ class Rows:
         if self._failure is not None:
             raise self._failure
         try:
-            for place, file, row in islice(self._stream, most):
+            for place, file, row in islice(self._stream, max_rows):
                 self.place = place
                 block.append((file, row))
                 characters -= len(row.text) if isinstance(row, Document) else 0

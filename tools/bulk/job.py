@@ -246,8 +246,8 @@ class _Run:
                 raise ValueError(f"--input: {self.inputs[-1].path} has fewer rows than when the job was begun")
             taken += len(block)
             yield block, list(map(_from_json, line["answers"]))
-        most = BATCHES_AT_ONCE * self.job.finding.get("batch_size", 16)
-        while block := rows.block(min(most, self.job.shard_rows - taken)):
+        max_rows = BATCHES_AT_ONCE * self.job.finding.get("batch_size", 16)
+        while block := rows.block(min(max_rows, self.job.shard_rows - taken)):
             taken += len(block)
             found = self._answer(block)
             place = [rows.place.file, rows.place.row]

@@ -96,12 +96,12 @@ class Pool:
     The actors of a job.
 
     Args:
-        least (`int`), most (`int`): Their minimum and maximum number; Ray adds actors while there is work for them.
+        min_size (`int`), max_size (`int`): Their minimum and maximum number; Ray adds actors while there is work for them.
         cpus (`float`), gpus (`float`): What each of them needs.
     """
 
-    least: int = 1
-    most: int = 1
+    min_size: int = 1
+    max_size: int = 1
     cpus: float = 1
     gpus: float = 0
 
@@ -117,10 +117,10 @@ class Pool:
         numbers = (workers or "1").split(",")
         if not all(each.strip().isdigit() for each in numbers) or len(numbers) > 2:
             raise ValueError(f"--workers should be a number such as 4, or two such as 1,16, got {workers!r}")
-        least, most = int(numbers[0]), int(numbers[-1])
-        if not 1 <= least <= most:
+        low, high = int(numbers[0]), int(numbers[-1])
+        if not 1 <= low <= high:
             raise ValueError(f"--workers should be from 1, and its second number not below its first, got {workers!r}")
-        return cls(least, most, cpus, gpus)
+        return cls(low, high, cpus, gpus)
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def connected(address: str, pool: Pool):
 
 def _local(pool: Pool) -> dict[str, Any]:
     """Cores for the actors and for the tasks that read and write; without these, both would wait for each other."""
-    cores = max(os.cpu_count() or 1, round(pool.least * pool.cpus + 0.5))
+    cores = max(os.cpu_count() or 1, round(pool.min_size * pool.cpus + 0.5))
     return {"num_cpus": cores + 1, "include_dashboard": False}
 
 

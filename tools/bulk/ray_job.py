@@ -26,7 +26,7 @@ from .progress import Progress
 from .ray_data import ERROR, EntityTagger, Pool, connected
 
 BAD_ROWS = "bad-rows"
-MOST_TASKS = 10_000
+MAX_TASKS = 10_000
 ROWS_AT_ONCE = 128  # as many as the pipeline reads ahead
 
 
@@ -106,12 +106,12 @@ def _run(ray, job: RayJob, shards: list[dict], pool: Pool, tell) -> dict[str, in
     counts = {"rows": 0, "bad_rows": 0}
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    dataset = ray.data.from_items(shards, override_num_blocks=min(len(shards), MOST_TASKS)).map_batches(
+    dataset = ray.data.from_items(shards, override_num_blocks=min(len(shards), MAX_TASKS)).map_batches(
         _ShardTagger,
         fn_constructor_kwargs={"job": job},
         batch_format="pyarrow",
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(min_size=pool.least, max_size=pool.most),
+        compute=ray.data.ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus or None,
     )
