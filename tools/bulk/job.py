@@ -219,7 +219,7 @@ class _Run:
                 for (file, row), answer in zip(block, found, strict=True):
                     counts.rows += 1
                     if isinstance(answer, BadRow) or not isinstance(row, Document):
-                        bad.append(_told(file, row, answer))
+                        bad.append(_bad_row(file, row, answer))
                     else:
                         write(row, answer)
                         counts.entities += len(answer)
@@ -307,7 +307,7 @@ class _Run:
             self.tell(f"{self.folder / BAD_ROWS}: {counts.bad_rows} rows that could not be used, with the reason")
 
 
-def _told(file: InputFile, row: Row, answer: Any) -> dict[str, Any]:
+def _bad_row(file: InputFile, row: Row, answer: Any) -> dict[str, Any]:
     """A line of the file of bad rows."""
     bad = answer if isinstance(answer, BadRow) else row
     assert isinstance(bad, BadRow)

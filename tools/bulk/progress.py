@@ -29,7 +29,7 @@ class Progress:
         shown = sys.stderr.isatty()
         self._bar = tqdm(total=self._total, initial=self._before, unit=" rows", disable=not shown, smoothing=0.05)
         self._done, self._start = self._before, time.monotonic()
-        self._told = self._start
+        self._last_line = self._start
         return self
 
     def __exit__(self, *_) -> None:
@@ -41,8 +41,8 @@ class Progress:
             self._bar.total = max(self._done, round(self._done / share))
         self._bar.update(rows)
         now = time.monotonic()
-        if self._bar.disable and now - self._told >= LINE_SECONDS:
-            self._told = now
+        if self._bar.disable and now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
             self._tell(self._line(now - self._start))
 
     def _line(self, seconds: float) -> str:
