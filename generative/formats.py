@@ -154,16 +154,6 @@ def mention_part(mention: str, language: str = "en") -> str:
     return get_wording(language).space + mention
 
 
-def count_prompt(text: str, label: str, language: str = "en", definition: str | None = None) -> str:
-    """Prompt of step 1: `text_part` and `label_part`."""
-    return text_part(text, language) + label_part(label, language, definition)
-
-
-def mention_prefix(prompt: str, count: int, n: int, language: str = "en") -> str:
-    """Prompt of step 2: a `count_prompt`, then `count_part` and `index_part`."""
-    return prompt + count_part(count) + index_part(n, language)
-
-
 def mentions_of(text: str, entities: Sequence, label: str) -> list[str]:
     """Mentions of a label in the order of the text, which PaDeLLM is trained to count and to write."""
     found = sorted((each.start, each.end) for each in entities if each.label == label)
@@ -191,20 +181,6 @@ def labels_part(
     return wording.labels.format("; ".join(described)) + (
         wording.augmented if system == "autoreg-augmented" else wording.structured
     )
-
-
-def augmented_prompt(
-    text: str, labels: Sequence[str], language: str = "en", definitions: Mapping[str, str] | None = None
-) -> str:
-    """`text_part` and `labels_part` of `autoreg-augmented`."""
-    return text_part(text, language) + labels_part(labels, "autoreg-augmented", language, definitions)
-
-
-def structured_prompt(
-    text: str, labels: Sequence[str], language: str = "en", definitions: Mapping[str, str] | None = None
-) -> str:
-    """`text_part` and `labels_part` of `autoreg-structured`."""
-    return text_part(text, language) + labels_part(labels, "autoreg-structured", language, definitions)
 
 
 def augmented_target(text: str, entities: Sequence, labels: Sequence[str], language: str = "en") -> str:

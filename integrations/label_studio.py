@@ -125,7 +125,7 @@ def build_app(pipeline: Any, types: Schema | None = None, **options: Any) -> Fas
         await asyncio.to_thread(batcher.close)
 
     app = FastAPI(title="jpt-ner for Label Studio", lifespan=lifespan)
-    app.add_middleware(BodyLimit, most=MAX_BODY, timeout=TIMEOUT_SECONDS)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY, timeout=TIMEOUT_SECONDS)
 
     @app.get("/")
     @app.get("/health")

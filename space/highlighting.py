@@ -12,7 +12,7 @@ from typing import Any
 from ..words_jpt import split_words
 
 UNSURE = 0.5  # entities that score below are dashed
-MOST_ROWS = 500
+MAX_ROWS = 500
 OTHER_COLOUR = "#dddddd"
 EMPTY = '<p class="jpt-empty">{}</p>'
 COLUMNS = (("type", "Type"), ("text", "Text"), ("score", "Score"), ("start", "Start"), ("end", "End"))
@@ -157,7 +157,7 @@ def chart(entities: Entities, colours: Mapping[str, str]) -> str:
 
 
 def table(entities: Entities, colours: Mapping[str, str]) -> str:
-    """A row for each entity, the first `MOST_ROWS` of them; `results.js` sorts it by any column."""
+    """A row for each entity, the first `MAX_ROWS` of them; `results.js` sorts it by any column."""
     if not entities:
         return EMPTY.format("Every entity gets a row here: type, text, score and place.")
     head = "".join(
@@ -165,8 +165,8 @@ def table(entities: Entities, colours: Mapping[str, str]) -> str:
         f'data-column="{key}">{title}</button></th>'
         for key, title in COLUMNS
     )
-    rows = "".join(_row(entity, colours) for entity in entities[:MOST_ROWS])
-    more = len(entities) - MOST_ROWS
+    rows = "".join(_row(entity, colours) for entity in entities[:MAX_ROWS])
+    more = len(entities) - MAX_ROWS
     note = f'<p class="jpt-note">{more} more are in the downloads.</p>' if more > 0 else ""
     return (
         '<div class="jpt-scroll" tabindex="0" role="region" aria-label="Entities as a table">'

@@ -19,7 +19,7 @@ import typer
 from ..atomic_jpt import atomic_file
 from .browser import ROOT, keep_local, launch_browser, start_space
 
-MOST_BYTES = 150_000
+MAX_BYTES = 150_000
 COLOURS = (256, 128, 64)
 WAIT = 300_000  # milliseconds
 TEXT_WORDS = 100
@@ -140,14 +140,14 @@ STATES: dict[str, tuple[tuple[int, int], bool, Callable[[Any], None]]] = {
 
 
 def _small(png: bytes) -> bytes:
-    """The picture in as many colours as fit in `MOST_BYTES`."""
+    """The picture in as many colours as fit in `MAX_BYTES`."""
     from PIL import Image
 
     picture = Image.open(BytesIO(png)).convert("RGB")
     for colours in COLOURS:
         stream = BytesIO()
         picture.quantize(colours, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
-        if stream.tell() <= MOST_BYTES:
+        if stream.tell() <= MAX_BYTES:
             break
     return stream.getvalue()
 

@@ -32,8 +32,8 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except (ValueError, OSError, ImportError) as error:
-            told = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else error
-            typer.secho(f"error: {told}", fg="red", err=True)
+            message = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else error
+            typer.secho(f"error: {message}", fg="red", err=True)
             raise typer.Exit(2) from error
 
 

@@ -149,7 +149,7 @@ def test_forced_output_has_the_models_probabilities(model):
     assert forced.probabilities == pytest.approx(free.probabilities, abs=1e-4)
 
 
-def test_bounds(model):
+def test_bounds():
     decoder = Decoder(tiny_causal_lm(max_position_embeddings=16), {1})
     full = decoder.generate([[5] * 14], [9])[0]
     assert len(full.ids) == 2 and not full.ended

@@ -10,15 +10,14 @@ from jpt_ner.generative.chat_prompts import chat_messages
 from jpt_ner.generative.formats import (
     MAX_MENTIONS,
     Mention,
-    augmented_prompt,
     augmented_target,
     check_label,
-    count_prompt,
+    count_part,
+    index_part,
     label_part,
+    labels_part,
     mention_part,
-    mention_prefix,
     mentions_of,
-    structured_prompt,
     structured_target,
     text_part,
 )
@@ -61,6 +60,11 @@ JAPAN_ENTITIES = entities_of(JAPAN, ("Japan", "LOC"), ("World Cup", "MISC"), ("F
 LABELS = ["PER", "MISC", "LOC", "ORG"]
 
 
+def count_prompt(text, label, language="en"):
+    """The prompt of step 1."""
+    return text_part(text, language) + label_part(label, language)
+
+
 # ---- PaDeLLM-NER ----------------------------------------------------------------------------------------------------
 
 
@@ -68,20 +72,11 @@ def test_templates_of_the_paper():
     """Table 11, but for the space that makes a mention's tokens those of the text."""
     text = "But Fischler agreed ."
     assert count_prompt(text, "PER") == "text: But Fischler agreed .\nentity type: PER\n<num>"
-    prefix = mention_prefix(count_prompt(text, "PER"), 1, 1)
-    assert prefix + mention_part("Fischler") == f"{count_prompt(text, 'PER')}1\n<mention 1> Fischler"
-    chinese = mention_prefix(count_prompt("墨西哥政府认为", "地点", "zh"), 2, 1, "zh") + mention_part("墨西哥", "zh")
-    assert chinese == "文本: 墨西哥政府认为\n指定NER标签: 地点\n<数量>2\n<第1文段>墨西哥"
+    assert count_part(1) + index_part(1) + mention_part("Fischler") == "1\n<mention 1> Fischler"
+    assert count_prompt("墨西哥政府认为", "地点", "zh") == "文本: 墨西哥政府认为\n指定NER标签: 地点\n<数量>"
+    assert count_part(2) + index_part(1, "zh") + mention_part("墨西哥", "zh") == "2\n<第1文段>墨西哥"
     with pytest.raises(ValueError, match="`language`.*'fr'"):
         count_prompt(text, "PER", "fr")
-
-
-def test_all_labels_share_the_text():
-    prompts = [count_prompt(JAPAN, label) for label in LABELS]
-    assert all(prompt.startswith(text_part(JAPAN)) for prompt in prompts)
-    assert prompts[0] == text_part(JAPAN) + label_part("PER")
-    assert augmented_prompt(JAPAN, LABELS).startswith(text_part(JAPAN))
-    assert structured_prompt(JAPAN, LABELS).startswith(text_part(JAPAN))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +122,11 @@ def test_each_system_has_marks_of_its_own():
                 check_label(label, system)
     with pytest.raises(ValueError, match="`system`"):
         check_label("a", "gpt")
-    for prompt in (augmented_prompt, structured_prompt, chat_messages):
+    with pytest.raises(ValueError, match="`labels`"):
+        chat_messages("text", [])
+    for system in ("autoreg-augmented", "autoreg-structured"):
         with pytest.raises(ValueError, match="`labels`"):
-            prompt("text", [])
+            labels_part([], system)
 
 
 # ---- autoregressive targets and back --------------------------------------------------------------------------------

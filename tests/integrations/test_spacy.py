@@ -84,7 +84,7 @@ def test_pipeline_is_saved_with_its_types(nlp, tmp_path):
     assert kept.spans["jpt_ner"].attrs == doc.spans["jpt_ner"].attrs
 
 
-def test_stream_is_read_in_batches(nlp, pipe):
+def test_stream_is_read_in_batches(nlp):
     asked = []
 
     def texts():

@@ -113,7 +113,7 @@ def test_merging_in_place_gives_the_self_contained_form(backbone, whole, tmp_pat
     assert_same(read(JPTForTokenClassification.from_pretrained(tmp_path)), read(model))
 
 
-def test_a_trainable_model_saves_trained_parts_again(model, parts, tmp_path):
+def test_a_trainable_model_saves_trained_parts_again(parts, tmp_path):
     loaded = JPTForTokenClassification.from_pretrained(parts, is_trainable=True)
     assert {n for n, p in loaded.named_parameters() if p.requires_grad} == tensors(parts).keys()
     with torch.no_grad():

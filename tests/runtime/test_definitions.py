@@ -718,7 +718,7 @@ def test_minilm_from_the_wheel(cache_home, warned):
     assert warned() == [f"{MINILM} reads the first 256 of 302 tokens of {'word ' * 300!r:.200}"]
 
 
-def test_minilm_from_the_hub_cache_and_from_a_folder(tmp_path):
+def test_minilm_from_the_hub_cache_and_from_a_folder():
     folder = wheel_folder()
     expected = SentenceTransformerEncoder(str(folder), device="cpu", name=MINILM)
     assert expected.name == MINILM

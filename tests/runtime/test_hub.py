@@ -136,7 +136,7 @@ def test_pipeline_of_transformers_says_what_to_do(model):
         pipeline("token-classification", model=model, tokenizer=tiny_tokenizer(), device="cpu")(TEXTS[0])
 
 
-def test_options_of_the_pipeline_go_through(folders, load, expected):
+def test_options_of_the_pipeline_go_through(folders, load):
     ner = load(folders["trained parts"], entity_types=["person"], threshold=0.0, top_k=1, batch_size=1)
     assert {each["entity_group"] for found in ner(TEXTS) for each in found} == {"person"}
     ner = load(folders["trained parts"], dtype=torch.bfloat16, model_kwargs={"attn_implementation": "sdpa"})
@@ -207,7 +207,7 @@ def test_configuration_stays_as_it_is_for_pipelines(folders, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_adapters_on_top(folders, load, expected, encoder, form, tmp_path):
+def test_adapters_on_top(folders, load, expected, form, tmp_path):
     """A peft adapter that someone trained on top of a saved model: its folder loads like the model's."""
     ner = load(folders[form])
     ner.model.add_adapter(LoraConfig(r=2, target_modules=["gate_proj"], init_lora_weights=False))

@@ -483,7 +483,7 @@ def test_given_words(finder):
 # ---- types and options ----------------------------------------------------------------------------------------------
 
 
-def test_where_types_come_from(make_model, make_pipeline, tmp_path):
+def test_where_types_come_from(make_pipeline, tmp_path):
     text = TEXTS[0]
     configured = make_pipeline(entity_types=OTHER_TYPES)
     expected = configured(text, entity_types=TYPES)
@@ -638,7 +638,7 @@ def test_nan_never_becomes_a_score(make_pipeline):
         pipe(TEXTS[0], entity_types=TYPES, nested=True)
 
 
-def test_other_definition_encoders_are_refused(make_model, make_pipeline, encoder):
+def test_other_definition_encoders_are_refused(make_pipeline):
     with pytest.raises(ValueError, match="'fake'.*trained with 'real'"):
         make_pipeline(definition_encoder="real")(TEXTS[0], entity_types=TYPES)
     with pytest.raises(ValueError, match="size 6.*size 7"):

@@ -360,7 +360,7 @@ def test_types_commands(tmp_path):
     assert "unknown preset" in refused("types", "show", "nothing")
 
 
-def test_convert_gives_the_same_scores_without_the_backbone(model, tmp_path, backbone):
+def test_convert_gives_the_same_scores_without_the_backbone(model, tmp_path):
     result = run("convert", model, tmp_path / "whole")
     assert "self-contained" in result.stdout
     config = json.loads((tmp_path / "whole" / "config.json").read_text())

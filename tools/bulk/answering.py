@@ -1,7 +1,6 @@
-"""Documents in, the entities of each out, or why it has none: a text that cannot be read costs no other its answer."""
+"""Documents in, the entities of each out, or why it has none: a text that cannot be read does not affect the others."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 
@@ -15,10 +14,10 @@ BATCHES_AT_ONCE = 8  # as many as the pipeline reads ahead
 
 def check_types(tagger: Tagger, documents: Iterable[Document]) -> None:
     """
-    Reads a word for the types that all documents share, so that what is wrong with them is said before a job begins.
+    Reads a single word with the types that all documents share, so that problems with them show before a job begins.
 
     Args:
-        documents (`Iterable[Document]`): The first of the job, which may bring types of their own.
+        documents (`Iterable[Document]`): The first ones of the job, which may have types of their own.
 
     Raises:
         ValueError: If the model cannot look for them, or there are none.
@@ -31,9 +30,9 @@ def check_types(tagger: Tagger, documents: Iterable[Document]) -> None:
 
 def answers(tagger: Tagger, documents: Sequence[Document]) -> list[Entities | BadRow]:
     """
-    What is found in each document; a `BadRow` for one that the pipeline refuses, or that memory does not hold.
+    The entities of each document; a `BadRow` for one that the pipeline refuses, or that does not fit into memory.
 
-    Where one fails, halves are tried in turn, so that few of the others are read again.
+    If a batch fails, its halves are tried in turn, so that few of the other documents are read again.
     """
     if not documents:
         return []
@@ -47,5 +46,5 @@ def answers(tagger: Tagger, documents: Sequence[Document]) -> list[Entities | Ba
 
 
 def _reason(error: BaseException) -> str:
-    told: Any = str(error).removeprefix("`inputs[0]`: ").removeprefix("`inputs[0]` ")
-    return told if isinstance(error, ValueError) else f"memory does not hold it ({type(error).__name__})"
+    message = str(error).removeprefix("`inputs[0]`: ").removeprefix("`inputs[0]` ")
+    return message if isinstance(error, ValueError) else f"memory does not hold it ({type(error).__name__})"

@@ -1,6 +1,6 @@
-"""Folders, patterns and files in, their rows out in blocks, from any row on: the order that a job keeps to.
+"""Folders, patterns and files in, their rows out in blocks, starting at any row: the fixed order of a job.
 
-Knows nothing of models or of what is written.
+Knows nothing of models or outputs.
 """
 
 import os
@@ -24,7 +24,7 @@ BLOCK_CHARACTERS = 2**20  # as many as the pipeline reads ahead
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of a job: where it is, what its rows are called by, and its bytes."""
+    """A file of a job: its path, the name for the ids of its rows, and its size in bytes."""
 
     path: Path
     name: str
@@ -33,7 +33,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job stands: so many rows of the file of this index are done, and all files before it."""
+    """The position of a job: the index of a file and its number of finished rows; all files before it are finished."""
 
     file: int = 0
     row: int = 0
@@ -41,16 +41,15 @@ class Place:
 
 def find_inputs(given: Sequence[str], output: Path, options: ReadOptions) -> list[InputFile]:
     """
-    The files that paths stand for, in order, without those in the output.
+    The files that paths stand for, in order, without those of the output.
 
     Args:
         given (`Sequence[str]`): Files, folders and patterns.
         output (`Path`): The folder of the job, which may lie in one of them.
 
     Raises:
-        ValueError: If there is no such file, or one that cannot be read again where a job was stopped; if Parquet files
-            stand beside others.
-        OSError: If a file is not there.
+        ValueError: If no file matches, a file cannot be read again from the middle, or Parquet files are mixed with others.
+        OSError: If a file does not exist.
     """
     found: dict[Path, str] = {}
     for each in given:
@@ -87,7 +86,7 @@ def _expanded(given: str, options: ReadOptions) -> Iterator[tuple[Path, str]]:
 
 
 def root_of(given: str) -> Path:
-    """The folder itself, or that in which a pattern begins: no file that is added later changes it."""
+    """The folder itself, or the one that a pattern starts from; files added later do not change it."""
     if os.path.isdir(given):
         return Path(given)
     plain = Path(given).parts
@@ -100,7 +99,7 @@ def _is_parquet(file: InputFile, options: ReadOptions) -> bool:
 
 
 def are_parquet(inputs: Sequence[InputFile], options: ReadOptions) -> bool:
-    """Whether the files of a job, which are all of a kind, are Parquet files."""
+    """Whether the files of a job, which are all of one kind, are Parquet files."""
     return _is_parquet(inputs[0], options)
 
 
@@ -114,10 +113,10 @@ def are_tables(inputs: Sequence[InputFile], options: ReadOptions) -> bool:
 
 def look_into_parquet(inputs: Sequence[InputFile], text_column: str) -> tuple[Any, int]:
     """
-    The Arrow schema that holds the rows of all files, and how many these are.
+    The Arrow schema for the rows of all files, and the number of rows.
 
     Raises:
-        ValueError: If a file is damaged, has not the column of the text, or not the columns of the others.
+        ValueError: If a file is damaged, lacks the text column, or has other columns than the rest.
     """
     arrow, joint, rows = import_arrow(), None, 0
     for each in inputs:
@@ -144,7 +143,7 @@ def look_into_parquet(inputs: Sequence[InputFile], text_column: str) -> tuple[An
 def check_headers(inputs: Sequence[InputFile], options: ReadOptions) -> None:
     """
     Raises:
-        ValueError: If a table has not the columns of the first.
+        ValueError: If a table does not have the columns of the first.
     """
     first: list[str] | None = None
     for each in inputs:
@@ -175,10 +174,10 @@ class Rows:
     Args:
         inputs (`list[InputFile]`): The files, in the order of the job.
         options ([`ReadOptions`]): How they are read.
-        place ([`Place`]): Where to begin.
+        place ([`Place`]): Where to start.
 
     Attributes:
-        place ([`Place`]): What was given out so far.
+        place ([`Place`]): The position after the rows that were returned so far.
     """
 
     def __init__(self, inputs: Sequence[InputFile], options: ReadOptions, place: Place):
@@ -188,18 +187,18 @@ class Rows:
         self._failure: Exception | None = None
         self._bytes = [0, *accumulate(each.bytes for each in inputs)]
 
-    def block(self, most: int, characters: float = BLOCK_CHARACTERS) -> list[tuple[InputFile, Row]]:
+    def block(self, max_rows: int, characters: float = BLOCK_CHARACTERS) -> list[tuple[InputFile, Row]]:
         """
-        The next rows, each with its file; none at the end. Fewer than asked for where texts are long, or an error follows.
+        The next rows, each with its file; none at the end. Fewer than requested if texts are long, or an error follows.
 
         Raises:
-            ValueError, OSError: What reading raises, once all rows before it were given out.
+            ValueError, OSError: What reading raises, once all rows before it were returned.
         """
         block: list[tuple[InputFile, Row]] = []
         if self._failure is not None:
             raise self._failure
         try:
-            for place, file, row in islice(self._stream, most):
+            for place, file, row in islice(self._stream, max_rows):
                 self.place = place
                 block.append((file, row))
                 characters -= len(row.text) if isinstance(row, Document) else 0
@@ -213,7 +212,7 @@ class Rows:
 
     @property
     def share(self) -> float:
-        """The part of all bytes that was read, from 0 to 1."""
+        """The share of all bytes that was read, from 0 to 1."""
         here = 0 if self._source is None else self._source.bytes_read
         total = self._bytes[-1]
         return min(1.0, (self._bytes[self.place.file] + here) / total) if total else 1.0

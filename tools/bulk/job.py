@@ -1,12 +1,12 @@
-"""A job: files of texts in, a folder of shards with their entities out, to be gone on with where it was stopped.
+"""A resumable job: files of texts in, a folder of shards with their entities out.
 
-    OUTPUT/manifest.json            what the job is of, and its counts
-    OUTPUT/shards/part-00000.…      rows with their entities, each file whole or not there
+    OUTPUT/manifest.json            model, types, options and files of the job, and its counts
+    OUTPUT/shards/part-00000.…      rows with their entities, each file complete or absent
     OUTPUT/bad-rows.jsonl           rows that could not be used, with the reason
-    OUTPUT/.job/                    what it goes on by: finished shards, and the answers of the one at hand
+    OUTPUT/.job/                    the state: finished shards, and the results of the current one
 
-A shard is finished once its line stands in the log. The answers of the one at hand are on the disk block by block, so
-that a stopped job repeats the block it was in, and nothing else.
+A shard is finished once its line is in the log. Results of the current shard are saved block by block, so a stopped job
+repeats only the block it was in.
 """
 
 import json
@@ -42,12 +42,12 @@ Answers = list[Entities | BadRow | None]
 @dataclass(frozen=True)
 class TaggingJob:
     """
-    What is to be done.
+    The settings of a job.
 
     Args:
         inputs (`Sequence[str]`): Files, folders and patterns.
-        output (`Path`): The folder; a new one, or that of this job.
-        schema ([`Schema`], *optional*): The types of rows without any of their own.
+        output (`Path`): The folder; a new one, or the one of this job.
+        schema ([`Schema`], *optional*): Types for rows without their own.
         model (`str`): Folder or Hub id of the model, for the manifest.
         reading (`dict`): How files are read, as for [`ReadOptions`].
         finding (`dict`): How entities are found, as for calls of the pipeline, with `batch_size`.
@@ -66,7 +66,7 @@ class TaggingJob:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides on the result, and so has to stay as it is."""
+        """What determines the result, and so must not change."""
         reading = {name: value for name, value in self.reading.items() if value is not None}
         if "format" in reading:
             reading["input_format"] = reading.pop("format")
@@ -76,7 +76,7 @@ class TaggingJob:
 
 @dataclass
 class Counts:
-    """What was done so far: rows of the input, and of them bad ones; entities; shards."""
+    """Progress so far: input rows, bad rows among them, entities and shards."""
 
     rows: int = 0
     bad_rows: int = 0
@@ -86,21 +86,21 @@ class Counts:
 
 def run_job(job: TaggingJob, load_pipeline: Callable[[], Any], tell: Callable[[str], None]) -> Counts:
     """
-    Does a job, or what is left of it.
+    Runs a job, or what is left of it.
 
     Args:
         load_pipeline (`Callable`): Loads the model.
-        tell (`Callable`): Receives what is worth saying, in sentences.
+        tell (`Callable`): Receives messages for the user.
 
     Raises:
-        ValueError: If the job was begun with other options, another process is at it, or files cannot be read.
-        OSError: If they cannot be written. What was done stays in either case, and the next call goes on from there.
+        ValueError: If the job was started with other options, another process works on it, or files cannot be read.
+        OSError: If they cannot be written. In either case finished work stays, and the next call resumes from there.
     """
     options = read_options(job.reading)
     if job.format not in (None, *FORMATS):
         raise ValueError(f"--output-format should be one of {', '.join(FORMATS)}, got {job.format!r}")
     inputs = find_inputs(job.inputs, job.output, options)
-    read_manifest(job.output)  # refuses a folder of other things before anything is written into it
+    read_manifest(job.output)  # refuses other folders before anything is written to them
     (job.output / OWN).mkdir(parents=True, exist_ok=True)
     lock = FileLock(job.output / OWN / "lock", timeout=0)
     try:
@@ -111,7 +111,7 @@ def run_job(job: TaggingJob, load_pipeline: Callable[[], Any], tell: Callable[[s
 
 
 class _Run:
-    """One process at a job."""
+    """One process working on a job."""
 
     def __init__(self, job: TaggingJob, options, inputs: list[InputFile], load_pipeline, tell):
         self.job, self.options, self.tell = job, options, tell
@@ -144,7 +144,7 @@ class _Run:
     def run(self) -> Counts:
         self._tidy()
         self._set_columns()
-        self._write_manifest("running")  # first: by it the folder is known as that of a job
+        self._write_manifest("running")  # first: it marks the folder as one of a job
         (self.folder / SHARDS).mkdir(exist_ok=True)
         if self.job.schema is not None:
             save_schema(self.job.schema, self.folder / "types.yaml")
@@ -160,7 +160,7 @@ class _Run:
         self._summary(before)
         return self.counts
 
-    # What was done before
+    # Earlier runs
 
     def _done(self) -> int:
         return self.counts.rows + self.at_hand
@@ -177,7 +177,7 @@ class _Run:
         return [by_name[name] for name in ordered([*by_name], old, begun, sizes)]
 
     def _tidy(self) -> None:
-        """Takes back what a shard that was not finished has left."""
+        """Removes what an unfinished shard has left."""
         bad, length = self.folder / BAD_ROWS, self.log.lines[-1]["bad_bytes"] if self.log.lines else 0
         if bad.exists() and bad.stat().st_size > length:
             os.truncate(bad, length)
@@ -204,7 +204,7 @@ class _Run:
     # Shards
 
     def _shard(self, rows: Rows) -> bool:
-        """Writes the next shard; whether there was anything to write."""
+        """Writes the next shard; returns whether there was anything to write."""
         part = self.folder / SHARDS / f"part-{self.counts.shards:05d}.{self.format}"
         bad: list[dict[str, Any]] = []
         counts = Counts(**asdict(self.counts))
@@ -219,7 +219,7 @@ class _Run:
                 for (file, row), answer in zip(block, found, strict=True):
                     counts.rows += 1
                     if isinstance(answer, BadRow) or not isinstance(row, Document):
-                        bad.append(_told(file, row, answer))
+                        bad.append(_bad_row(file, row, answer))
                     else:
                         write(row, answer)
                         counts.entities += len(answer)
@@ -231,28 +231,28 @@ class _Run:
         return True
 
     def _begin(self, documents: list[Document]) -> None:
-        """Sees to what the first documents of a job decide."""
+        """Determines what depends on the first documents of a job."""
         self.words = documents[0].words is not None
         if self.format != "jsonl" and self.columns is None:
             self.columns = Columns.of_rows(documents, self.format, self.is_table)
             self.columns.save(self.folder / OWN)
 
     def _blocks(self, rows: Rows) -> Iterator[tuple[Block, Answers]]:
-        """The rows of a shard with what was found in them: first those in the journal, then those that are left."""
+        """The rows of a shard with their entities: first those in the journal, then the rest."""
         taken = 0
         for line in list(self.journal.lines):
             block = rows.block(len(line["answers"]), float("inf"))
             if len(block) < len(line["answers"]):
                 raise ValueError(f"--input: {self.inputs[-1].path} has fewer rows than when the job was begun")
             taken += len(block)
-            yield block, [_from_json(row, answer) for (_, row), answer in zip(block, line["answers"])]
-        most = BATCHES_AT_ONCE * self.job.finding.get("batch_size", 16)
-        while block := rows.block(min(most, self.job.shard_rows - taken)):
+            yield block, list(map(_from_json, line["answers"]))
+        max_rows = BATCHES_AT_ONCE * self.job.finding.get("batch_size", 16)
+        while block := rows.block(min(max_rows, self.job.shard_rows - taken)):
             taken += len(block)
             found = self._answer(block)
             place = [rows.place.file, rows.place.row]
             self.journal.append({"answers": [_to_json(each) for each in found], "next": place})
-            self.journal.lines.clear()  # They are on the disk; memory is not to grow with a shard.
+            self.journal.lines.clear()  # They are on disk; memory must not grow with the shard.
             self.at_hand = taken
             self.progress(len(block))
             yield block, found
@@ -283,7 +283,7 @@ class _Run:
     def _journal_path(self) -> Path:
         return self.folder / OWN / f"part-{self.counts.shards:05d}.jsonl"
 
-    # What is said
+    # Messages
 
     def _write_manifest(self, state: str) -> None:
         begun = (self.old or {}).get("begun") or _now()
@@ -307,19 +307,19 @@ class _Run:
             self.tell(f"{self.folder / BAD_ROWS}: {counts.bad_rows} rows that could not be used, with the reason")
 
 
-def _told(file: InputFile, row: Row, answer: Any) -> dict[str, Any]:
-    """A bad row for the file of them."""
-    told = answer if isinstance(answer, BadRow) else row
-    assert isinstance(told, BadRow)
-    id = row.row.get("id") if isinstance(row, Document) else told.id
-    return {"file": file.name, "line": told.line, **({} if id in (None, "") else {"id": id}), "reason": told.reason}
+def _bad_row(file: InputFile, row: Row, answer: Any) -> dict[str, Any]:
+    """A line of the file of bad rows."""
+    bad = answer if isinstance(answer, BadRow) else row
+    assert isinstance(bad, BadRow)
+    id = row.row.get("id") if isinstance(row, Document) else bad.id
+    return {"file": file.name, "line": bad.line, **({} if id in (None, "") else {"id": id}), "reason": bad.reason}
 
 
 def _to_json(answer: Entities | BadRow | None) -> Any:
     return {"line": answer.line, "reason": answer.reason} if isinstance(answer, BadRow) else answer
 
 
-def _from_json(row: Row, answer: Any) -> Entities | BadRow | None:
+def _from_json(answer: Any) -> Entities | BadRow | None:
     return BadRow(answer["line"], answer["reason"]) if isinstance(answer, dict) else answer
 
 

@@ -1,6 +1,6 @@
-"""What a job is of, kept beside its output: the model with its revision, the types with their hash, how it reads, its files.
+"""The manifest of a job, kept in its output: model and revision, types and their hash, options, files.
 
-A job that goes on is compared with it, and what differs is named.
+A job that is resumed is compared with it, and any difference is named.
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from ...atomic_jpt import atomic_file
 from ...schema_jpt import Schema
 
 MANIFEST = "manifest.json"
-ENDS = 2**20  # bytes at the beginning and end of a weights file that it is told by
+ENDS = 2**20  # bytes at the start and end of a weights file that identify it
 NEW_OUTPUT = "; go on with what it was, or name another --output"
 
 
 def about_model(model: str) -> dict[str, str]:
     """
-    A model's name, and what tells this version of it from others: the commit of a Hub repository, or a hash of a folder.
+    A model's name, and what identifies its version: the commit of a Hub repository, or a hash of a folder.
 
     Args:
         model (`str`): Folder or Hub id.
 
     Raises:
-        OSError: If the configuration of a model of the Hub cannot be found.
+        OSError: If the configuration of a Hub model cannot be found.
     """
     if os.path.isdir(model):
         return {"name": Path(model).resolve().name, "revision": f"sha256:{_hash_of_folder(Path(model))[:16]}"}
@@ -60,12 +60,12 @@ def about_types(schema: Schema | None) -> dict[str, Any] | None:
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], output: str) -> None:
     """
     Raises:
-        ValueError: If a job is begun with another model, other types or other options than its manifest says.
+        ValueError: If a job is resumed with another model, other types or other options than in its manifest.
     """
     was, model = old.get("model") or {}, new["model"]
-    if was.get("revision") != model["revision"]:  # A folder may have got another name.
-        told = [f"{each.get('name')} ({each.get('revision')})" for each in (was, model)]
-        raise ValueError(f"--output {output}: the job was begun with the model {told[0]}, not {told[1]}{NEW_OUTPUT}")
+    if was.get("revision") != model["revision"]:  # A folder may have been renamed.
+        names = [f"{each.get('name')} ({each.get('revision')})" for each in (was, model)]
+        raise ValueError(f"--output {output}: the job was begun with the model {names[0]}, not {names[1]}{NEW_OUTPUT}")
     if (difference := _types_differ(old.get("types"), new["types"])) is not None:
         raise ValueError(f"--types: the job in {output} was begun with other types: {difference}{NEW_OUTPUT}")
     for name in {**old.get("settings", {}), **new["settings"]}:
@@ -92,7 +92,7 @@ def _types_differ(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """
-    The manifest of the job whose output a folder is; `None` if it is empty or not there.
+    The manifest of the job in an output folder; `None` if the folder is empty or does not exist.
 
     Raises:
         ValueError: If the folder holds something else.
@@ -121,16 +121,16 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def ordered(names: Sequence[str], old: Sequence[Mapping[str, Any]], begun: int, sizes: Mapping[str, int]) -> list[str]:
     """
-    The order in which a job goes on: the files that it has begun as they were, then all others.
+    The order in which a job is resumed: first the files that it has started, then all others.
 
     Args:
-        names (`Sequence[str]`): The files that there are.
+        names (`Sequence[str]`): The present files.
         old (`Sequence[Mapping]`): Those of the manifest: `name` and `bytes`.
-        begun (`int`): How many of these were begun.
-        sizes (`Mapping[str, int]`): The bytes of each file that there is.
+        begun (`int`): How many of these were started.
+        sizes (`Mapping[str, int]`): The size of each present file in bytes.
 
     Raises:
-        ValueError: If a file that was begun is gone or has changed.
+        ValueError: If a file that was started is gone or has changed.
     """
     done = [each["name"] for each in old[:begun]]
     for each in old[:begun]:

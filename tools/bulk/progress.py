@@ -1,4 +1,4 @@
-"""How far a job is: a bar on a terminal, and elsewhere, such as in a log, a line a minute."""
+"""Progress of a job: a bar on a terminal; elsewhere, such as in a log, one line per minute."""
 
 import sys
 import time
@@ -13,12 +13,12 @@ LINE_SECONDS = 60
 
 class Progress:
     """
-    Shows rows, rows per second and the time that is left. Called with each number of rows that were done.
+    Shows rows, rows per second and the time left. Called with the number of rows that were just finished.
 
     Args:
-        rows ([`Rows`], *optional*): What is read, whose share of bytes tells how many rows there may be.
-        before (`int`): Rows that were done by earlier runs.
-        total (`int`, *optional*): How many rows there are, where that is known.
+        rows ([`Rows`], *optional*): The input, whose share of bytes read gives an estimate of the number of rows.
+        before (`int`): Rows finished by earlier runs.
+        total (`int`, *optional*): Number of rows, if known.
         tell (`Callable`): Receives the lines.
     """
 
@@ -29,7 +29,7 @@ class Progress:
         shown = sys.stderr.isatty()
         self._bar = tqdm(total=self._total, initial=self._before, unit=" rows", disable=not shown, smoothing=0.05)
         self._done, self._start = self._before, time.monotonic()
-        self._told = self._start
+        self._last_line = self._start
         return self
 
     def __exit__(self, *_) -> None:
@@ -41,8 +41,8 @@ class Progress:
             self._bar.total = max(self._done, round(self._done / share))
         self._bar.update(rows)
         now = time.monotonic()
-        if self._bar.disable and now - self._told >= LINE_SECONDS:
-            self._told = now
+        if self._bar.disable and now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
             self._tell(self._line(now - self._start))
 
     def _line(self, seconds: float) -> str:

@@ -1,11 +1,11 @@
-"""Many machines: a model in each actor of a Ray Data pipeline. `ray_job` makes a whole job of it.
+"""Many machines: a model in each actor of a Ray Data pipeline. `ray_job` builds whole jobs on it.
 
     ds = ray.data.read_parquet("s3://bucket/texts/")
     ds = ds.map_batches(EntityTagger, fn_constructor_kwargs={"entity_types": "types.yaml"},
                         batch_format="pyarrow", batch_size=128, compute=ActorPoolStrategy(min_size=1, max_size=8))
 
-Ray does the rest: its pool grows with the work, it holds back reading when memory is short, and gives the batches of an
-actor that has died to others.
+Ray does the rest: its pool grows with the work, it pauses reading when memory is short, and it passes the batches of a
+dead actor to others.
 """
 
 import os
@@ -79,10 +79,10 @@ class EntityTagger:
         arrow = import_arrow()
         rows = list(documents_of_batch(table, self.text_column))
         found = iter(answers(self.tagger, [row for row in rows if isinstance(row, Document)]))
-        told = [next(found) if isinstance(row, Document) else row for row in rows]
-        is_bad = [isinstance(each, BadRow) for each in told]
-        entities = [None if bad else each for each, bad in zip(told, is_bad)]
-        errors = [each.reason if isinstance(each, BadRow) else None for each in told]
+        answers = [next(found) if isinstance(row, Document) else row for row in rows]
+        is_bad = [isinstance(each, BadRow) for each in answers]
+        entities = [None if bad else each for each, bad in zip(answers, is_bad)]
+        errors = [each.reason if isinstance(each, BadRow) else None for each in answers]
         column = table.schema.field(self.text_column).type
         words = arrow.types.is_list(column) or arrow.types.is_large_list(column)
         kept = table.select([name for name in table.column_names if name not in (ENTITIES, ERROR)])
@@ -96,12 +96,12 @@ class Pool:
     The actors of a job.
 
     Args:
-        least (`int`), most (`int`): How many there are; Ray adds some while there is work for them.
-        cpus (`float`), gpus (`float`): What each takes.
+        min_size (`int`), max_size (`int`): Their minimum and maximum number; Ray adds actors while there is work for them.
+        cpus (`float`), gpus (`float`): What each of them needs.
     """
 
-    least: int = 1
-    most: int = 1
+    min_size: int = 1
+    max_size: int = 1
     cpus: float = 1
     gpus: float = 0
 
@@ -117,24 +117,24 @@ class Pool:
         numbers = (workers or "1").split(",")
         if not all(each.strip().isdigit() for each in numbers) or len(numbers) > 2:
             raise ValueError(f"--workers should be a number such as 4, or two such as 1,16, got {workers!r}")
-        least, most = int(numbers[0]), int(numbers[-1])
-        if not 1 <= least <= most:
+        low, high = int(numbers[0]), int(numbers[-1])
+        if not 1 <= low <= high:
             raise ValueError(f"--workers should be from 1, and its second number not below its first, got {workers!r}")
-        return cls(least, most, cpus, gpus)
+        return cls(low, high, cpus, gpus)
 
 
 @contextmanager
 def connected(address: str, pool: Pool):
     """
-    `ray`, connected to a cluster for a while, or as it is if it was connected before.
+    `ray`, connected to a cluster for the duration; unchanged if it was connected before.
 
     Args:
         address (`str`): `"local"` (a cluster on this machine), `"auto"`, `"HOST:PORT"` or `"ray://HOST:PORT"`.
-        pool ([`Pool`]): What a cluster on this machine is to have room for.
+        pool ([`Pool`]): What a cluster on this machine needs room for.
 
     Raises:
         ImportError: If it is not installed.
-        ValueError: If the cluster cannot be reached; said within seconds.
+        ValueError: If the cluster cannot be reached; raised within seconds.
     """
     if find_spec("ray") is None:
         raise ImportError("--ray needs Ray Data: pip install 'jpt-ner[ray]'")
@@ -155,13 +155,13 @@ def connected(address: str, pool: Pool):
 
 
 def _local(pool: Pool) -> dict[str, Any]:
-    """Room for the actors, and for what reads and writes beside them: without it they would wait for each other."""
-    cores = max(os.cpu_count() or 1, round(pool.least * pool.cpus + 0.5))
+    """Cores for the actors and for the tasks that read and write; without these, both would wait for each other."""
+    cores = max(os.cpu_count() or 1, round(pool.min_size * pool.cpus + 0.5))
     return {"num_cpus": cores + 1, "include_dashboard": False}
 
 
 def _check_address(address: str) -> None:
-    """Knocks at the door first: Ray itself waits for minutes."""
+    """Tries to connect first: Ray itself would wait for minutes."""
     if address in (LOCAL, AUTO):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")

@@ -1,7 +1,7 @@
-"""A job on a cluster: Parquet files in, a folder as that of `job` out, shard by shard, on any file system Arrow knows.
+"""A job on a cluster: Parquet files in, a folder like that of `job` out, shard by shard, on any file system that Arrow knows.
 
-A shard is so many rows of one file, and is called after both. Actors read, tag and write it, so that texts never pass
-through the machine that started the job; what is there is not done again, whoever died in between.
+A shard is a range of rows of one file, and is named after both. Actors read, tag and write it, so texts never pass through
+the machine that started the job. Existing shards are not redone, whatever failed in between.
 """
 
 import glob
@@ -26,24 +26,24 @@ from .progress import Progress
 from .ray_data import ERROR, EntityTagger, Pool, connected
 
 BAD_ROWS = "bad-rows"
-MOST_TASKS = 10_000
+MAX_TASKS = 10_000
 ROWS_AT_ONCE = 128  # as many as the pipeline reads ahead
 
 
 @dataclass(frozen=True)
 class RayJob:
     """
-    What is to be done.
+    The settings of a job.
 
     Args:
         inputs (`Sequence[str]`): Files or folders, also of `s3://` and whatever else Arrow knows; local patterns.
-        output (`str`): A folder, on the same file system. All machines of the cluster have to reach it.
-        schema ([`Schema`], *optional*): The types of rows without any of their own.
+        output (`str`): A folder on the same file system, which all machines of the cluster can reach.
+        schema ([`Schema`], *optional*): Types for rows without their own.
         model (`str`): A Hub id, or a folder that every machine has.
         options (`dict`): Options of the pipeline's call, and `device`.
         text_column (`str`, *optional*, defaults to `"text"`): Column of the texts.
-        shard_rows (`int`, *optional*): Most rows in a shard. A worker that dies costs as many at most.
-        filesystem (`pyarrow.fs.FileSystem`, *optional*): In place of that which the paths name.
+        shard_rows (`int`, *optional*): Maximum number of rows in a shard, and so of rows that a dying worker loses.
+        filesystem (`pyarrow.fs.FileSystem`, *optional*): Instead of the one that the paths name.
     """
 
     inputs: Sequence[str]
@@ -57,7 +57,7 @@ class RayJob:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What decides on the result, for the manifest."""
+        """What determines the result, for the manifest."""
         finding = {name: each for name, each in self.options.items() if name not in ("batch_size", "device")}
         settings = {"text_column": self.text_column, "shard_rows": self.shard_rows, **finding}
         return {"model": about_model(self.model), "types": about_types(self.schema), "settings": settings}
@@ -65,20 +65,20 @@ class RayJob:
 
 def run_on_ray(job: RayJob, address: str, pool: Pool, tell: Callable[[str], None]) -> dict[str, int]:
     """
-    Does a job on a cluster, or what is left of it.
+    Runs a job on a cluster, or what is left of it.
 
     Args:
         address (`str`): As for [`connected`].
         pool ([`Pool`]): The actors.
-        tell (`Callable`): Receives what is worth saying.
+        tell (`Callable`): Receives messages for the user.
 
     Returns:
-        `dict[str, int]`: `rows` and, of them, `bad_rows`, that this call has done.
+        `dict[str, int]`: `rows` that this call has finished, and the `bad_rows` among them.
 
     Raises:
         ImportError: If Ray is not installed.
-        ValueError: If the cluster cannot be reached, the job was begun otherwise, or a file cannot be read. Finished
-            shards stay.
+        ValueError: If the cluster cannot be reached, the job was started with other settings, or a file cannot be read.
+            Finished shards stay.
     """
     folder = _Folder(job)
     about, old = job.about, folder.manifest()
@@ -106,12 +106,12 @@ def _run(ray, job: RayJob, shards: list[dict], pool: Pool, tell) -> dict[str, in
     counts = {"rows": 0, "bad_rows": 0}
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    dataset = ray.data.from_items(shards, override_num_blocks=min(len(shards), MOST_TASKS)).map_batches(
+    dataset = ray.data.from_items(shards, override_num_blocks=min(len(shards), MAX_TASKS)).map_batches(
         _ShardTagger,
         fn_constructor_kwargs={"job": job},
         batch_format="pyarrow",
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(min_size=pool.least, max_size=pool.most),
+        compute=ray.data.ActorPoolStrategy(min_size=pool.min_size, max_size=pool.max_size),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus or None,
     )
@@ -127,7 +127,7 @@ def _run(ray, job: RayJob, shards: list[dict], pool: Pool, tell) -> dict[str, in
 
 
 def _cause(error: BaseException) -> str:
-    """What was raised in an actor, out of what Ray has put around it."""
+    """The error that an actor raised, unwrapped from Ray's own."""
     while (inner := getattr(error, "cause", None) or error.__cause__) is not None:
         error = inner
     lines = str(error).strip().splitlines()
@@ -137,7 +137,7 @@ def _cause(error: BaseException) -> str:
 def _shards(folder: "_Folder", files: Sequence[tuple[str, str, int]], job: RayJob) -> Iterator[dict[str, Any]]:
     """
     Raises:
-        ValueError: If a file is no whole Parquet file, or has not the columns of the others.
+        ValueError: If a file is not a complete Parquet file, or lacks columns of the others.
     """
     first: tuple[str, list[str]] | None = None
     for path, name, _ in files:
@@ -163,7 +163,7 @@ def _shards(folder: "_Folder", files: Sequence[tuple[str, str, int]], job: RayJo
 
 
 class _ShardTagger:
-    """An actor of a job: takes shards, and returns how many rows it has done."""
+    """An actor of a job: takes shards, and returns the number of finished rows."""
 
     def __init__(self, job: RayJob):
         self.folder, self.job = _Folder(job), job
@@ -174,7 +174,7 @@ class _ShardTagger:
         return import_arrow().table({"rows": [rows for rows, _ in done], "bad_rows": [bad for _, bad in done]})
 
     def _shard(self, shard: dict[str, Any]) -> tuple[int, int]:
-        if self.folder.exists(shard["path"]):  # Whoever was to do it before has died after that.
+        if self.folder.exists(shard["path"]):  # Its earlier worker died after writing it.
             return shard["rows"], 0
         arrow = import_arrow()
         table = arrow.concat_tables([self.tagger(each) for each in self._pieces(shard)])
@@ -226,7 +226,7 @@ class _Folder:
         self.path = self._within(job.output)
 
     def _within(self, path: str) -> str:
-        """A path as the file system has it."""
+        """A path in the form of the file system."""
         if self.is_local:
             return os.path.abspath(path)
         return (path.partition("://")[2] if "://" in path else path).rstrip("/")
@@ -236,7 +236,7 @@ class _Folder:
         Path, name and bytes of each Parquet file, those of the manifest first.
 
         Raises:
-            ValueError: If there are none, or one of the manifest is gone or has changed.
+            ValueError: If there are none, or a file of the manifest is gone or has changed.
         """
         found: dict[str, tuple[str, str, int]] = {}
         for given in self.job.inputs:
@@ -249,7 +249,7 @@ class _Folder:
         return [found[name] for name in names]
 
     def _listed(self, given: str) -> tuple[str, list[Any]]:
-        """The files that a path stands for, and the folder that their names are told from."""
+        """The files that a path stands for, and the folder that their names are relative to."""
         if self.is_local and glob.has_magic(given) and (files := expand(given)) is not None:
             root = os.path.abspath(root_of(given))
             return root, [self.files.get_file_info(os.path.abspath(each)) for each in files]
@@ -267,22 +267,22 @@ class _Folder:
         return path, inside
 
     def exists(self, name: str) -> bool:
-        """Whether a file of the output is there."""
+        """Whether a file of the output exists."""
         return self.files.get_file_info(f"{self.path}/{name}").is_file
 
     def write(self, name: str, content: Any) -> None:
-        """Writes a file of the output, which is whole as soon as it is there."""
+        """Writes a file of the output, which is complete as soon as it exists."""
         path = f"{self.path}/{name}"
         self.files.create_dir(posixpath.dirname(path), recursive=True)
         if self.is_local:
             with atomic_file(Path(path)) as temporary:
                 temporary.write_bytes(content)
             return
-        with self.files.open_output_stream(path) as stream:  # Stores of objects show what was closed only.
+        with self.files.open_output_stream(path) as stream:  # Object stores show only closed files.
             stream.write(content)
 
     def manifest(self) -> dict[str, Any] | None:
-        """The manifest, if the job was begun."""
+        """The manifest, if the job was started before."""
         if not self.exists(MANIFEST):
             return None
         with self.files.open_input_stream(f"{self.path}/{MANIFEST}") as stream:

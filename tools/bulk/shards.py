@@ -1,7 +1,7 @@
-"""Texts with their entities in, files of a job out: JSON lines, CSV with a row a text, or Parquet.
+"""Texts with their entities in, files of a job out: JSON lines, CSV with one row per text, or Parquet.
 
-All columns of the input are kept, in Parquet with their types. Where rows have no fixed columns, as in JSON lines, those of
-the first rows are taken, and what does not fit them stands as JSON in `other_fields`: nothing is lost.
+All columns of the input are kept, in Parquet with their types. If rows have no fixed columns, as in JSON lines, those of the
+first rows are used, and other values are kept as JSON in `other_fields`: nothing is lost.
 """
 
 import csv
@@ -28,8 +28,8 @@ class Columns:
     The columns of the rows that are written, besides the entities.
 
     Args:
-        schema (`pyarrow.Schema` or `list[str]`): With types for Parquet, their names for CSV.
-        is_fixed (`bool`): Whether all rows have them and no others.
+        schema (`pyarrow.Schema` or `list[str]`): With types for Parquet, only names for CSV.
+        is_fixed (`bool`): Whether all rows have exactly these columns.
     """
 
     def __init__(self, schema: Any, is_fixed: bool):
@@ -37,7 +37,7 @@ class Columns:
 
     @classmethod
     def of_parquet(cls, schema: Any) -> "Columns":
-        """Those of Parquet files, with one for ids if there is none."""
+        """Those of Parquet files, with an added column for ids if there is none."""
         arrow = import_arrow()
         fields = [each for each in schema if each.name != ENTITIES]
         if ID not in schema.names:
@@ -46,7 +46,7 @@ class Columns:
 
     @classmethod
     def of_rows(cls, documents: Sequence[Document], format: str, is_fixed: bool = False) -> "Columns":
-        """Those of the first rows. In Parquet, what is more than a value or a list of values is no column."""
+        """Those of the first rows. In Parquet, only plain values and lists of them become columns."""
         names = list(dict.fromkeys(name for each in documents for name in each.row if name != ENTITIES))
         if format != "parquet":
             return cls(names, is_fixed)
@@ -56,7 +56,7 @@ class Columns:
 
     @classmethod
     def load(cls, folder: Path, is_fixed: bool) -> "Columns | None":
-        """What [`~Columns.save`] has written there, if it has."""
+        """Reads what [`~Columns.save`] has written to a folder; `None` if there is nothing."""
         names, typed = folder / COLUMN_NAMES, folder / COLUMN_TYPES
         if names.exists():
             return cls(json.loads(names.read_text(encoding="utf-8")), is_fixed)
@@ -66,7 +66,7 @@ class Columns:
         return cls(arrow.ipc.read_schema(arrow.py_buffer(typed.read_bytes())), is_fixed)
 
     def save(self, folder: Path) -> None:
-        """Writes them into a folder, for a job that goes on."""
+        """Writes them into a folder, for a job that resumes."""
         if isinstance(self.schema, list):
             with atomic_file(folder / COLUMN_NAMES) as temporary:
                 temporary.write_text(json.dumps(self.schema), encoding="utf-8")
@@ -96,11 +96,11 @@ def entity_type(top_k: int = 0, words: bool = False) -> Any:
 @contextmanager
 def shard_writer(path: Path, columns: Columns | None, top_k: int = 0, words: bool = False) -> Iterator[Writer]:
     """
-    Opens a file for documents with their entities, which appears once it is whole. Its suffix says the format.
+    Opens a file for documents with their entities, which appears once it is complete. The suffix determines the format.
 
     Args:
-        columns ([`Columns`], *optional*): Of CSV and Parquet.
-        top_k (`int`), words (`bool`): What entities hold in Parquet: alternatives; numbers of words.
+        columns ([`Columns`], *optional*): For CSV and Parquet.
+        top_k (`int`), words (`bool`): Whether entities in Parquet have alternatives, and word numbers.
     """
     writers: dict[str, Callable[[Path], AbstractContextManager[Writer]]] = {
         ".jsonl": jsonl.write,
@@ -181,7 +181,7 @@ def _table(rows: list[Any], columns: Columns) -> Any:
 
 
 def _taken(rows: list[ArrowRow]) -> Iterator[Any]:
-    """The rows as they stand in the file, those of one batch together."""
+    """The original rows, those of one batch together."""
     start = 0
     for index in range(1, len(rows) + 1):
         if index == len(rows) or rows[index].batch is not rows[start].batch:
@@ -198,7 +198,7 @@ def _of_batch(batch: Any, schema: Any) -> Any:
 
 
 def _type_of(values: list[Any]) -> Any:
-    """The Arrow type of plain values, or of lists of such; `None` for others, and where there are none."""
+    """The Arrow type of plain values, or of lists of them; `None` for others, or if there are no values."""
     arrow = import_arrow()
     try:
         found = arrow.array(_encodable(values)).type
@@ -219,7 +219,7 @@ def _fits(value: Any, type: Any) -> bool:
 
 
 def _encodable(value: Any) -> Any:
-    """Plain values with U+FFFD for halves of surrogate pairs, which Arrow cannot hold."""
+    """Plain values, with halves of surrogate pairs, which Arrow cannot hold, replaced by U+FFFD."""
     if isinstance(value, str):
         return readable(value)
     if isinstance(value, dict):

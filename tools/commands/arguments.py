@@ -137,7 +137,7 @@ def _is_file(value: str) -> bool:
     return os.path.isfile(value) or looks_like_path
 
 
-def told_model(model: str | None) -> str:
+def model_in_reports(model: str | None) -> str:
     """A model's name for a report, which is to hold no path of this machine."""
     if model is None:
         return "the shipped model"

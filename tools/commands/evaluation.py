@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import InputFormat, told_model
+from .arguments import InputFormat, model_in_reports
 
 
 @dataclass
@@ -160,11 +160,11 @@ def evaluate(
         **selection.options,
         reading=reading.options,
         decoder=decoder,
-        model=told_model(model),
+        model=model_in_reports(model),
     )
     pipelines = lambda name=model: load_pipeline(name, device=device)  # noqa: E731
-    for told in evaluate_files(paths, options, pipelines):
-        typer.echo(told)
+    for line in evaluate_files(paths, options, pipelines):
+        typer.echo(line)
 
 
 def calibrate(
@@ -203,5 +203,5 @@ def calibrate(
     )
     typer.echo(calibration_table(report))
     if output is not None:
-        about = {"model": told_model(model), "decoder": decoder, "limit": limit}
+        about = {"model": model_in_reports(model), "decoder": decoder, "limit": limit}
         typer.echo(f"written: {', '.join(map(str, write_calibration(report, output, about)))}", err=True)

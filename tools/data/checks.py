@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .model import TypeInfo, is_list_of_strings, token_ranges
+from ..files.formats.shapes import is_list_of_strings
+from .model import TypeInfo, token_ranges
 
 WAY_OUT = (
     "nested entities are read with `allow_overlaps=True`, --nested on the command line, "

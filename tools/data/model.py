@@ -1,8 +1,10 @@
-"""What labelled data are: a text with its entities and the types they may be of. Knows nothing of files."""
+"""What labelled data are: a text with its entities and the types they may be of. Reads no files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from ..files.formats.shapes import is_list_of_strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,3 @@ def token_ranges(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
         position = start + len(token)
         ranges.append((start, position))
     return ranges
-
-
-def is_list_of_strings(value: Any) -> bool:
-    """Whether a JSON value is a list of texts."""
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)

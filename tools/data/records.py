@@ -20,11 +20,11 @@ from ...atomic_jpt import atomic_file
 from ...schema_jpt import resolve_schema
 from ..files.documents import read_options, rows_of_records
 from ..files.formats.hub import named_tags, record_of_tags
-from ..files.formats.shapes import OWN_TYPES, shown
+from ..files.formats.shapes import OWN_TYPES, is_list_of_strings, shown
 from ..files.formats.writing import readable
 from ..files.model import BadRow, ReadOptions
 from .checks import Problem, Problems, is_unicode, record_problems
-from .model import Entity, Record, TypeInfo, is_list_of_strings, token_ranges
+from .model import Entity, Record, TypeInfo, token_ranges
 from .types import find_types, read_types, self_contained, types_for
 
 _UNLABELLED = "read as {}, it is a text without labels; another format is named by --input-format"

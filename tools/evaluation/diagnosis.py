@@ -77,7 +77,7 @@ def diagnose_types(schema: Schema, texts: Sequence[AnalysedText]) -> list[Diagno
             found.append(diagnosis)
             continue
         seen = words.get(name, _Words())
-        _lost(diagnosis, seen, types, written)
+        _lost(diagnosis, seen, written)
         _wrongly_found(diagnosis, seen, types, written)
         _boundaries(diagnosis, seen)
         found.append(diagnosis)
@@ -109,7 +109,7 @@ def _differences(text: str, gold, predicted) -> tuple[list[str], list[str]]:
     return [each.strip() for each in cut if each.strip()], [each.strip() for each in added if each.strip()]
 
 
-def _lost(diagnosis: Diagnosis, words: _Words, types: dict[str, EntityType], written: set[tuple[str, str]]) -> None:
+def _lost(diagnosis: Diagnosis, words: _Words, written: set[tuple[str, str]]) -> None:
     """Mentions that were missed or given another type."""
     name, gold = diagnosis.entity_type.name, diagnosis.errors.gold
     telling: Counter = Counter()

@@ -49,11 +49,11 @@ class RuleEffect:
 
 def rules() -> dict[str, str]:
     """All rules by name, with the first sentence of what they say of themselves."""
-    told = {}
+    kept = {}
     for name in _TUPLES:
         for rule in getattr(words_jpt, name):
-            told[rule.__name__.strip("_")] = f"Keeps: {rule.__doc__.strip()}"
-    return {**_WHAT_CUTS_DO, **told}
+            kept[rule.__name__.strip("_")] = f"Keeps: {rule.__doc__.strip()}"
+    return {**_WHAT_CUTS_DO, **kept}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Files of texts in, one `Document` after the other out. What is found in them is written by `writers`.
+"""Files of texts in, one `Document` after another out. `writers` writes what is found in them.
 
-Reads every format of `formats` one row at a time, so that a file may be larger than memory; folders, patterns and
-archives, too. Says of every row that cannot be used what is wrong with it, with its line. Knows nothing of models.
+Reads every format of `formats` one row at a time, so that a file may be larger than memory; also folders, patterns and
+archives. Reports what is wrong with every row that cannot be used, with its line. Knows nothing of models.
 """
 
 import json
@@ -22,9 +22,9 @@ from .model import BadRow, Document, ReadOptions, Row
 from .opening import Source, Unreadable, expand, open_source
 
 OPTIONS = tuple(each.name for each in fields(ReadOptions))
-# What damaged archives, those with a password and those of unknown compression raise.
+# Raised by damaged archives, and by those with a password or an unknown compression.
 ARCHIVE_FAULTS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError)
-NOT_DATA = ("types.json", "readme.md", "readme.txt")  # beside labelled data, none of it
+NOT_DATA = ("types.json", "readme.md", "readme.txt")  # files beside labelled data that are not data
 
 
 def read_documents(
@@ -35,15 +35,15 @@ def read_documents(
     **options: Any,
 ) -> Iterator[Document]:
     """
-    Reads the documents of a file one after the other.
+    Reads the documents of a file, one after another.
 
     Args:
         path (`str` or `Path`):
-            A file in any of `formats.FORMATS`, packed by gzip, bzip2 or xz or not; `"-"` for standard input; a folder, a
+            A file in any of `formats.FORMATS`, compressed (gzip, bzip2, xz) or not; `"-"` for standard input; a folder, a
             pattern such as `texts/*.txt` or a `.zip`, for the files in it.
         own_types (`bool`, *optional*, defaults to `True`):
-            Whether rows may bring types of their own, as `entity_types`; they may name schema files, so not for files
-            of strangers.
+            Whether rows may have types of their own, as `entity_types`. These may name schema files, so do not allow them
+            in files of strangers.
         on_bad_row (`Callable`, *optional*):
             Receives a message for each row that cannot be used, which is then left out. Without it the first such row
             is an error.
@@ -63,7 +63,7 @@ def read_documents(
 def read_options(options: dict[str, Any]) -> ReadOptions:
     """
     Raises:
-        ValueError: For an option that there is not, or a value that it cannot have.
+        ValueError: For an unknown option, or an invalid value.
     """
     if unknown := [name for name in options if name not in OPTIONS]:
         raise ValueError(f"unknown option {unknown[0]!r}; known: {', '.join(OPTIONS)}")
@@ -75,7 +75,7 @@ def read_options(options: dict[str, Any]) -> ReadOptions:
 
 def rows_of_records(path: str | os.PathLike, options: ReadOptions) -> Iterator[tuple[Source, Row]]:
     """
-    The rows of a file, folder or archive of labelled data, each with the file it stands in.
+    The rows of a file, folder or archive of labelled data, each with its file.
 
     Raises:
         ValueError: If a file is damaged, of no known format, or cannot be read on.
@@ -94,25 +94,11 @@ def rows_of_records(path: str | os.PathLike, options: ReadOptions) -> Iterator[t
                 yield from ((source, row) for row in _rows(source, options))
 
 
-def format_of(path: str | os.PathLike) -> str:
-    """The format of a file of labelled data, by its suffix and its first characters: one of `FORMATS`."""
-    options = ReadOptions()
-    with open_source(path) as source:
-        format = format_of_records(Path(path), source, options)
-        if format != "jsonl":
-            return format
-        from .formats.json_rows import shape_of
-        from .formats.json_values import json_values
-
-        value = next(json_values(source), None)
-        return "jsonl" if value is None or isinstance(value, BadRow) else shape_of(value[1], options)
-
-
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
 def _inputs(path: str | os.PathLike, options: ReadOptions) -> list[tuple[Path, str | None]]:
-    """The files that a path stands for, each with what its documents are called by if there are many."""
+    """The files that a path stands for; if there are many, each with the name for the ids of its documents."""
     files = expand(path)
     if files is None:
         file = Path(path)
@@ -129,10 +115,10 @@ def _inputs(path: str | os.PathLike, options: ReadOptions) -> list[tuple[Path, s
 
 
 def is_text(file: Path, files: list[Path]) -> bool:
-    """Whether a file, one of those found together, holds texts to tag, as far as its name says it."""
+    """Whether a file, one of several found together, contains texts to tag, judging by its name."""
     suffix = plain_suffix(file)
     if suffix == ".ann" and file.with_suffix(".txt") in files:
-        return False  # The text is read from the .txt file.
+        return False  # brat's text is read from the .txt file.
     return suffix in SUFFIXES or suffix == ARCHIVE
 
 
@@ -146,7 +132,7 @@ def _is_data(file: Path) -> bool:
 
 
 def _open(file: Path, options: ReadOptions) -> Iterator[Source]:
-    """The file, or those in an archive."""
+    """The file, or the files in an archive."""
     if file.suffix.lower() != ARCHIVE:
         yield open_source(file, options.encoding)
         return
@@ -169,7 +155,7 @@ def _open(file: Path, options: ReadOptions) -> Iterator[Source]:
 
 
 class _Archive(Source):
-    """An archive of brat's, whose files belong together."""
+    """An archive of brat, whose files belong together."""
 
     def __init__(self, archive: zipfile.ZipFile, file: Path):
         self.archive, self.name, self.path, self.stem, self.suffix = archive, str(file), file, file.stem, ARCHIVE
@@ -202,19 +188,19 @@ def _checked(inputs, options: ReadOptions, own_types: bool, on_bad_row) -> Itera
             if isinstance(row, Document):
                 yield row
             elif on_bad_row is None:
-                raise ValueError(told_row(source.name, row))
+                raise ValueError(row_message(source.name, row))
             else:
-                on_bad_row(told_row(source.name, row))
+                on_bad_row(row_message(source.name, row))
 
 
 def rows_of_texts(
     file: Path, name: str | None, options: ReadOptions, own_types: bool = True
 ) -> Iterator[tuple[Source, Row]]:
     """
-    The rows of a file of texts to tag, or of those in an archive, each with the file it stands in.
+    The rows of a file of texts to tag, or of the files in an archive, each with its file.
 
     Args:
-        name (`str`, *optional*): What documents without an id are called by, with their line behind.
+        name (`str`, *optional*): Start of the ids of documents without one; their line follows.
         own_types (`bool`, *optional*, defaults to `True`): As for [`read_documents`].
 
     Raises:
@@ -239,7 +225,7 @@ def rows_of_texts(
 
 
 def _alike(rows: Iterator[Row], column: str) -> Iterator[Row]:
-    """The rows of a file, of which all texts are split or none is."""
+    """The rows of a file, in which either all texts are split into words or none is."""
     split: bool | None = None
     for row in rows:
         if isinstance(row, Document):
@@ -257,13 +243,13 @@ def _with_types(document: Document, resolve: Callable[[str], Schema]) -> Row:
     return document
 
 
-def told_row(source: str, row: BadRow) -> str:
-    """What is wrong with a row, and where it stands."""
+def row_message(source: str, row: BadRow) -> str:
+    """What is wrong with a row, and where it is."""
     return f"{source}: {row.reason}" if row.line is None else f"{source}:{row.line}: {row.reason}"
 
 
 def _name(document: Document, name: str | None, format: str) -> None:
-    """Gives a document of many files an id, if it has none."""
+    """Gives a document an id, if it has none and comes from one of many files."""
     if name is not None and document.row.get("id") in (None, ""):
         is_whole = format in ("text", "docx", "pdf")
         document.row = {"id": name if is_whole else f"{name}:{document.line}", **document.row}

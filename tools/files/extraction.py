@@ -18,14 +18,14 @@ from typing import BinaryIO
 from xml.etree import ElementTree
 
 MAX_FILE_BYTES = 64 * 2**20
-MAX_XML_BYTES = 256 * 2**20  # of a Word file's document part, unpacked
+MAX_XML_BYTES = 256 * 2**20  # of a Word file's document part, uncompressed
 MAX_XML_DEPTH = 1000
 MAX_PAGES = 5000
 MAX_CHARACTERS = 50_000_000
 MAX_SECONDS = 300.0
 MAX_MEMORY = 2 * 2**30  # bytes of address space
-OLD_WORD = b"\xd0\xcf\x11\xe0"  # also what Word wraps a file with a password in
-# Elements of a Word file by their names: what stands for a character, what is no running text, and what contains blocks.
+OLD_WORD = b"\xd0\xcf\x11\xe0"  # also the container of a Word file with a password
+# Elements of a Word file by name: those that stand for a character, those without running text, and those that contain blocks.
 WRITTEN = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 NOT_TEXT = {"pPr", "drawing", "pict", "AlternateContent", "del", "moveFrom"}
 BLOCK_CONTAINERS = {"tbl", "sdt", "sdtContent", "customXml", "ins"}
@@ -34,14 +34,14 @@ LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class LimitError(ValueError):
-    """The file asks for more than the caller allows."""
+    """The file exceeds a limit of the caller."""
 
 
 def extract_text(
     stream: BinaryIO, format: str, *, max_characters: int = MAX_CHARACTERS, max_seconds: float = MAX_SECONDS
 ) -> str:
     """
-    The text of a file, read in a process of its own, so that no file can hold up or exhaust this one.
+    The text of a file, read in a separate process, so that no file can block or exhaust this one.
 
     Args:
         stream (`BinaryIO`): The file.
@@ -50,7 +50,7 @@ def extract_text(
         max_seconds (`float`, *optional*): Reading stops with an error after this time.
 
     Raises:
-        ValueError: If it is no such file, holds no text, has a password or exceeds a limit.
+        ValueError: If it is not such a file, has no text, has a password or exceeds a limit.
         ImportError: If the library that reads PDF files is not installed.
     """
     if format == "pdf":
@@ -58,7 +58,7 @@ def extract_text(
     content = _content(stream)
     command = [sys.executable, "-P", __file__, format, str(max_characters), str(max_seconds)]
     try:
-        # The process ends by itself at its limit, with a better message; this is for one that does not.
+        # The process normally stops at its limit by itself, with a better message.
         run = subprocess.run(command, input=content, capture_output=True, timeout=max_seconds + 5)
         answer = json.loads(run.stdout)
     except subprocess.TimeoutExpired:
@@ -75,9 +75,9 @@ def extract_text(
 
 def docx_text(stream: BinaryIO, max_characters: int = MAX_CHARACTERS, max_seconds: float = MAX_SECONDS) -> str:
     """
-    The text of a Word file (.docx): a paragraph a line, the cells of a table's row separated by tabs.
+    The text of a Word file (.docx): one paragraph per line, the cells of a table row separated by tabs.
 
-    Tracked insertions count as accepted and tracked deletions as gone. Headers, footers, footnotes, comments and text
+    Tracked changes count as accepted. Headers, footers, footnotes, comments and text
     boxes are left out. The file is parsed as a stream, so that memory does not grow with its markup.
 
     Raises:
@@ -109,7 +109,7 @@ def docx_text(stream: BinaryIO, max_characters: int = MAX_CHARACTERS, max_second
 
 
 def _main_part(archive: zipfile.ZipFile) -> str:
-    """The name of the part with the text, which programs other than Word may call something else."""
+    """The name of the part with the text, which differs for programs other than Word."""
     with archive.open("_rels/.rels") as file:
         relationships = ElementTree.fromstring(file.read(2**20))
     for each in relationships:
@@ -122,7 +122,7 @@ class _WordText:
     """
     Target of an XML parser that collects the lines of a Word document.
 
-    Each open element has a place that says what its children mean: `"root"`, `"block"` (paragraphs and tables), `"row"`
+    Each open element has a place that determines what its children mean: `"root"`, `"block"` (paragraphs and tables), `"row"`
     (cells), `"paragraph"` (runs and text), `"text"` (characters) or `"skip"`.
     """
 
@@ -200,7 +200,7 @@ class _WordText:
 
 def pdf_text(stream: BinaryIO, max_characters: int = MAX_CHARACTERS, max_seconds: float = MAX_SECONDS) -> str:
     """
-    The text of a PDF file, as far as it is text and not a picture of one: lines as printed, a blank one between pages.
+    The text of a PDF file (not of pictures in it): lines as printed, a blank line between pages.
 
     Raises:
         ValueError: If it is no such file, holds no text, has a password or exceeds a limit.
@@ -212,7 +212,7 @@ def pdf_text(stream: BinaryIO, max_characters: int = MAX_CHARACTERS, max_seconds
     from pypdf.errors import DependencyError
 
     content = _content(stream)
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it logs what it stumbles over, with pieces of the file
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its log messages quote the file
     texts: list[str] = []
     left = max_characters
     try:
@@ -234,7 +234,7 @@ def pdf_text(stream: BinaryIO, max_characters: int = MAX_CHARACTERS, max_seconds
         raise ValueError("the PDF is encrypted; save it without encryption") from error
     except MemoryError:
         raise LimitError(_too_large()) from None
-    except Exception as error:  # damaged files fail in as many ways as there are to damage them
+    except Exception as error:  # damaged files fail in many ways
         raise ValueError(f"cannot be read as PDF; the file may be damaged ({_in_short(error)})") from error
     return _checked(
         "\n\n".join(texts), "the PDF has no text, only pictures of pages; run a text recognition (OCR) on it first"

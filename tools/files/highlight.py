@@ -1,6 +1,6 @@
 """A text and its entities in, the text with coloured entities for a terminal out, and a legend with counts.
 
-Where there is no colour, brackets stand in for it. Knows nothing of files or models.
+Without colours, brackets mark the entities. Knows nothing of files or models.
 """
 
 import re
@@ -16,7 +16,7 @@ PALETTE = (
     *("#ffd6a5", "#a9c8ff", "#c9f2b0", "#ffc2e8", "#fff3a3", "#a8e6e1"),
     *("#c9b8ff", "#ffb3ab", "#dcc9a6", "#8fdcb0", "#ccd5de", "#e6e64d"),
 )
-# Control characters could command the terminal, and lone surrogates cannot be printed.
+# Control characters could control the terminal, and lone surrogates cannot be printed.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -27,8 +27,8 @@ class Highlighter:
     Args:
         console (`Console`): Where to.
         colours (`dict[str, str | None]`):
-            The types in order, with their colour, `"#rrggbb"`, or None to be given one. Others than these get theirs
-            when they first occur.
+            The types in order, with their colour, `"#rrggbb"`, or None to get one. Other types get theirs when they first
+            occur.
         scores (`bool`, *optional*, defaults to `False`): Show the score of each entity.
     """
 
@@ -41,7 +41,7 @@ class Highlighter:
         self._counts: Counter[str] = Counter()
 
     def print(self, text: str, entities: list[dict[str, Any]], title: str | None = None) -> None:
-        """Prints one text; of nested entities the inner colour is seen."""
+        """Prints one text; nested entities show the inner colour."""
         self._counts.update(entity["entity_group"] for entity in entities)
         starting: dict[int, list] = defaultdict(list)
         ending: dict[int, list] = defaultdict(list)

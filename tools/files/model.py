@@ -1,6 +1,6 @@
-"""What reading a file gives, in any format: a `Document` for each of its texts, a `BadRow` for what cannot be used.
+"""The result of reading a file of any format: a `Document` for each text, a `BadRow` for each row that cannot be used.
 
-Also the options of reading, which are the same for texts to tag (`documents`) and for labelled data (`data.records`).
+Also the reading options, which are the same for texts to tag (`documents`) and labelled data (`data.records`).
 """
 
 import codecs
@@ -21,18 +21,18 @@ class Document:
     One text of a file.
 
     Args:
-        line (`int`): Where it begins in its file, counted from 1.
+        line (`int`): The line of its file where it starts, counted from 1.
         row (`Mapping`): Its row with all fields, to be written back.
-        text (`str`): The text; for words, these joined by spaces.
-        words (`list[str]`, *optional*): The words of a text that came split.
+        text (`str`): The text; words are joined by spaces.
+        words (`list[str]`, *optional*): The words of a text that was split.
         entity_types ([`Schema`], *optional*): Types of its own.
-        columns (`list[list[str]]`, *optional*): The lines of a CoNLL file that it was made of, each by its columns.
-        not_words (`frozenset[int]`): Indices of those that are none of `words`, such as parts of a CoNLL-U contraction.
+        columns (`list[list[str]]`, *optional*): Its lines in a CoNLL file, split into columns.
+        not_words (`frozenset[int]`): Indices of lines that are not in `words`, such as parts of a CoNLL-U contraction.
         comments (`list[str]`): Comment lines before it in a CoNLL file, to be written back.
         record (`dict` or [`BadRow`], *optional*):
-            What its file says of the entities in it, in the form of a line of the project's JSONL and unchecked:
-            `text`, `entities` and, where given, `id`, `tokens`, `types`, `labels`; or why that cannot be read. `None`
-            where an annotator has rejected or skipped the text.
+            The entities from its file, in the form of a line of the project's JSONL and unchecked: `text`, `entities` and,
+            if given, `id`, `tokens`, `types`, `labels`; or why they cannot be read. `None` if an annotator has rejected
+            or skipped the text.
     """
 
     line: int
@@ -59,9 +59,9 @@ class BadRow:
     A row that cannot be used.
 
     Args:
-        line (`int`, *optional*): Where it begins, counted from 1; `None` where a file has no lines.
+        line (`int`, *optional*): The line where it starts, counted from 1; `None` if the file has no lines.
         reason (`str`): What is wrong with it, in words for its author.
-        id (`str`, *optional*): Its id, where that could be read.
+        id (`str`, *optional*): Its id, if it could be read.
     """
 
     line: int | None
@@ -75,21 +75,21 @@ Row = Document | BadRow
 @dataclass(frozen=True)
 class ReadOptions:
     """
-    How files are read. What is left out is found out from each file.
+    How files are read. Options that are not given are detected for each file.
 
     Args:
         format (`str`, *optional*): One of `formats.FORMATS`.
         encoding (`str`, *optional*): Such as `"cp1252"`. Defaults to UTF-8, or what a byte order mark says.
         delimiter (`str`, *optional*):
-            What divides the cells of a `.csv` or `.tsv` file: a character, `"tab"`, `"comma"`, `"semicolon"` or `"pipe"`.
+            What separates the cells of a `.csv` or `.tsv` file: a character, `"tab"`, `"comma"`, `"semicolon"` or `"pipe"`.
         columns (`str` or `tuple[str, ...]`, *optional*):
             Column of the words and, after a comma, of the tags: numbers from 1 in CoNLL files, names in tables.
         text_column (`str`, *optional*, defaults to `"text"`): Key or column of the text in JSON and tables.
         tag_names (`str` or `tuple[str, ...]`, *optional*): Names of tags that are numbers, from 0.
-        tag_scheme (`str`, *optional*): `"io"`: tags are bare labels, and neighbours of one label are one mention.
-        separator (`str`, *optional*, defaults to `" "`): Joins the words of a text that came split and says not how.
-        max_characters (`int`, *optional*): A Word or PDF file with more text than this is not read to its end.
-        max_seconds (`float`, *optional*): A Word or PDF file that takes longer than this is not read to its end.
+        tag_scheme (`str`, *optional*): `"io"`: tags are bare labels, and neighbours with one label are one mention.
+        separator (`str`, *optional*, defaults to `" "`): Joins the words of a text that was split.
+        max_characters (`int`, *optional*): Maximum text of a Word or PDF file; longer ones are errors.
+        max_seconds (`float`, *optional*): Maximum time for reading a Word or PDF file.
 
     Raises:
         ValueError: If one of them is not as described.

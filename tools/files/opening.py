@@ -1,6 +1,6 @@
-"""Files in, their text out: unpacked and decoded as a stream, in lines or in pieces, each within limits.
+"""Files in, their text out: decompressed and decoded as a stream, in lines or in pieces, each within limits.
 
-Also says which files a path, a folder or a pattern stands for. Knows nothing of formats.
+Also expands folders and patterns into files. Knows nothing of formats.
 """
 
 import bz2
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 MAX_LINE = 2**25  # characters: ten times a long novel
-MAX_TEXT = 2**26  # bytes of a file that is read as one text
-HEAD = 2**16  # bytes that formats and encodings are told by
+MAX_TEXT = 2**26  # bytes of a file that is read as a whole
+HEAD = 2**16  # bytes that formats and encodings are detected from
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it starts with
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -32,11 +32,11 @@ PACKERS: dict[str, tuple[str, bytes, Any]] = {
     ".bz2": ("bzip2", b"BZh", bz2.open),
     ".xz": ("xz", b"\xfd7zXZ\0", lzma.open),
 }
-ESCAPED_BYTES = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of bytes that cannot be decoded
+ESCAPED_BYTES = re.compile("[\udc80-\udcff]")  # the results of `surrogateescape` for undecodable bytes
 
 
 class Unreadable(ValueError):
-    """A file that cannot be read, or not from here on: not what was expected, or too long a line."""
+    """A file that cannot be read, or not any further: unexpected content, or too long a line."""
 
 
 class Source:
@@ -44,17 +44,17 @@ class Source:
     A file that is being read.
 
     Args:
-        stream (`BinaryIO`): Its bytes, unpacked or not.
-        name (`str`): What messages call it.
-        path (`str`): Its path, by which its suffix and the files beside it are found; `"-"` for standard input.
-        encoding (`str`, *optional*): Its encoding. By default what its byte order mark says, or else UTF-8.
+        stream (`BinaryIO`): Its bytes, compressed or not.
+        name (`str`): Its name in messages.
+        path (`str`): Its path, for its suffix and the files beside it; `"-"` for standard input.
+        encoding (`str`, *optional*): Its encoding. Defaults to that of its byte order mark, else UTF-8.
 
     Attributes:
-        suffix (`str`): In lower case, with the dot, without that of a packer.
+        suffix (`str`): In lower case, with the dot, without that of a compressor.
         stem (`str`): Its name without suffixes.
-        head (`bytes`): Its first bytes, which are read again by what follows.
-        stream (`BinaryIO`): Its bytes, unpacked.
-        format (`str`): The one of `formats.FORMATS` that it was taken for, once that is known.
+        head (`bytes`): Its first bytes, which later reads return again.
+        stream (`BinaryIO`): Its bytes, decompressed.
+        format (`str`): The detected one of `formats.FORMATS`, once known.
     """
 
     _raw: Any = None
@@ -86,7 +86,7 @@ class Source:
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file was read so far, as it lies on the disk."""
+        """Number of bytes read so far of the file on disk."""
         try:
             return 0 if self._raw is None else self._raw.tell()
         except (OSError, ValueError):  # a pipe, or closed
@@ -113,12 +113,12 @@ class Source:
 
     def lines(self, faults: dict[int, str], any_end: bool = False) -> Iterator[str]:
         """
-        Its lines, with their ends. A line ends with LF; with CR in files that have no LF at their beginning, such as
-        those of Excel for "CSV (Macintosh)".
+        Its lines, with their ends. A line ends with LF; or with CR in files without any LF in their first part, such as
+        Excel's "CSV (Macintosh)".
 
         Args:
-            faults (`dict[int, str]`): Receives what is wrong with the encoding of a line, by its number.
-            any_end (`bool`): Take LF, CR and CRLF all for ends.
+            faults (`dict[int, str]`): Receives encoding errors by line number.
+            any_end (`bool`): Whether LF, CR and CRLF all end a line.
         """
         is_mac = "\r" in self.start and "\n" not in self.start
         for number, line in enumerate(self._pieces("" if any_end else "\r" if is_mac else "\n"), 1):
@@ -128,7 +128,7 @@ class Source:
             yield line
 
     def pieces(self) -> Iterator[str]:
-        """Its text in pieces of any length; what cannot be decoded is U+FFFD."""
+        """Its text in pieces of any length; undecodable bytes become U+FFFD."""
         wrapper = self._decoded("")
         first = True
         while piece := wrapper.read(HEAD):
@@ -157,7 +157,7 @@ class Source:
 
 
 class _Unpacked(io.RawIOBase):
-    """What a packed file holds; damage is a `ValueError` that names the file."""
+    """The content of a compressed file; damage is a `ValueError` that names the file."""
 
     def __init__(self, stream, name: str, kind: str):
         self._stream, self._name, self._kind = stream, name, kind
@@ -180,16 +180,16 @@ def open_source(path: str | os.PathLike, encoding: str | None = None) -> Source:
 
     Raises:
         OSError: If it cannot be opened.
-        ValueError: If it is packed and damaged.
+        ValueError: If it is compressed and damaged.
     """
     if str(path) == "-":
-        # Unbuffered: a line that has arrived is not to wait for more.
+        # Unbuffered, so that a line that has arrived does not wait for more.
         return Source(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), "standard input", "-", encoding)
     return Source(open(path, "rb", buffering=0), str(path), str(path), encoding)  # type: ignore[arg-type]
 
 
 def not_decoded(error: UnicodeError | None, encoding: str) -> str:
-    """What to say of a text in another encoding than was thought."""
+    """The message for a text that is not in the expected encoding."""
     name = "UTF-8" if encoding == "utf-8-sig" else encoding
     reason = f" ({error.reason})" if isinstance(error, (UnicodeDecodeError, UnicodeEncodeError)) else ""
     return f"not {name}{reason}; save it as UTF-8, or name its encoding: --encoding cp1252, for example"
@@ -197,7 +197,7 @@ def not_decoded(error: UnicodeError | None, encoding: str) -> str:
 
 def expand(path: str | os.PathLike) -> list[Path] | None:
     """
-    The files of a folder, with those in folders in it, or of a pattern such as `texts/*.txt`, in order.
+    The files of a folder and its subfolders, or of a pattern such as `texts/*.txt`, in order.
 
     Returns:
         `list[Path]`: Without hidden files; `None` if the path stands for itself.
@@ -222,14 +222,14 @@ def expand(path: str | os.PathLike) -> list[Path] | None:
 
 def check_apart(inputs: Iterable[str | os.PathLike], outputs: Iterable[str | os.PathLike | None]) -> None:
     """
-    Whether what is to be written is none of the files that are read, which would be lost.
+    Checks that no output is one of the inputs, which would be lost.
 
     Args:
         inputs (`Iterable`): Files, folders and patterns; `"-"` for standard input.
-        outputs (`Iterable`): Files, of which some may not be there yet; `None` for those that nobody asked for.
+        outputs (`Iterable`): Files, which need not exist yet; `None` for outputs that were not requested.
 
     Raises:
-        ValueError: If one of them is.
+        ValueError: If an output is an input.
     """
     present = [each for each in outputs if each is not None and os.path.isfile(each)]
     for path in inputs if present else ():
@@ -254,7 +254,7 @@ def _encoding(given: str | None, head: bytes) -> str:
     for mark, encoding in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
-    # Text has no NUL characters, so that every other byte being one says UTF-16 without a mark.
+    # Text has no NUL characters, so if every other byte is one, it is UTF-16 without a mark.
     pairs = len(head[:4096]) // 2
     nuls = [head[: 2 * pairs][first::2].count(0) for first in (0, 1)]
     if pairs and max(nuls) > 0.3 * pairs and min(nuls) < 0.05 * pairs:

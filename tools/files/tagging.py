@@ -1,4 +1,4 @@
-"""Documents in, their entities out, as a stream: to a file, as JSON lines, or in colour to a terminal."""
+"""Documents in, their entities out, as a stream: to a file, as JSON lines, or in colour on a terminal."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +15,11 @@ Results = Iterable[tuple[Document, Entities]]
 
 class Tagger:
     """
-    Finds the entities of documents, with a pipeline that is loaded once the first of them was read well.
+    Finds the entities of documents, with a pipeline that is loaded once the first document has been read.
 
     Args:
         load_pipeline (`Callable`): Loads it.
-        schema ([`Schema`], *optional*): The types of documents without any of their own.
+        schema ([`Schema`], *optional*): Types for documents without their own.
         options: Further options of the pipeline's call.
     """
 
@@ -31,7 +31,7 @@ class Tagger:
 
     def __call__(self, documents: Iterator[Document]) -> Iterator[tuple[Document, Entities]]:
         """
-        Documents with their entities, in their order. An error in reading them is raised once all before it are done.
+        Documents with their entities, in order. A reading error is raised once all documents before it are done.
 
         Raises:
             ValueError: If there are no types, or whatever reading the documents raises.
@@ -41,7 +41,7 @@ class Tagger:
         def good() -> Iterator[Document]:
             try:
                 yield from documents
-            except Exception as error:  # The pipeline has read ahead: what it holds is not to be lost.
+            except Exception as error:  # The pipeline has read ahead: the texts it holds must not be lost.
                 failures.append(error)
 
         for is_split, group in groupby(good(), key=lambda document: document.words is not None):
@@ -65,14 +65,14 @@ class Tagger:
 
     @property
     def pipeline(self) -> Any:
-        """The pipeline, loaded when it is first asked for."""
+        """The pipeline, loaded on first access."""
         if self._pipeline is None:
             self._pipeline = self._load()
         return self._pipeline
 
     @property
     def has_types(self) -> bool:
-        """Whether documents without types of their own are looked for any; loads the pipeline."""
+        """Checks that there are types for documents without their own; loads the pipeline."""
         settings = self.pipeline.settings if hasattr(self.pipeline, "settings") else self.pipeline.model.config
         return "entity_types" in self._options or bool(settings.entity_types)
 
@@ -89,8 +89,8 @@ def _chain(first: Document, rest: Iterator[Document]) -> Iterator[Document]:
 
 def write_results(results: Results, output: Path, schema: Schema | None, tell: Callable[[str], None]) -> None:
     """
-    Writes documents with their entities to a file, and tells how many. What was written before an error is kept in a
-    file beside it, which is told, too.
+    Writes documents with their entities to a file, and reports their number. What was written before an error is kept in a
+    file beside it, which is reported, too.
     """
     from tqdm.auto import tqdm
 
@@ -111,7 +111,7 @@ def print_results(results: Results, schema: Schema | None, scores: bool, titles:
     Prints texts with their entities in colour, each set of types with a legend of its own.
 
     Args:
-        schema ([`Schema`], *optional*): The types of documents without any of their own.
+        schema ([`Schema`], *optional*): Types for documents without their own.
         scores (`bool`): Show the score of each entity.
         titles (`bool`): Print the id or line of each document above it.
     """

@@ -1,7 +1,7 @@
 """Documents with their entities in, a file out: JSON lines, CSV, CoNLL columns, Label Studio's JSON, brat's standoff.
 
-The suffix says the format. A file appears, or replaces an older one, once all of it is written; what was written before
-a failure can be kept beside it. Knows nothing of models.
+The suffix determines the format. A file appears, or replaces an older one, once all of it is written; what was written
+before a failure can be kept beside it. Knows nothing of models.
 """
 
 import os
@@ -29,34 +29,33 @@ def document_writer(
     """
     Opens a file for tagged documents.
 
-    - `.jsonl`: each document's row with `entities`, of which an earlier value is replaced.
-    - `.csv`: a row for each entity, with the `id` of its document or else the line it began on; in the first of a
-      document its text. Cells that a spreadsheet would take for a formula begin with an apostrophe.
-    - `.conll`: a word a line with its BIO tag in the last, tab-separated column. The words are those of the document
-      or else of [`split_words`]. A comment before them has the id and, where the words do not say it, the text.
-    - `.json`: tasks with predictions for [Label Studio](https://labelstud.io/guide/predictions), whose labels are to be
-      called `label` and its text `text`, as in its template. It counts characters as Python does.
+    - `.jsonl`: each document's row with `entities`, which replace an earlier value.
+    - `.csv`: one row per entity, with the `id` of its document or else its line; the first row of a document has the text.
+      Cells that a spreadsheet would take for a formula begin with an apostrophe.
+    - `.conll`: one word per line with its BIO tag in the last, tab-separated column. The words are those of the document
+      or else of [`split_words`]. A comment before them has the id and, if the words do not determine it, the text.
+    - `.json`: tasks with predictions for [Label Studio](https://labelstud.io/guide/predictions), for a project whose
+      labels are called `label` and its text `text`, as in its template. Offsets count characters as Python does.
     - `.ann`: [brat's standoff](https://brat.nlplab.org/standoff.html) of one document, with its text beside it in a
-      `.txt` file. `.zip`: the same for many, with an `annotation.conf`, and a `visual.conf` with the types' names as
-      they were: those of brat have ASCII letters, digits, hyphens and underscores.
-
+      `.txt` file. `.zip`: the same for many, with an `annotation.conf`, and a `visual.conf` with the original names of the
+      types: brat's consist of ASCII letters, digits, hyphens and underscores.
     - `.doccano.jsonl`, `.prodigy.jsonl`, `.spacy.jsonl`: what these programs import, instead of plain `.jsonl`.
 
-    All of them are read back by `read_records`.
+    `read_records` reads all of them back.
 
     Args:
         path (`str` or `Path`): The file. A link is written through.
         types (`Iterable[str]`): Names of types to offer to annotators, in brat's `annotation.conf`, besides those found.
         on_partial (`Callable`, *optional*):
-            Keep what was written if an error ends the writing, as a file beside `path` that is whole in itself; called
-            with its path and the number of its documents. Without it nothing is kept.
+            If given, what was written before an error is kept as a complete file beside `path`; called with its path and
+            the number of its documents.
 
     Yields:
         `Callable`: To be called with a document and its entities.
 
     Raises:
-        ValueError: If the suffix is none of `OUTPUT_SUFFIXES`; for `.ann`, if there is more than one document, or
-            another text in the `.txt` file.
+        ValueError: If the suffix is not in `OUTPUT_SUFFIXES`; for `.ann`, if there is more than one document, or the `.txt`
+            file exists with another text.
     """
     suffix, path = output_suffix(path), check_output(path)
     count, failure = 0, None
@@ -73,7 +72,7 @@ def document_writer(
             except BaseException as error:
                 if on_partial is None or count == 0 or suffix == SINGLE:
                     raise
-                failure = error  # The file is finished first, as far as it goes.
+                failure = error  # The file is completed first.
         if failure is not None:
             kept = _partial(path, suffix)
             os.replace(temporary, kept)
@@ -82,13 +81,13 @@ def document_writer(
 
 
 def output_suffix(path: str | Path) -> str:
-    """The end of an output's name that says its format: the longest that is known, or else its suffix."""
+    """The end of an output's name that determines its format: the longest known one, or else its suffix."""
     name = Path(path).name.lower()
     return next((suffix for suffix in WRITERS_BY_PROGRAM if name.endswith(suffix)), Path(path).suffix.lower())
 
 
 def _partial(path: Path, suffix: str) -> Path:
-    """A name beside the file's that is free."""
+    """A free name beside the file."""
     stem = path.name[: -len(suffix)]
     names = (path.with_name(f"{stem}.partial{number}{suffix}") for number in chain([""], count_from(2)))
     return next(name for name in names if not name.exists())
@@ -96,7 +95,7 @@ def _partial(path: Path, suffix: str) -> Path:
 
 def check_output(path: str | Path) -> Path:
     """
-    The path, if [`document_writer`] can write there as far as can be told beforehand; of a link, where it leads.
+    The path, with links followed, if [`document_writer`] can probably write there.
 
     Raises:
         ValueError: If it cannot.

@@ -23,22 +23,22 @@ from .redacting import Redactor
 from .report import SUFFIXES, Report, report_to
 
 TABULAR = ("jsonl", "csv", "tsv")
-ANNOTATIONS = ("entities", "tokens")  # of a record: they hold a text's words, or their places
+ANNOTATIONS = ("entities", "tokens")  # keys of a record that contain a text's words or offsets
 
 
 @dataclass(frozen=True)
 class RedactionJob:
     """
-    What is redacted and where it goes.
+    What is redacted and where the output goes.
 
     Args:
         source (`str`): A file, a folder, a pattern such as `letters/*.pdf`, or `"-"` for standard input.
         output (`Path`, *optional*): A file for a file, a folder for many. Defaults to standard output.
-        also (`Sequence[str]`): Further columns of texts, beside `text_column`.
+        also (`Sequence[str]`): Further columns of texts, besides `text_column`.
         report (`Path`, *optional*): A `.jsonl` file for the report.
         skip_bad (`bool`): Leave rows and files out that cannot be read, and say which, instead of stopping.
         reading (`dict`): How files are read: options of `read_documents`.
-        untouched (`Sequence[Path]`): Further files that are not to be written over, such as that of the key.
+        untouched (`Sequence[Path]`): Further files that must not be overwritten, such as the one with the key.
     """
 
     source: str
@@ -59,11 +59,11 @@ def redact_files(
     Args:
         job ([`RedactionJob`]): The job.
         redactor ([`Redactor`]): How texts are redacted.
-        mapping ([`MappingFile`], *optional*): Receives the pseudonyms, before any output that has them appears.
-        tell (`Callable`): Receives lines for the user.
+        mapping ([`MappingFile`], *optional*): Receives the pseudonyms, before any output with them appears.
+        tell (`Callable`): Receives messages for the user.
 
     Raises:
-        ValueError: If something would be written over what is read, or a file or row cannot be used.
+        ValueError: If an output would overwrite an input, or a file or row cannot be used.
         OSError: If a file cannot be read or written.
     """
     options = read_options(job.reading)
@@ -86,7 +86,7 @@ def redact_files(
 
 
 def save_pseudonyms(redactor: Redactor, mapping: MappingFile | None) -> None:
-    """Writes what a redactor has invented until now, if there is a file for it."""
+    """Saves the pseudonyms so far, if there is a file for them."""
     if mapping is not None and isinstance(redactor.style, Pseudonyms):
         mapping.write(redactor.style.mapping)
 
@@ -114,7 +114,7 @@ def _redact_part(
 def _redacted_rows(
     documents: Iterator[Document], columns: Sequence[str], redactor: Redactor, report: Report, part: Part
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a file with the texts in these columns redacted."""
+    """The rows of a file, with the texts in these columns redacted."""
     pending: deque[tuple[Document, dict[str, Any], list[str]]] = deque()
     absent = {*columns}
 
@@ -127,7 +127,7 @@ def _redacted_rows(
             present = [columns[0], *(name for name in columns[1:] if row.get(name) not in (None, ""))]
             for name in present:
                 if not isinstance(row[name], str):
-                    got = type(row[name]).__name__  # not the value, which is not to be read in reports
+                    got = type(row[name]).__name__  # not the value itself, which must not appear in reports
                     raise ValueError(f"{part.name}:{document.line}: {name!r} should be a text, got a {got}")
             pending.append((document, row, present))
             yield from (row[name] for name in present)
@@ -146,7 +146,7 @@ def _redacted_rows(
 
 
 def _row(document: Document, column: str, report: Report) -> dict[str, Any]:
-    """The row of a document, without annotations, which hold what is to be redacted."""
+    """The row of a document, without annotations, which contain what is to be redacted."""
     record = document.record
     is_plain = document.words is None and isinstance(record, dict) and not any(key in record for key in ANNOTATIONS)
     if is_plain:

@@ -1,4 +1,4 @@
-"""The file of a job's pseudonyms, encrypted: the key of a job in, what stands for what out. Never written in the clear."""
+"""The encrypted file of a job's pseudonyms, read and written with a key. It is never written in plain text."""
 
 import base64
 import hashlib
@@ -18,9 +18,9 @@ USE = "the file of pseudonyms (--mapping)"
 
 class MappingFile:
     """
-    A file that a job's pseudonyms are read from, if it is there, and written to.
+    A file that a job's pseudonyms are read from, if it exists, and written to.
 
-    The key may be a passphrase: Fernet's own is derived from it by scrypt.
+    The key may be a passphrase: Fernet's own key is derived from it by scrypt.
 
     Args:
         path (`str` or `Path`): The file.
@@ -28,7 +28,7 @@ class MappingFile:
 
     Raises:
         ImportError: If `cryptography` is not installed.
-        ValueError: If the key is too short, the file is none of these, or it was written with another key.
+        ValueError: If the key is too short, the file is not of this kind, or it was written with another key.
     """
 
     def __init__(self, path: str | os.PathLike, key: bytes):

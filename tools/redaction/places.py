@@ -1,4 +1,4 @@
-"""Which files a job reads, what of each it writes where, and that it overwrites none of those it reads."""
+"""Which files a job reads, where it writes each of them, and checks that no input is overwritten."""
 
 import os
 import unicodedata
@@ -10,7 +10,7 @@ from ..files.formats import ARCHIVE, SUFFIXES, format_of_texts, plain_suffix
 from ..files.model import ReadOptions
 from ..files.opening import PACKERS, expand, open_source
 
-# What a file of a format is written as.
+# The kind of output for each format.
 WRITTEN_AS = {
     "text": "text",
     "docx": "text",
@@ -35,10 +35,10 @@ class Part:
     One file of a job.
 
     Args:
-        source (`str`): What is read; `"-"` for standard input.
-        kind (`str`): What it is written as, a key of `ENDINGS`.
-        target (`Path`, *optional*): What is written; `None` for standard output.
-        name (`str`): What reports call it.
+        source (`str`): The input; `"-"` for standard input.
+        kind (`str`): The kind of output, a key of `ENDINGS`.
+        target (`Path`, *optional*): The output; `None` for standard output.
+        name (`str`): Its name in reports.
     """
 
     source: str
@@ -49,14 +49,14 @@ class Part:
 
 def plan(source: str, output: Path | None, options: ReadOptions) -> tuple[list[Part], list[str]]:
     """
-    The files of a job, and the names of those in its folder that cannot be redacted and are left out.
+    The files of a job, and the names of files in its folder that are left out because they cannot be redacted.
 
     Args:
         source (`str`): A file, a folder, a pattern or `"-"`.
         output (`Path`, *optional*): A file for a file, a folder for many.
 
     Raises:
-        ValueError: If a file cannot be redacted or written so, or something would be written over what is read.
+        ValueError: If a file cannot be redacted or written this way, or an output would overwrite an input.
         OSError: If the file cannot be read.
     """
     files = expand(source)
@@ -87,8 +87,8 @@ def plan(source: str, output: Path | None, options: ReadOptions) -> tuple[list[P
 def check_apart(read: Iterable[str | Path], written: Sequence[Path]) -> None:
     """
     Raises:
-        ValueError: If a file to be written is one that is read, by whatever name, or two of them are one. Names that
-            differ in upper and lower case count as the same, as on the disks of many systems they are.
+        ValueError: If an output is an input, under whatever name, or two outputs are one file. Names that differ only in
+            case count as the same, as they are on many file systems.
     """
     given = {_folded(each): Path(each) for each in read if str(each) != "-"}
     numbers = {_inode(each): each for each in given.values()} if given else {}
@@ -155,7 +155,7 @@ def _check_folder(output: Path, root: Path) -> None:
 
 
 def _written_name(name: Path, kind: str) -> Path:
-    """The name of a file's output: its own without the packer's ending, with another where it is written otherwise."""
+    """The name of a file's output: its own, without the suffix of a compressor, and with a new one if the kind changes."""
     if name.suffix.lower() in PACKERS:
         name = name.with_suffix("")
     return name if name.suffix.lower() in ENDINGS[kind] else name.with_name(f"{name.name}{ENDINGS[kind][0]}")

@@ -1,4 +1,4 @@
-"""Invented names in the place of real ones, the same for the same person throughout a job; other mentions are numbered.
+"""Invented names in place of real ones, the same for the same person throughout a job; other mentions are numbered.
 
 Names are replaced word by word, so that "Marta Kovac", "Kovac" and "M. Kovac" stay one person whichever comes first.
 """
@@ -13,15 +13,15 @@ from typing import Any
 
 from .styles import normalised
 
-# Kept, as they name nobody.
+# Kept, because they identify nobody.
 TITLES = frozenset("mr mrs ms miss mx dr prof professor sir dame judge justice rev herr frau jr sr".split())
-PARTICLES = frozenset("von van der den de del della da di du dos bin ibn and of the".split())  # in small letters
+PARTICLES = frozenset("von van der den de del della da di du dos bin ibn and of the".split())  # in lower case
 WORD = re.compile(r"""[^\s\-‐‑–—.,;:/&()\[\]{}"“”„«»]+""")
 POSSESSIVE = re.compile(r"['’]s?$")
 VOWELS = "aeiou"
 CONSONANTS = "bdfglmnrstv"
 ENDINGS = ("", "l", "n", "r", "s", "th", "nd")
-TRIES = 20  # to find a name that is free, before names get longer
+TRIES = 20  # attempts to find an unused name, before names get longer
 
 
 def is_person(entity_type: str) -> bool:
@@ -32,14 +32,14 @@ def is_person(entity_type: str) -> bool:
 
 class Pseudonyms:
     """
-    A style (see `styles`) that remembers what it has put in the place of what.
+    A style (see `styles`) that remembers its replacements.
 
     Args:
-        mapping (`dict`, *optional*): What another job has remembered ([`Pseudonyms.mapping`]), to go on with it.
+        mapping (`dict`, *optional*): The replacements of another job ([`Pseudonyms.mapping`]), to continue with.
         chance (`random.Random`, *optional*): Draws the names. Defaults to the system's source of randomness.
 
     Raises:
-        ValueError: If the mapping is none.
+        ValueError: If the mapping is malformed.
     """
 
     def __init__(self, mapping: Mapping[str, Any] | None = None, chance: random.Random | None = None):
@@ -54,7 +54,7 @@ class Pseudonyms:
 
     @property
     def mapping(self) -> dict[str, Any]:
-        """Everything that was remembered, in plain values."""
+        """All replacements so far, as plain values."""
         return {"initials": self._initials, "words": self._words, "numbers": self._numbers}
 
     def __call__(self, mention: str, entity_type: str) -> str:
@@ -66,7 +66,7 @@ class Pseudonyms:
     def _name(self, mention: str) -> str:
         mention = unicodedata.normalize("NFC", mention)
         words = WORD.findall(mention)
-        all_kept = all(map(_is_kept, words))  # somebody is called Judge
+        all_kept = all(map(_is_kept, words))  # a surname such as Judge
         return WORD.sub(
             lambda match: match[0] if _is_kept(match[0]) and not all_kept else self._word(match[0]), mention
         )
@@ -86,7 +86,7 @@ class Pseudonyms:
         return styled + rest
 
     def _initial(self, letter: str) -> str:
-        """The letter that all names with this one begin with, so that initials fit names."""
+        """The initial of the pseudonyms of all names with this initial, so that initials match names."""
         key = unicodedata.normalize("NFKD", letter.casefold())[0]
         if key not in self._initials:
             free = sorted(set(string.ascii_uppercase) - {*self._initials.values(), key.upper()})

@@ -1,4 +1,4 @@
-"""Texts in, the same texts without what a model found in them out, with a record of what was changed and what was not."""
+"""Texts in, the same texts with the entities found in them replaced out, and a record of what was changed and what was not."""
 
 import random
 import re
@@ -14,8 +14,8 @@ from ..loading import load_pipeline
 from .pseudonyms import Pseudonyms
 from .styles import METHODS, Hashed, Style, masked, replaced
 
-THRESHOLD = 0.3  # low, as a name that stays does more harm than a word that goes
-SHORTEST_REPEAT = 3  # characters of a mention that is looked for in the rest of its text
+THRESHOLD = 0.3  # low, because a missed name does more harm than a lost word
+SHORTEST_REPEAT = 3  # characters of a mention to search for in the rest of its text
 PRESET = "personal-data"
 
 Entities = list[dict[str, Any]]
@@ -30,9 +30,9 @@ class Redacted:
         text (`str`): The text.
         changed (`list[dict]`):
             What was replaced: `entity_group`, `score` (`None` for a repeat that the model did not mark itself), `start`
-            and `end` in the text as it was, `new_start`, `new_end` and `replacement` in this one.
+            and `end` in the original text, `new_start`, `new_end` and `replacement` in the new one.
         kept (`list[dict]`):
-            What scored too low and still stands: `entity_group`, `score`, `word`, `start`, `end`, and `new_start` and
+            What scored too low and was kept: `entity_group`, `score`, `word`, `start`, `end`, and `new_start` and
             `new_end`.
     """
 
@@ -51,7 +51,7 @@ def redact(
     pipeline: Any = None,
 ) -> Redacted:
     """
-    Redacts one text. For many, or for names that are the same in all of them, make a [`Redactor`].
+    Redacts one text. For many texts, or for consistent names across them, make a [`Redactor`].
 
     Args:
         text (`str`): The text.
@@ -59,7 +59,7 @@ def redact(
         method (`str`, *optional*): One of `styles.METHODS`.
         key (`bytes`, *optional*): The key of `"hash"`.
         threshold (`float`, *optional*): What scores lower is kept, unless its type has a threshold of its own.
-        pipeline (*optional*): The pipeline. Defaults to that of the model which comes with the package.
+        pipeline (*optional*): The pipeline. Defaults to the one of the shipped model.
 
     Raises:
         ValueError: For types, a method, a key or a threshold that are not as described.
@@ -128,7 +128,7 @@ class Redactor:
         self._lowest = {name: self.schema.thresholds.get(name, threshold) for name in self.schema.names}
 
     def __call__(self, texts: Iterable[str]) -> Iterator[Redacted]:
-        """Redacted texts, in their order; an error in getting a text is raised once those before it are done."""
+        """Redacted texts, in order; an error in reading a text is raised once those before it are done."""
         failures: list[Exception] = []
         pending: deque[str] = deque()
 
@@ -137,7 +137,7 @@ class Redactor:
                 for text in texts:
                     pending.append(text)
                     yield text
-            except Exception as error:  # The pipeline has read ahead: what it holds is not to be lost.
+            except Exception as error:  # The pipeline has read ahead: the texts it holds must not be lost.
                 failures.append(error)
 
         given = items()
@@ -154,7 +154,7 @@ class Redactor:
             raise failures[0]
 
     def apply(self, text: str, entities: Entities) -> Redacted:
-        """Redacts a text of which it is known what was found in it."""
+        """Redacts a text whose entities are known."""
         high: Entities = []
         low: Entities = []
         for each in entities:
@@ -164,13 +164,13 @@ class Redactor:
 
 def redacted_text(text: str, entities: Entities, low: Entities, style: Style) -> Redacted:
     """
-    A text without these entities, and without what repeats them to the letter elsewhere in it.
+    A text with these entities and their exact repeats replaced.
 
     Args:
-        entities (`list[dict]`): What is replaced, as pipelines return it. What overlaps is replaced as one, with the type
-            of the highest score.
-        low (`list[dict]`): What scored too low.
-        style (`Callable`): Says by what it is replaced.
+        entities (`list[dict]`): What to replace, as pipelines return it. Overlapping entities are replaced as one, with the
+            type of the highest score.
+        low (`list[dict]`): Entities that scored too low.
+        style (`Callable`): Makes the replacements.
     """
     spans = _united(entities)
     spans = sorted([*spans, *_repeats(text, spans)], key=lambda each: each["start"])
@@ -200,7 +200,7 @@ def _united(entities: Entities) -> Entities:
 
 
 def _repeats(text: str, spans: Entities) -> Entities:
-    """Where a mention stands once more, as whole words, and is no part of what is replaced anyway."""
+    """Further occurrences of a mention, as whole words, outside of what is replaced already."""
     groups: dict[str, str] = {}
     for each in spans:
         mention = text[each["start"] : each["end"]].strip()
@@ -222,11 +222,11 @@ def _repeats(text: str, spans: Entities) -> Entities:
 
 
 def _kept(low: Entities, changed: Entities) -> Entities:
-    """What scored low and was not replaced along with something else, with its place in the new text."""
+    """Low-scoring entities that were not replaced as part of others, with their offsets in the new text."""
     kept = []
     ends = [each["end"] for each in changed]
     for each in low:
-        number = bisect_right(ends, each["start"])  # of those that end before it
+        number = bisect_right(ends, each["start"])  # of replacements that end before it
         if number < len(changed) and changed[number]["start"] < each["end"]:
             continue
         shift = changed[number - 1]["new_end"] - ends[number - 1] if number else 0

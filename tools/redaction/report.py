@@ -1,6 +1,6 @@
-"""What a job has changed, and what scored low and was kept: counted, told, and line by line in a file of JSON.
+"""What a job has changed, and what scored low and was kept: as counts, and line by line in a JSON file.
 
-The file holds none of the words that were replaced.
+The file contains none of the replaced words.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ class Report:
     Counts of a job.
 
     Args:
-        stream (`TextIO`, *optional*): A text file for a line of JSON for each mention, changed or kept.
+        stream (`TextIO`, *optional*): Receives a line of JSON for each mention, changed or kept.
     """
 
     def __init__(self, stream: TextIO | None = None):
@@ -33,7 +33,7 @@ class Report:
         self.notes: dict[str, None] = {}
 
     def add(self, redacted: Redacted, **place: Any) -> None:
-        """Takes one text; `place` says where it stands."""
+        """Adds one text; `place` is its file and line."""
         self.texts += 1
         for action, mentions, counts in (
             ("changed", redacted.changed, self.changed),
@@ -44,15 +44,15 @@ class Report:
                 self._write({**place, "action": action, **each})
 
     def keep_columns(self, names: Iterable[str]) -> None:
-        """Remembers columns that went into the output as they are."""
+        """Records columns that were copied unchanged."""
         self.kept_columns |= dict.fromkeys(names)
 
     def note(self, line: str) -> None:
-        """Remembers something to be told, once."""
+        """Records a note for the summary, once."""
         self.notes.setdefault(line)
 
     def close(self, failure: BaseException | None) -> None:
-        """Writes the last line, which has the counts and, of a job that has not come to its end, why."""
+        """Writes the last line: the counts and, if the job did not finish, the reason."""
         line = {
             "action": "summary",
             "texts": self.texts,
@@ -64,7 +64,7 @@ class Report:
         self._write(line if failure is None else {**line, "stopped": str(failure) or type(failure).__name__})
 
     def lines(self) -> Iterator[str]:
-        """The counts, to be told."""
+        """The summary in sentences."""
         yield f"changed {_counted(self.changed)} in {self.texts:,} text{'' if self.texts == 1 else 's'}"
         if self.kept:
             yield f"kept, as they score below the threshold: {_counted(self.kept)}"
@@ -85,7 +85,7 @@ def _counted(counts: Counter[str]) -> str:
 
 @contextmanager
 def report_to(path: str | Path | None) -> Iterator[Report]:
-    """A report, whose file is written whole even if an error ends the job, as what was done until then was done."""
+    """A report whose file is completed even if an error ends the job, because work until then was done."""
     if path is None:
         yield Report()
         return

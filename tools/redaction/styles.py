@@ -1,4 +1,4 @@
-"""What stands in the place of a mention: its type, a mask, a keyed hash. Invented names are in `pseudonyms`.
+"""Replacements of a mention: its type, a mask, a keyed hash. Invented names are in `pseudonyms`.
 
 A style is a function of the mention and the name of its type. Knows nothing of models or files.
 """
@@ -16,7 +16,7 @@ Style = Callable[[str, str], str]
 METHODS = ("replace", "mask", "hash", "pseudonyms")
 MASK = "*"
 MIN_KEY_BYTES = 16
-HASH_DIGITS = 16  # of 64: two of a billion different mentions meet with a probability of about 3 %
+HASH_DIGITS = 16  # of 64: among a billion different mentions, two collide with a probability of about 3 %
 
 
 def replaced(mention: str, entity_type: str) -> str:
@@ -25,20 +25,20 @@ def replaced(mention: str, entity_type: str) -> str:
 
 
 def masked(mention: str, entity_type: str) -> str:
-    """As many stars as there were characters; line breaks stay, so that lines do."""
+    """As many stars as characters; line breaks stay."""
     return re.sub(r"[^\r\n]", MASK, mention)
 
 
 class Hashed:
     """
-    The type's name and a keyed hash, by which the same mentions are found without being read: HMAC-SHA256 of
-    [`normalised`] mentions.
+    The type's name and a keyed hash, which identifies equal mentions without revealing them: HMAC-SHA256 of [`normalised`]
+    mentions.
 
     Args:
         key (`bytes`): A secret of at least `MIN_KEY_BYTES`.
 
     Raises:
-        ValueError: If it is shorter, as mentions could be found by trying keys.
+        ValueError: If it is shorter, because keys could then be guessed.
     """
 
     def __init__(self, key: bytes):
@@ -50,13 +50,13 @@ class Hashed:
 
 
 def normalised(mention: str) -> str:
-    """What counts as the same mention: without regard to case, blanks and forms of characters."""
+    """The form in which equal mentions are equal: ignoring case, blanks and Unicode forms."""
     return " ".join(unicodedata.normalize("NFKC", mention).casefold().split())
 
 
 def read_key(file: str | os.PathLike | None = None, variable: str | None = None) -> bytes | None:
     """
-    A key from a file or from an environment variable, without blanks around it; `None` if neither is named.
+    A key from a file or an environment variable, stripped of blanks; `None` if neither is named.
 
     Raises:
         ValueError: If both are named, the variable is not set, or the key is too short.

@@ -1,5 +1,5 @@
-"""`jpt-ner serve`: the pipeline behind HTTP, and a load test of it.
+"""`jpt-ner serve`: the pipeline behind HTTP.
 
-`batching` puts requests that wait together and lets one thread read them; `bodies` says what goes in and out; `app` is the
-web application; `server` runs it. `jpt-ner bench-serve`, in the room `benchmark`, measures it.
+`batching` combines waiting requests and reads them on one thread; `bodies` defines requests and answers; `app` is the web
+application; `server` runs it. `benchmark` has a load test, `jpt-ner bench-serve`.
 """

@@ -1,4 +1,4 @@
-"""The web application: requests checked, handed to the batcher, and answered within their time."""
+"""The web application: requests are checked, handed to the batcher, and answered within the time limit."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ from .body_limit import BodyLimit
 from .limits import Limits
 from .metrics import Counting, Metrics
 
-LOOKING_SECONDS = 0.5  # how often is looked whether a client still waits
+LOOKING_SECONDS = 0.5  # between checks whether a client still waits
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": description}
     for status, description in {
@@ -51,14 +51,14 @@ def build_app(
 ) -> FastAPI:
     """
     Args:
-        pipeline (`EntityPipeline`): From now on called by the application's thread alone.
-        schema ([`Schema`], *optional*): Types of requests that name none.
-        limits ([`Limits`], *optional*): What requests may ask for.
-        texts_together (`int`, *optional*, defaults to 32): Most texts in one call of the pipeline.
-        model_name (`str`, *optional*): What `/health` calls the model.
+        pipeline (`EntityPipeline`): From now on called only by the application's thread.
+        schema ([`Schema`], *optional*): Types for requests that name none.
+        limits ([`Limits`], *optional*): Limits of requests.
+        texts_together (`int`, *optional*, defaults to 32): Maximum number of texts in one call of the pipeline.
+        model_name (`str`, *optional*): Name of the model in `/health`.
 
     Returns:
-        `FastAPI`: Its lifespan's end waits for what is being read.
+        `FastAPI`: At the end of its lifespan it waits for texts that are being read.
     """
     limits = limits or Limits()
     metrics = Metrics()
@@ -80,13 +80,13 @@ def build_app(
     _add_errors(app)
     _add_reading(app, batcher, schema, limits)
     _add_about(app, batcher, metrics, schema, model_name)
-    app.add_middleware(BodyLimit, most=limits.max_body, timeout=limits.timeout)
+    app.add_middleware(BodyLimit, max_bytes=limits.max_body, timeout=limits.timeout)
     app.add_middleware(Counting, metrics=metrics, paths={getattr(route, "path", "") for route in app.routes})
     return app
 
 
 def _add_errors(app: FastAPI) -> None:
-    """All problems have one form: `detail`, a sentence. What a client sent is not sent back."""
+    """All errors have one form: `detail`, a sentence. They do not repeat what the client sent."""
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -125,13 +125,13 @@ def _add_reading(app: FastAPI, batcher: Batcher, schema: Schema | None, limits: 
 
     @app.post("/tag/batch", **options)
     async def tag_batch(request: Request, body: BatchRequest) -> BatchAnswer:
-        """Entities of several texts, in their order."""
+        """Entities of several texts, in order."""
         results = await read(request, body)
         return BatchAnswer.model_validate({"results": [{"entities": entities} for entities in results]})
 
 
 async def _answer(request: Request, future: asyncio.Future, timeout: float) -> list[Entities]:
-    """Waits for the answer. What is not begun when the time is up, or the client has gone, will not be read."""
+    """Waits for the answer. Texts not yet started when the time is up, or the client has gone, are dropped."""
     end = time.monotonic() + timeout
     try:
         while (left := end - time.monotonic()) > 0:
@@ -148,7 +148,7 @@ async def _answer(request: Request, future: asyncio.Future, timeout: float) -> l
 def _add_about(app: FastAPI, batcher: Batcher, metrics: Metrics, schema: Schema | None, model_name: str) -> None:
     @app.get("/types", response_model_exclude_none=True)
     async def types() -> TypesAnswer:
-        """The types that are looked for by default, and the names of presets."""
+        """The default types, and the names of presets."""
         return TypesAnswer(default=schema.to_dict() if schema else None, presets=list_presets())
 
     @app.get("/types/{preset}", responses={404: {"model": ErrorAnswer}})
@@ -160,7 +160,7 @@ def _add_about(app: FastAPI, batcher: Batcher, metrics: Metrics, schema: Schema 
 
     @app.get("/health", responses={503: {"model": Health}})
     async def health() -> JSONResponse:
-        """Whether texts are read here."""
+        """Whether requests are answered."""
         alive = batcher.is_alive
         answer = Health(status="ok" if alive else "closed", model=model_name, waiting=batcher.waiting)
         return JSONResponse(answer.model_dump(), 200 if alive else 503)

@@ -1,6 +1,6 @@
-"""Requests that wait together are read together: a bounded queue, and one thread that owns the pipeline.
+"""Waiting requests are read together: a bounded queue, and one thread that owns the pipeline.
 
-Each turn takes texts from all waiting requests in rotation, so that a small request is not held up behind a large one.
+Each turn takes texts from all waiting requests in rotation, so that a large request does not hold up a small one.
 """
 
 import logging
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 Entities = list[dict[str, Any]]
 GATHERING_SECONDS = 0.005
-CHARACTERS_TOGETHER = 100_000  # so that a turn does not last for long
+CHARACTERS_TOGETHER = 100_000  # so that a turn stays short
 CLOSING_SECONDS = 60.0
 
 
 class BusyError(Exception):
-    """The queue is full. `retry_after` is an estimate of the seconds until there is room."""
+    """The queue is full. `retry_after` is the estimated number of seconds until there is room."""
 
     def __init__(self, retry_after: int):
         super().__init__(f"too many texts are waiting; try again in {retry_after} s")
@@ -37,7 +37,7 @@ class ClosedError(Exception):
 
 @dataclass(frozen=True)
 class Text:
-    """A text, and the types to look for, with thresholds."""
+    """A text and the types to look for, with thresholds."""
 
     text: str
     schema: Schema
@@ -45,7 +45,7 @@ class Text:
 
 @dataclass(eq=False)
 class _Request:
-    """Texts that are answered at once. `options` are those of the pipeline's call."""
+    """Texts that are answered together. `options` are those of the pipeline's call."""
 
     texts: Sequence[Text]
     options: dict[str, Any]
@@ -66,12 +66,12 @@ class Batcher:
     """
     Args:
         pipeline (`EntityPipeline`): Called on one thread only.
-        texts_together (`int`, *optional*, defaults to 32): Most texts in one call of the pipeline.
-        max_waiting (`int`, *optional*, defaults to 1024): Most texts that wait.
-        on_turn (`Callable`, *optional*): Told after each turn how many texts it had, and how many entities they have.
+        texts_together (`int`, *optional*, defaults to 32): Maximum number of texts in one call of the pipeline.
+        max_waiting (`int`, *optional*, defaults to 1024): Maximum number of waiting texts.
+        on_turn (`Callable`, *optional*): Called after each turn with the numbers of its texts and entities.
 
-    The thread waits up to 5 ms for as many requests as there were last time: those who were answered together often ask
-    again together. A single client is never kept waiting.
+    The thread waits up to 5 ms for as many requests as there were last time, because clients that were answered together
+    often ask again together. A single client never waits.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Texts that wait to be read."""
+        """Number of waiting texts."""
         return self._waiting
 
     @property
@@ -107,33 +107,33 @@ class Batcher:
     def submit(self, texts: Sequence[Text], **options: Any) -> Future:
         """
         Args:
-            texts (`Sequence[Text]`): What is to be read, at least one.
-            options: Of the pipeline's call.
+            texts (`Sequence[Text]`): What to read, at least one text.
+            options: Options of the pipeline's call.
 
         Returns:
             `Future`: Of a list of entities for each text. Its errors are those of the pipeline. Once it is cancelled, texts
-            that were not yet begun are dropped.
+            that were not yet started are dropped.
 
         Raises:
-            BusyError: If the texts find no room in the queue.
-            ClosedError: If nothing is answered any more.
+            BusyError: If the queue has no room for the texts.
+            ClosedError: If requests are no longer answered.
         """
         with self._changed:
             if not self.is_alive:
                 raise ClosedError("the server is shutting down")
-            # A request that could never fit is let in when nobody waits.
+            # A request that could never fit is accepted when nobody waits.
             if self._waiting and self._waiting + len(texts) > self._max_waiting:
                 raise BusyError(max(1, math.ceil(self._waiting * self._seconds_per_text)))
             request = _Request(texts, options)
             self._requests.append(request)
             self._waiting += len(texts)
             self._changed.notify()
-        # Outside of the lock: what is called back may be called on this thread.
+        # Outside of the lock, because callbacks may run on this thread.
         request.future.add_done_callback(lambda future: self._drop(request) if future.cancelled() else None)
         return request.future
 
     def close(self) -> None:
-        """Takes no more requests, answers those that wait, and returns when that is done, or after a minute."""
+        """Refuses new requests, answers the waiting ones, and returns when that is done, or after a minute."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -160,7 +160,7 @@ class Batcher:
             self._finish(turn)
 
     def _next_turn(self, expected: int) -> list[_Place] | None:
-        """The texts that are read next, at least one; `None` if the batcher is closed and nobody waits."""
+        """The texts to read next, at least one; `None` if the batcher is closed and nobody waits."""
         turn: list[_Place] = []
         characters = 0
         with self._changed:
@@ -183,10 +183,10 @@ class Batcher:
         return turn
 
     def _read(self, group: list[_Place]) -> None:
-        """One call for texts whose options are alike. If it fails, each request is read alone: only one is at fault."""
+        """One call for texts with the same options. If it fails, each request is read alone, so that only the faulty one fails."""
         try:
             found = self._call(group)
-        except Exception as error:  # whatever it is, the thread goes on
+        except Exception as error:  # whatever it is, the thread continues
             requests = {id(request): request for request, _ in group}
             if len(requests) > 1:
                 for each in requests.values():
@@ -222,7 +222,7 @@ def _by_options(turn: list[_Place]) -> list[list[_Place]]:
 
 
 def _settle(future: Future, result: list[Entities] | None = None, error: Exception | None = None) -> None:
-    """Answers, unless nobody waits any more."""
+    """Sets the result, unless nobody waits any more."""
     if not future.set_running_or_notify_cancel():
         return
     if error is not None:

@@ -1,4 +1,4 @@
-"""What goes in and out of the service, and the checks of it. Nothing a client sends is taken for a path."""
+"""Requests and answers of the service, and their checks. Nothing that a client sends is used as a path."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Options(BaseModel):
-    """What both kinds of requests have."""
+    """Fields of both kinds of requests."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,7 +34,7 @@ class Options(BaseModel):
 
     @property
     def call_options(self) -> dict[str, Any]:
-        """For the pipeline's call; what says no more than its default is left out."""
+        """Options of the pipeline's call, without those at their defaults."""
         return {name: value for name, value in (("nested", self.nested), ("top_k", self.top_k)) if value}
 
 
@@ -104,10 +104,10 @@ class ErrorAnswer(BaseModel):
 
 def checked_texts(request: TagRequest | BatchRequest, default: Schema | None, limits: Limits) -> list[Text]:
     """
-    The texts of a request, each with its types, in which the request's thresholds are.
+    The texts of a request, each with its types and the request's thresholds.
 
     Raises:
-        ValueError: If something is not as it should be; the message names the field.
+        ValueError: If something is invalid; the message names the field.
     """
     items = [request] if isinstance(request, TagRequest) else request.texts
     if len(items) > limits.max_texts:
@@ -149,7 +149,7 @@ def _check_text(name: str, text: str, limits: Limits) -> None:
 def checked_types(value: Any, limits: Limits) -> Schema:
     """
     Raises:
-        ValueError: If the types are malformed, too many, or said to be in a file, which would be one of the server's.
+        ValueError: If the types are malformed, too many, or given as a file, which would be on the server.
     """
     if isinstance(value, str) and value.lower().endswith(FILE_SUFFIXES):
         raise ValueError(
@@ -162,7 +162,7 @@ def checked_types(value: Any, limits: Limits) -> Schema:
 
 
 def _with_thresholds(schema: Schema | None, threshold: float | Mapping[str, float] | None) -> Schema | None:
-    """The thresholds of a request become those of its types, so that requests with others can be read together."""
+    """Stores a request's thresholds in its types, so that requests with different thresholds can be read together."""
     if schema is None or threshold is None:
         return schema
     lowest = lowest_scores(schema, threshold)

@@ -1,4 +1,4 @@
-"""Reads the body of each request before the application does, no more of it and for no longer than is allowed."""
+"""Reads the body of each request before the application does, up to a maximum size and time."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-DISCARDED = 256 * 2**20  # bytes read and thrown away, so that a client that is still sending sees the answer
+DISCARDED = 256 * 2**20  # bytes read and discarded, so that a client that is still sending sees the answer
 DISCARDING_SECONDS = 10.0
 
 
@@ -31,14 +31,14 @@ class BodyLimit:
     ASGI middleware: 413 for larger bodies, whether or not their length is announced, and 408 for those that take too long.
 
     Args:
-        application (`Callable`): What is inside.
-        most (`int`): Bytes.
-        timeout (`float`): Seconds until the body has to be there.
+        application (`Callable`): The wrapped application.
+        max_bytes (`int`): Maximum size of a body.
+        timeout (`float`): Seconds within which the body must arrive.
     """
 
-    def __init__(self, application: Application, most: int, timeout: float):
+    def __init__(self, application: Application, max_bytes: int, timeout: float):
         self._application = application
-        self._most = most
+        self._max_bytes = max_bytes
         self._timeout = timeout
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -56,13 +56,13 @@ class BodyLimit:
         except _TooLargeError as error:
             if error.more:
                 await _discard(receive)
-            await _answer(send, 413, f"the body of a request may have up to {self._most:,} bytes here")
+            await _answer(send, 413, f"the body of a request may have up to {self._max_bytes:,} bytes here")
             return
         await self._application(scope, _replayed(body, receive), send)
 
     async def _read(self, scope: Message, receive: Receive) -> bytes:
         announced = dict(scope["headers"]).get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self._most:
+        if announced.isdigit() and int(announced) > self._max_bytes:
             raise _TooLargeError(more=True)
         body = bytearray()
         more = True
@@ -72,13 +72,13 @@ class BodyLimit:
                 raise _GoneError
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > self._most:
+            if len(body) > self._max_bytes:
                 raise _TooLargeError(more)
         return bytes(body)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Gives the body once, and then what the server has to say, which is that the client has gone."""
+    """Gives the body once, and then the server's messages, such as a disconnect."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

@@ -1,4 +1,4 @@
-"""What one request may ask for, and how many may wait."""
+"""Limits of one request, and of the queue."""
 
 from dataclasses import dataclass, fields
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 class Limits:
     """
     Args:
-        max_characters (`int`): Of one text.
-        max_texts (`int`): Of one request.
-        max_types (`int`): Of one text.
+        max_characters (`int`): Characters of one text.
+        max_texts (`int`): Texts of one request.
+        max_types (`int`): Types of one text.
         max_body (`int`): Bytes of a request's body.
-        max_waiting (`int`): Texts that may wait for the model; requests beyond are answered with 503.
+        max_waiting (`int`): Texts that may wait for the model; further requests are answered with 503.
         timeout (`float`): Seconds until a request is answered with 504.
 
     Raises:

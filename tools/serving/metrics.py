@@ -1,4 +1,4 @@
-"""What `/metrics` tells, in the text format of Prometheus."""
+"""The counters of `/metrics`, in the text format of Prometheus."""
 
 import time
 from collections.abc import Callable, Collection
@@ -30,7 +30,7 @@ class Metrics:
         self._waiting = Gauge("jpt_texts_waiting", "Texts that wait to be read.", registry=self._registry)
 
     def watch(self, waiting: Callable[[], int]) -> None:
-        """Names the function that says how many texts wait."""
+        """Sets the function that returns the number of waiting texts."""
         self._waiting.set_function(waiting)
 
     def add_request(self, path: str, status: int, seconds: float) -> None:
@@ -47,12 +47,12 @@ class Metrics:
 
 class Counting:
     """
-    ASGI middleware: each request is counted with its time and status.
+    ASGI middleware: counts each request with its time and status.
 
     Args:
-        application (`Callable`): What is inside.
-        metrics ([`Metrics`]): What counts.
-        paths (`Collection[str]`): Those that are counted by name; all others are `other`.
+        application (`Callable`): The wrapped application.
+        metrics ([`Metrics`]): The counters.
+        paths (`Collection[str]`): Paths that are counted by name; all others count as `other`.
     """
 
     def __init__(self, application: Application, metrics: Metrics, paths: Collection[str]):

@@ -1,4 +1,4 @@
-"""Runs the application: takes the port, loads the model, serves until it is told to stop."""
+"""Runs the application: binds the port, loads the model, serves until it is stopped."""
 
 import errno
 import socket
@@ -13,8 +13,8 @@ from .app import build_app
 from .limits import Limits
 
 WARMING_TEXT = "Marta Kovac moved to Lisbon."
-KEPT_CONNECTIONS = 2048  # waiting in the kernel until they are accepted
-GOING_SECONDS = 30  # that answers may take once the server is told to stop
+KEPT_CONNECTIONS = 2048  # connections that wait in the kernel until they are accepted
+GOING_SECONDS = 30  # that pending answers may take after a stop signal
 
 
 def serve(
@@ -29,14 +29,14 @@ def serve(
     log_level: str = "info",
 ) -> None:
     """
-    Serves until SIGINT or SIGTERM, then answers what has been asked.
+    Serves until SIGINT or SIGTERM, then answers pending requests.
 
     Args:
         model (`str`, *optional*): Folder or Hub id. Defaults to the model of this installation.
-        schema ([`Schema`], *optional*): Types of requests that name none.
-        limits ([`Limits`], *optional*): What requests may ask for.
+        schema ([`Schema`], *optional*): Types for requests that name none.
+        limits ([`Limits`], *optional*): Limits of requests.
         host (`str`), port (`int`): Where to listen; port 0 takes a free one.
-        texts_together (`int`, *optional*, defaults to 32): Most texts in one call of the pipeline.
+        texts_together (`int`, *optional*, defaults to 32): Maximum number of texts in one call of the pipeline.
         device (`str`, *optional*): Defaults to the best there is.
         log_level (`str`, *optional*, defaults to `"info"`): Of uvicorn.
 
@@ -49,13 +49,13 @@ def serve(
         own_types = getattr(pipeline.model.config, "entity_types", None)
         if schema is None and own_types:
             schema = resolve_schema(own_types)
-        pipeline(WARMING_TEXT, entity_types=schema or "general")  # what is built on first use is built now
+        pipeline(WARMING_TEXT, entity_types=schema or "general")  # builds what is otherwise built on first use
         name = Path(model).name if model else "the shipped model"
         app = build_app(pipeline, schema, limits, texts_together=texts_together, model_name=name)
         try:
             make_server(app, log_level).run(sockets=[listener])
         except KeyboardInterrupt:
-            return  # uvicorn raises the signal again once all is answered
+            return  # uvicorn raises the signal again once everything is answered
 
 
 def make_server(app: Any, log_level: str = "info") -> uvicorn.Server:
@@ -73,10 +73,10 @@ def make_server(app: Any, log_level: str = "info") -> uvicorn.Server:
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    A socket that listens, so that clients wait for the model rather than be refused.
+    A listening socket, so that clients wait for the model instead of being refused.
 
     Raises:
-        ValueError: If it cannot; the message says which address and why.
+        ValueError: If it cannot listen; the message names the address and the reason.
     """
     try:
         return socket.create_server(

@@ -369,8 +369,8 @@ class _Occurrences:
 class _Covering:
     """Which candidate types of a text cover a type: the one with the most similar definition, and the same for families."""
 
-    def __init__(self, mixture: Mixture, vectors: np.ndarray, least: float):
-        self.mixture, self.vectors, self.least = mixture, vectors, least
+    def __init__(self, mixture: Mixture, vectors: np.ndarray, min_similarity: float):
+        self.mixture, self.vectors, self.min_similarity = mixture, vectors, min_similarity
         self._known: dict[tuple[int, int], list[int]] = {}
 
     def similarity(self, one: int, other: int) -> float:
@@ -387,7 +387,7 @@ class _Covering:
                 among = [each for each in types if bool(self.mixture.types[each].members) == united]
                 if among:
                     nearest = max(among, key=lambda each: self.similarity(marking, each))
-                    if self.similarity(marking, nearest) >= self.least and nearest != marking:
+                    if self.similarity(marking, nearest) >= self.min_similarity and nearest != marking:
                         best.append(nearest)
             self._known[marking, asked] = best
         return self._known[marking, asked]

@@ -148,7 +148,7 @@ def test_figures():
     assert "Table 11" not in report
 
 
-def test_the_published_predictions_score_as_their_authors_say(tmp_path):
+def test_the_published_predictions_score_as_their_authors_say():
     """Sets of strings, not occurrences: a repeated mention counts once, a hallucination is wrong."""
     text = measured(0, [[0, 2, "a"], [15, 17, "a"], [3, 5, "b"]])
     written = [["a", "ab"], ["b", "zz"]]

@@ -227,7 +227,7 @@ def test_every_section_writes_its_part(folder, tmp_path, monkeypatch):
     assert sorted(file.name for file in output.parent.iterdir()) == sorted({file.name for file in first + files})
 
 
-def test_shape_has_the_published_size(monkeypatch):
+def test_shape_has_the_published_size():
     """Parameters of Qwen3-4B and 8B without their output layer, from their model cards: 4.0 and 7.6 billion."""
     from transformers import AutoConfig, AutoModel
 

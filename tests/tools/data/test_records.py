@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from detecting import format_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpt_ner.tools.data.records import (
@@ -25,7 +26,6 @@ from jpt_ner.tools.data.records import (
     types_for,
     write_records,
 )
-from jpt_ner.tools.files.documents import format_of
 from jpt_ner.tools.files.formats.tags import tags_to_spans
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"

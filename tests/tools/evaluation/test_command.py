@@ -49,7 +49,7 @@ def run(pipe, monkeypatch):
     return run
 
 
-def test_report_and_predictions_agree_with_the_scores(data, run, pipe):
+def test_report_and_predictions_agree_with_the_scores(data, run):
     folder = data.parent
     told = run(data, "--errors", folder / "r.html", "--save-predictions", folder / "p.jsonl", "-o", folder / "s")
     scores = json.loads((folder / "s.json").read_text())["datasets"][f"{folder.name}/test"]

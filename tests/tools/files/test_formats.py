@@ -4,8 +4,9 @@ import json
 import zipfile
 
 import pytest
+from detecting import format_of
 from jpt_ner.tools.data.records import Problems, read_records
-from jpt_ner.tools.files.documents import format_of, read_documents
+from jpt_ner.tools.files.documents import read_documents
 
 ANNA = "Anna Berg lives in Oslo."
 GOLD = [("Anna Berg", "PER"), ("Oslo", "LOC")]
@@ -187,7 +188,7 @@ def test_labels_of_whole_texts_are_no_mentions(tmp_path):
     rows = [{"text": ANNA, "label": "letter"}, {"text": ANNA, "label": ["letter"], "tags": ["a", "b"], "tokens": 5}]
     path = write(tmp_path / "a.jsonl", rows)
     assert [document.text for document in read_documents(path)] == [ANNA] * 2
-    assert [format_of(path)] == ["jsonl"]
+    assert format_of(path) == "jsonl"
 
 
 def test_json_that_is_nested_too_deeply_is_a_row_like_others(tmp_path):

@@ -168,7 +168,7 @@ def test_packed_files_are_known_by_suffix_and_by_content(tmp_path, suffix, pack)
         read(tmp_path / f"b.csv{suffix}", pack(ROWS.encode() * 10)[:-9])
 
 
-def test_standard_input_is_read_as_it_is_named(tmp_path, monkeypatch):
+def test_standard_input_is_read_as_it_is_named(monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(gzip.compress(ROWS.encode("utf-16")))))
     assert [document.text for document in read_documents("-", format="csv")] == TEXTS
 

@@ -7,11 +7,12 @@ import zipfile
 from types import SimpleNamespace
 
 import pytest
+from detecting import format_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jpt_ner.tools.data.records import Record, read_records
 from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset
-from jpt_ner.tools.files.documents import format_of, read_documents
+from jpt_ner.tools.files.documents import read_documents
 from jpt_ner.tools.files.model import Document
 from jpt_ner.tools.files.writers import OUTPUT_SUFFIXES, document_writer
 from jpt_ner.words_jpt import split_words

@@ -11,7 +11,7 @@ import yaml
 from jpt_ner.configuration_jpt import JPTConfig
 from jpt_ner.generative.configuration_generative import GenerativeConfig
 from jpt_ner.generative.examples import ExampleOptions, RowCollator, build_examples, encode_part, pack
-from jpt_ner.generative.formats import count_prompt, label_part, text_part
+from jpt_ner.generative.formats import label_part, text_part
 from jpt_ner.generative.loading import load_pipeline, read_settings
 from jpt_ner.tools.data.records import Entity, Record, TypeInfo, write_records
 from jpt_ner.tools.training.generative import GenerativeRows, build_generative_model
@@ -51,7 +51,7 @@ def test_one_text_becomes_an_example_for_each_mention_and_each_label_without():
         "2\n<mention 1> Japan<|im_end|>",
         "2\n<mention 2> Italy<|im_end|>",
     ]
-    assert whole(examples[3]) == f"{count_prompt(TEXT, 'LOC')}2\n<mention 2> Italy<|im_end|>"
+    assert whole(examples[3]) == f"{text_part(TEXT)}{label_part('LOC')}2\n<mention 2> Italy<|im_end|>"
 
 
 def test_the_template_of_the_index_need_not_be_learned():

@@ -245,7 +245,7 @@ SHIPPED = sorted((ROOT / "recipes").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_recipes_are_arguments_that_the_trainer_takes(path, tmp_path, monkeypatch):
+def test_shipped_recipes_are_arguments_that_the_trainer_takes(path, tmp_path):
     recipe = load_recipe(path, {"output_dir": str(tmp_path / "run"), "training.use_cpu": True})
     arguments = make_arguments(recipe)
     assert (arguments.max_steps > 0 or recipe.in_epochs) and arguments.ddp_find_unused_parameters is False
@@ -392,7 +392,7 @@ def test_what_tag_writes_is_trained_on(write_recipe, tmp_path, suffix):
     assert source.records[0].entities == [Entity(0, 3, "person"), Entity(9, 13, "home/town")]
 
 
-def test_replayed_data_get_their_share_of_the_groups_and_no_say_in_the_types(write_recipe, tmp_path, make_model):
+def test_replayed_data_get_their_share_of_the_groups_and_no_say_in_the_types(write_recipe, tmp_path):
     known = [Record(f"k{i}", "Oslo", [Entity(0, 4, "CITY")], types={"CITY": "A town."}) for i in range(40)]
     for name in ("a", "b"):
         write_records(tmp_path / "known" / f"{name}.jsonl", known)

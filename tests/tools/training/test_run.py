@@ -637,7 +637,7 @@ def test_head_and_adapters_have_their_own_learning_rates(write_recipe, tmp_path)
     assert not rates
 
 
-def test_definitions_that_the_backbone_embeds_follow_its_weights(write_recipe, make_model):
+def test_definitions_that_the_backbone_embeds_follow_its_weights(make_model):
     """Vectors kept from the first step would not be those that the trained model is given."""
     from jpt_ner.definitions_jpt import build_definition_encoder
 
@@ -739,7 +739,7 @@ def test_curves_and_history_go_on_after_a_stop(write_recipe, development, tmp_pa
     assert {"train/loss", "eval/loss", "eval/f1", "eval/f1_one-dev", "eval/f1_two-dev"} <= tags
 
 
-def test_the_best_model_becomes_the_final_one(write_recipe, development, tmp_path, monkeypatch):
+def test_the_best_model_becomes_the_final_one(write_recipe, development, monkeypatch):
     """The second of three evaluations is made the best; its weights, not the last, are saved."""
     scores = iter([0.2, 0.9, 0.4])
     monkeypatch.setattr(DevelopmentScorer, "__call__", lambda self, _=None: {"f1": next(scores)})
@@ -753,7 +753,7 @@ def test_the_best_model_becomes_the_final_one(write_recipe, development, tmp_pat
     assert not all(torch.equal(final[name], last[name]) for name in last)
 
 
-def test_development_sets_that_are_not_there_are_named_before_the_model_is_built(write_recipe, tmp_path):
+def test_development_sets_that_are_not_there_are_named_before_the_model_is_built(write_recipe):
     recipe = load_recipe(write_recipe(backbone="nowhere/at-all"), {"evaluation.data": "gone.jsonl"})
     with pytest.raises(ValueError, match="evaluation: data: no such file: .*gone.jsonl"):
         train(recipe)

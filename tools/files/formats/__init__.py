@@ -1,4 +1,4 @@
-"""The formats of files: a module each, which reads it and, where it can be written, writes it. The registry is here.
+"""File formats: one module each, which reads the format and, where possible, writes it. The registry is here.
 
 source, options  --read-->   documents and bad rows
 path             --write-->  a file that takes documents with their entities
@@ -28,8 +28,6 @@ FORMATS: dict[str, Reader] = {
     "brat": brat.read,
     "parquet": parquet.read,
 }
-# With this format a file is one text of which no lines can be named.
-WITHOUT_LINES = ("docx", "pdf", "brat")
 SUFFIXES = {
     **dict.fromkeys((".txt", ".md"), "text"),
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
@@ -63,7 +61,7 @@ WRITERS: dict[str, Callable[[Path, Path, Iterable[str]], AbstractContextManager[
     ".ann": brat.write_standoff,
     ".zip": brat.write_archive,
 }
-# What programs that annotate import, by the end of a file's name.
+# What annotation programs import, by the end of a file's name.
 WRITERS_BY_PROGRAM = {
     ".doccano.jsonl": doccano.write,
     ".prodigy.jsonl": prodigy.write,
@@ -76,7 +74,7 @@ def format_of_texts(path: Path, source: Source | None, options: ReadOptions) -> 
     The format of a file of texts to tag.
 
     Args:
-        source ([`Source`], *optional*): The file, of which the first characters tell a table from words and tags.
+        source ([`Source`], *optional*): The file, whose first characters distinguish a table from words and tags.
 
     Raises:
         ValueError: If the suffix is not known.
@@ -88,11 +86,11 @@ def format_of_texts(path: Path, source: Source | None, options: ReadOptions) -> 
     suffix = plain_suffix(path)
     if suffix not in SUFFIXES:
         raise ValueError(_unknown(path, suffix))
-    return _told(SUFFIXES[suffix], source, options)
+    return _table_or_conll(SUFFIXES[suffix], source, options)
 
 
 def format_of_records(path: Path, source: Source, options: ReadOptions) -> str:
-    """The format of a file of labelled data: what no suffix says, its first characters do."""
+    """The format of a file of labelled data, by its suffix or else its first characters."""
     if options.format is not None:
         return options.format
     suffix = plain_suffix(path)
@@ -100,20 +98,20 @@ def format_of_records(path: Path, source: Source, options: ReadOptions) -> str:
         raise ValueError(_unknown(path, suffix))
     format = SUFFIXES.get(suffix, "text")
     if format != "text":
-        return _told(format, source, options)
+        return _table_or_conll(format, source, options)
     if suffix and path.with_suffix(".ann").is_file():
         return "brat"
     return "jsonl" if looks_like_json(source.start) else "conll"
 
 
 def plain_suffix(path: Path) -> str:
-    """The suffix in lower case, without that of a packer."""
+    """The suffix in lower case, without that of a compressor."""
     suffix = path.suffix.lower()
     return path.with_suffix("").suffix.lower() if suffix in PACKERS else suffix
 
 
-def _told(format: str, source: Source | None, options: ReadOptions) -> str:
-    """Words and tags divided by tabs are called .tsv, too."""
+def _table_or_conll(format: str, source: Source | None, options: ReadOptions) -> str:
+    """The format itself, or `conll` for a .tsv file of words and tags."""
     if format != "tsv" or source is None or table.is_table(source.start, options):
         return format
     return "conll" if conll.is_tagged(source.start, options) else "tsv"

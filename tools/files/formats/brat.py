@@ -1,7 +1,7 @@
 """brat's standoff: a text (.txt) and its annotations beside it (.ann), or many of both in an archive (.zip). Read and written.
 
-brat's names of types have ASCII letters, digits, hyphens and underscores only. What a type was called before stands in
-`visual.conf`, which brat shows and the reader looks up, and in the note of each annotation.
+brat's type names consist of ASCII letters, digits, hyphens and underscores. The original name of a type is in
+`visual.conf`, which brat displays and the reader looks up, and in the note of each annotation.
 """
 
 import re
@@ -27,7 +27,7 @@ NOTE = re.compile(r"score -?\d(?:\.\d+)?, type (.+)")
 
 
 def read(source: Source, options: ReadOptions) -> Iterator[Row]:
-    """The text of a file of annotations; either of the two files may be the one that is read."""
+    """The text of a file of annotations; the source may be either of the two files."""
     texts = {}
     try:
         for suffix in (".txt", ".ann"):
@@ -46,7 +46,7 @@ def read(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 
 def read_archive(archive: zipfile.ZipFile, options: ReadOptions) -> Iterator[Row]:
-    """The texts of an archive in their order, each with its annotations."""
+    """The texts of an archive in order, each with its annotations."""
     members = {
         each.filename: each for each in archive.infolist() if not each.is_dir() and "__MACOSX" not in each.filename
     }
@@ -81,13 +81,13 @@ def document(name: str, text: str, annotations: str, names: dict[str, str], opti
     A text with its annotations.
 
     Args:
-        names (`dict[str, str]`): What types of the annotations were called, where that is known.
+        names (`dict[str, str]`): Original names of the annotations' types, where known.
     """
     row = {"id": name, options.text_column: text}
     found = Document(1, row, text)
     try:
         mentions = list(_mentions(annotations.replace("\r\n", "\n").split("\n"), names))
-        # Offsets may be those of a text whose line ends were LF before it was copied.
+        # Offsets may refer to the text before its LF line ends were changed.
         plain = text.replace("\r\n", "\n")
         if plain != text and _agreement(plain, mentions) > _agreement(text, mentions):
             found.text = row[options.text_column] = plain
@@ -131,13 +131,13 @@ def _mentions(lines: Iterable[str], names: dict[str, str]) -> Iterator[dict[str,
 
 
 def _agreement(text: str, mentions: list[dict[str, Any]]) -> int:
-    """How many mentions are in the text where they are said to be."""
+    """How many mentions are in the text at their offsets."""
     return sum(" ".join(text[a:b] for a, b in each["pieces"]) == each["text"] for each in mentions)
 
 
 def _surface(text: str, mention: dict[str, Any]) -> str | None:
     """
-    The mention as it stands in the text, if it is what the file says.
+    The mention as it is in the text, if it matches the file.
 
     Raises:
         ValueError: If there is anything but blanks between its pieces.
@@ -152,7 +152,7 @@ def _surface(text: str, mention: dict[str, Any]) -> str | None:
 
 
 def visual_names(conf: str) -> dict[str, str]:
-    """Names of types as they were given, by brat's, from a `visual.conf` that was written here."""
+    """Original type names by brat's names, from a `visual.conf` written by this module."""
     if VISUAL_MARK not in conf:
         return {}
     pairs = (line.split(" | ", 1) for line in conf.partition("[labels]")[2].splitlines() if " | " in line)
@@ -163,7 +163,7 @@ def visual_names(conf: str) -> dict[str, str]:
 
 
 class TypeNames(dict):
-    """Names of types for brat, by their own: of letters that it takes, and no two the same."""
+    """Names for brat by original type names: of characters that it accepts, and distinct."""
 
     def __init__(self, types: Iterable[str] = ()):
         super().__init__()
@@ -188,7 +188,7 @@ def write_standoff(temporary: Path, path: Path, _: Iterable[str] = ()) -> Iterat
     def add(document: Document, entities: Entities) -> None:
         if written:
             raise ValueError(f"{path} can hold one document only; write a .zip for many")
-        # A text that is there may be the very file that was read; another is the user's, not to be lost.
+        # An existing text may be the input itself; any other belongs to the user and must not be lost.
         if text_path.exists() and text_path.read_bytes() != _text_bytes(document):
             raise ValueError(f"{text_path} is there and holds another text; choose another name for the output")
         written.append(document)
@@ -214,7 +214,7 @@ def write_archive(temporary: Path, _: Path, types: Iterable[str] = ()) -> Iterat
             or "document"
         )
         number, name = 1, plain
-        while name.casefold() in taken:  # also where upper and lower case make no two files
+        while name.casefold() in taken:  # also distinct on file systems that ignore case
             number += 1
             name = f"{plain}-{number}"
         taken.add(name.casefold())
@@ -231,11 +231,11 @@ def write_archive(temporary: Path, _: Path, types: Iterable[str] = ()) -> Iterat
 
 
 def _standoff(document: Document, entities: Entities, names: TypeNames) -> bytes:
-    """Entities as `T1`, `T2` ..., each with its score as a note, and its type's name where brat has another."""
+    """Entities as `T1`, `T2` ..., each with its score as a note, and its type's name if brat's differs."""
     lines = []
     text = readable(document.text)
     for number, entity in enumerate(entities, 1):
-        # brat cuts what goes over a line's end into pieces and joins their text with spaces.
+        # brat cuts mentions at line ends and joins the pieces with spaces.
         pieces = [
             (entity["start"] + piece.start(), entity["start"] + piece.end())
             for piece in re.finditer(r"[^\r\n]+", text[entity["start"] : entity["end"]])

@@ -1,6 +1,6 @@
-"""The first lines of a CoNLL-like file in, what its columns hold out: which one the words, which one the tags.
+"""The first lines of a CoNLL-like file in, the layout of its columns out: which one has the words, which one the tags.
 
-Told apart are one-column lists of words, CoNLL-2002 and -2003, MultiCoNER, CoNLL-U and CoNLL-U Plus, UNER, GermEval
+Recognises one-column lists of words, CoNLL-2002 and -2003, MultiCoNER, CoNLL-U and CoNLL-U Plus, UNER, GermEval
 2014, CoNLL-2012 (OntoNotes), and tags before their words.
 """
 
@@ -25,11 +25,11 @@ TAG_COLUMN = re.compile(r"(^|[:_-])(ner|ne|nertag|ner[_-]tags?|tags?|entity|enti
 @dataclass(frozen=True)
 class Layout:
     """
-    What the columns of a file hold.
+    The layout of a file's columns.
 
     Args:
         count (`int`): Number of columns of most lines.
-        word (`int`), tag (`int`, *optional*): Those of words and tags, from 0.
+        word (`int`), tag (`int`, *optional*): Columns of words and tags, from 0.
         kind (`str`): How tags are written: `"tags"`, `"brackets"` (CoNLL-2012) or `"misc"` (in CoNLL-U's last column).
         has_index (`bool`): Whether the first column counts the words of a sentence, as in CoNLL-U.
     """
@@ -42,22 +42,22 @@ class Layout:
 
 
 def cells_of(line: str) -> Cells:
-    """The columns of a line: divided by tabs if there are any, or else by blanks."""
+    """The columns of a line: separated by tabs if there are any, else by blanks."""
     # Not split(): a word may hold a no-break space.
     return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
 
 
 def find_layout(rows: Sequence[Cells], declared: Sequence[str] | None, options: ReadOptions) -> Layout:
     """
-    What the columns of a file hold, by its first rows.
+    The layout of a file's columns, by its first rows.
 
     Args:
         rows (`list[list[str]]`): Lines of words, without comments.
-        declared (`list[str]`, *optional*): Names of the columns, where the file says them (`# global.columns = `).
-        options ([`ReadOptions`]): `columns` says what else would be found out.
+        declared (`list[str]`, *optional*): Names of the columns, if the file gives them (`# global.columns = `).
+        options ([`ReadOptions`]): `columns` replaces the detection.
 
     Raises:
-        ValueError: If `columns` are no numbers from 1.
+        ValueError: If `columns` are not numbers from 1.
     """
     count = Counter(map(len, rows)).most_common(1)[0][0] if rows else 1
     whole = [row for row in rows if len(row) == count]
@@ -88,7 +88,7 @@ def find_layout(rows: Sequence[Cells], declared: Sequence[str] | None, options: 
 def _tag_column(rows: list[Cells], count: int, has_index: bool, scheme: str | None) -> tuple[int, str]:
     tagged = [i for i in range(count) if _are_tags([row[i] for row in rows], scheme)]
     if count - 1 in tagged:
-        # GermEval 2014: number, word, outer and inner tags, of which the second are few.
+        # GermEval 2014: number, word, outer tag and inner tag, with few inner ones.
         if has_index and count == 4 and tagged == [2, 3]:
             outer, inner = (sum(row[i] not in ("O", "o") for row in rows) for i in (2, 3))
             return (2 if 2 * inner <= outer else 3), "tags"
@@ -110,8 +110,8 @@ def _kind(rows: list[Cells], tag: int | None) -> str:
 
 
 def _are_tags(cells: Sequence[str], scheme: str | None) -> bool:
-    """Whether a column is one of tags of mentions; a few that are not are faults of it."""
-    if scheme is not None:  # Any text is a bare label: those of columns of words have no O.
+    """Whether a column contains tags of mentions; a few others count as errors in it."""
+    if scheme is not None:  # Any text can be a bare label, but a column of words has no O.
         return any(cell in ("O", "o") for cell in cells)
     parsed = [parse_tag(cell) for cell in cells]
     labels = {each[1] for each in parsed if each is not None and each[1]}
@@ -119,7 +119,7 @@ def _are_tags(cells: Sequence[str], scheme: str | None) -> bool:
 
 
 def _counts_words(rows: Sequence[Cells]) -> bool:
-    """Whether the first column counts words from 0 or 1, from the beginning in each sentence."""
+    """Whether the first column numbers the words of each sentence from 0 or 1."""
     if not all(INDEX.fullmatch(row[0]) for row in rows):
         return False
     numbers = [int(row[0]) for row in rows if row[0].isdecimal()]

@@ -1,7 +1,7 @@
-"""CoNLL files: a word a line, its tag in one of the columns, blank lines between sentences. Read and written.
+"""CoNLL files: one word per line, its tag in one of the columns, blank lines between sentences. Read and written.
 
-What is read: see `columns`. What is written: the columns that were read, or else the words of [`split_words`], and a
-last one with BIO tags; comment lines with the id and, where the words do not say it, the text.
+`columns` describes what is read. Written are the columns that were read, or else the words of [`split_words`], and a
+last column with BIO tags; comment lines have the id and, if the words do not determine it, the text.
 """
 
 import json
@@ -19,7 +19,7 @@ from .columns import GLOBAL_COLUMNS, NAMED_IN_MISC, Cells, Layout, cells_of, fin
 from .tags import bio_tags, brackets_to_spans, parse_tag, record_of_words, tag_problem, tags_to_spans
 from .writing import Entities, Writer, readable
 
-SAMPLED_LINES = 1000  # that say what the columns hold
+SAMPLED_LINES = 1000  # comments that name the columns
 DOCUMENT_MARK = "-DOCSTART-"
 KEY_VALUE = re.compile(r"#\s*([^\s=]+)\s*=\s*(.*)")
 MULTICONER_ID = re.compile(r"#\s*id\s+(\S+)")
@@ -55,7 +55,7 @@ def read(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 
 def is_tagged(start: str, options: ReadOptions) -> bool:
-    """Whether a file that begins so has lines with a tag each."""
+    """Whether a file that starts like this has a tag on each line."""
     lines = [line.rstrip(" \t\r") for line in start.split("\n")[:SAMPLED_LINES]]
     layout = _layout(lines, options)
     rows = [cells_of(line) for line in lines[:-1] if line.strip() and not line.startswith(("#", DOCUMENT_MARK))]
@@ -66,7 +66,7 @@ def is_tagged(start: str, options: ReadOptions) -> bool:
 
 
 class _Sentence:
-    """The lines of one sentence, and what the comments before it say."""
+    """The lines of one sentence, and its id and text from the comments before it."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, Cells]] = []
@@ -82,7 +82,7 @@ class _Sentence:
             self.values.setdefault("id", match[1])
 
     def end_block(self, line: str) -> None:
-        """Takes a line without words: what the comments said is of a sentence that is not there."""
+        """Takes a line without words, which ends what earlier comments refer to."""
         self.values.clear()
         if line or self.comments:
             self.comments.append(line)
@@ -93,7 +93,7 @@ class _Sentence:
 
     @property
     def text(self) -> str | None:
-        """The text before it was split, where the file has it."""
+        """The text before it was split, if the file has it."""
         if "json_text" in self.values:
             try:
                 text = json.loads(self.values["json_text"])
@@ -111,14 +111,14 @@ def _layout(lines: list[str], options: ReadOptions) -> Layout:
 
 
 def _is_mark(line: str, text: str | None) -> bool:
-    """Whether a line begins or ends a document; where the text of a sentence is said, it may be one of its words."""
+    """Whether a line starts or ends a document, and is not a word of a sentence whose text is given."""
     if line.startswith(DOCUMENT_MARK):
         return text is None or DOCUMENT_MARK not in text
     return line.startswith(("#begin document", "#end document")) and "\t" not in line
 
 
 def _is_comment(line: str, text: str | None, layout: Layout, options: ReadOptions) -> bool:
-    """Whether a line before a sentence is none of its words; `#` may be one, most surely if its text begins so."""
+    """Whether a line before a sentence is a comment; `#` may also be its first word, certainly if its text starts so."""
     if not line.startswith("#"):
         return False
     cells = cells_of(line)
@@ -170,7 +170,7 @@ def _row(sentence: _Sentence, name: str, layout: Layout, options: ReadOptions) -
 
 
 def _spaced(words: list[str], columns: list[Cells]) -> str | None:
-    """The text of a sentence of CoNLL-U, which says where no blank follows."""
+    """The text of a CoNLL-U sentence, whose words are marked where no space follows."""
     if not any("SpaceAfter=No" in cells[-1] for cells in columns):
         return None
     ends = ("" if "SpaceAfter=No" in cells[-1] else " " for cells in columns)
@@ -178,7 +178,7 @@ def _spaced(words: list[str], columns: list[Cells]) -> str | None:
 
 
 def _tag(columns: list[Cells], index: int, parts: tuple[int, ...], layout: Layout) -> str | None:
-    """The tag of a word; of a contraction without one, the first that its parts have."""
+    """The tag of a word; for a contraction without one, the first tag of its parts."""
     found = [_own_tag(columns[i], layout) for i in (index, *parts)]
     if parts and found[0] in (None, "_"):
         found = [tag for tag in found[1:] if tag not in (None, "O", "o", "_")] or ["O"]
@@ -193,7 +193,7 @@ def _own_tag(cells: Cells, layout: Layout) -> str | None:
 
 
 def _contractions(columns: list[Cells]) -> tuple[frozenset[int], dict[int, tuple[int, ...]]]:
-    """Rows of CoNLL-U that are no words of the text: parts of contractions (1-2), by their row, and empty nodes (1.1)."""
+    """Rows of CoNLL-U that are not words of the text: parts of contractions (1-2), by their row, and empty nodes (1.1)."""
     parts: set[int] = set()
     heads: dict[int, tuple[int, ...]] = {}
     rows = {cells[0]: i for i, cells in enumerate(columns)}
@@ -219,7 +219,7 @@ def write(temporary: Path, *_) -> Iterator[Writer]:
         nonlocal is_first
         lines = [*_comments(document, is_first), *_word_lines(document, entities)]
         is_first = False
-        # Words were there, or a comment says which text had none.
+        # There were words, or a comment gives the text without any.
         if lines:
             file.write(readable("".join(f"{line}\n" for line in lines) + "\n"))
 
@@ -230,7 +230,7 @@ def write(temporary: Path, *_) -> Iterator[Writer]:
 def _comments(document: Document, is_first: bool) -> Iterator[str]:
     if document.columns is not None:
         comments = document.comments
-        # A further column has to be declared where columns are numbered or named, as in CoNLL-U Plus.
+        # A new column must be declared where columns are named, as in CoNLL-U Plus.
         if is_first and (names := _declared(document)):
             yield f"# global.columns = {' '.join(names)} {NEW_COLUMN}"
             comments = [each for each in comments if not GLOBAL_COLUMNS.match(each)]
@@ -246,7 +246,7 @@ def _comments(document: Document, is_first: bool) -> Iterator[str]:
 
 
 def _declared(document: Document) -> list[str]:
-    """Names of the columns that were read, if there is need to say them."""
+    """Names of the columns that were read, if they must be declared."""
     for comment in document.comments:
         if match := GLOBAL_COLUMNS.match(comment):
             return match[1].split()
@@ -259,7 +259,7 @@ def _declared(document: Document) -> list[str]:
 
 def _word_lines(document: Document, entities: Entities) -> Iterator[str]:
     if document.words is None:
-        # Where an entity ends within a word, the word is divided, so that nothing of either is lost.
+        # A word in which an entity ends is split, so that nothing of either is lost.
         boundaries = sorted({place for each in entities for place in (each["start"], each["end"])})
         ranges = [piece for word in split_words(document.text) for piece in _divided(word, boundaries)]
     else:

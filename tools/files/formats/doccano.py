@@ -1,6 +1,6 @@
 """doccano's exports: `{"text", "label": [[start, end, label]]}`, or with relations, `{"text", "entities": [...]}`.
 
-Written is the first, which doccano imports as "JSONL" for sequence labeling with its columns `text` and `label`.
+The first form is written, which doccano imports as "JSONL" for sequence labeling with its columns `text` and `label`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ def recognises(value: Any, options: ReadOptions) -> bool:
     if isinstance(entities, list) and entities:
         return all(isinstance(each, Mapping) and OFFSETS <= each.keys() for each in entities)
     labels = _labels(value)
-    # Of a text that is labelled as a whole, `label` is a list of texts.
+    # `label` is a list of strings if a text is labelled as a whole.
     return isinstance(labels, list) and all(isinstance(each, list) and len(each) == 3 for each in labels)
 
 

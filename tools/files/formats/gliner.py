@@ -25,10 +25,10 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
     record: dict[str, Any] | str
     try:
         record = record_of_words(words, _spans(value["ner"], len(words)), options.separator)
-        # The types GLiNER was to ask of this text, where its file says so.
+        # The types that GLiNER was asked for in this text, if its file gives them.
         keys = (("id", "id"), ("labels", "ner_labels"))
         record |= {new: value[old] for new, old in keys if value.get(old) is not None}
-    except ValueError as error:  # The words are good to be tagged, all the same.
+    except ValueError as error:  # The words can still be tagged.
         record = str(error)
     row = {key: each for key, each in value.items() if key != "ner"} | {"text": " ".join(words)}
     yield Parsed(row["text"], words, record, row)

@@ -1,6 +1,6 @@
 """Rows of the Hub's token classification sets: `{"tokens": [...], "ner_tags": [...]}`. Read only.
 
-Tags are texts in any scheme, or numbers of which the names are given.
+Tags are strings in any scheme, or numbers whose names are given.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
         record = record_of_tags(words, named_tags(tags, options.tag_names, keys[1]), options, text)
         if value.get("id") is not None:
             record["id"] = str(value["id"])
-    except ValueError as error:  # The words are good to be tagged, all the same.
+    except ValueError as error:  # The words can still be tagged.
         record = str(error)
     if text is None:
         yield Parsed(" ".join(words), words, record, {**value, "text": " ".join(words)})
@@ -52,10 +52,10 @@ def named_tags(tags: Any, names: Sequence[str] | None, column: str = "ner_tags")
 
     Args:
         tags (`list`): Names or numbers.
-        names (`Sequence[str]`, *optional*): Those of the numbers, from 0.
+        names (`Sequence[str]`, *optional*): Names of the numbers, from 0.
 
     Raises:
-        ValueError: If it is no list of such, or a number has no name.
+        ValueError: If it is not such a list, or a number has no name.
     """
     if not isinstance(tags, list):
         raise ValueError(f"{column} should be a list, got {type(tags).__name__}")
@@ -84,7 +84,7 @@ def record_of_tags(
     The record of a text with a tag for each word, as [`record_of_words`].
 
     Raises:
-        ValueError: If there are more of one than of the other, or a tag is of no known form.
+        ValueError: If their numbers differ, or a tag has no known form.
     """
     if len(words) != len(tags):
         raise ValueError(f"{len(words)} tokens but {len(tags)} tags")
@@ -98,7 +98,7 @@ def _keys(row: Mapping[str, Any]) -> tuple[str, str] | None:
         return None
     for key in TAGS_KEYS:
         tags = row.get(key)
-        # `tags` and `labels` may be those of the text as a whole.
+        # `tags` and `labels` may belong to the text as a whole.
         if isinstance(tags, list) and (key.startswith("ner") or len(tags) == len(row[words])):
             return words, key
     return None

@@ -1,6 +1,6 @@
-"""Files of JSON in, a document for each text in them out, whichever program has written them.
+"""JSON files in, a document for each text in them out, whichever program has written them.
 
-Each value is told by its keys, so that a format need not be named; where it is, all values have to be of it.
+Each value is recognised by its keys, so no format need be named; if one is, all values must have it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from ..opening import Source
 from . import doccano, gliner, hub, jsonl, labelstudio, prodigy, spacy
 from .json_values import json_values
 
-# In the order in which they are tried: the first that knows its keys takes a value.
+# In the order in which they are tried: the first shape that recognises a value takes it.
 SHAPES = {
     "jsonl": jsonl,
     "gliner": gliner,
@@ -27,7 +27,7 @@ SHAPES = {
 def read(source: Source, options: ReadOptions, shape: str | None = None) -> Iterator[Row]:
     """
     Args:
-        shape (`str`, *optional*): The one of `SHAPES` that all values have. By default each is told by its keys.
+        shape (`str`, *optional*): The one of `SHAPES` that all values have. By default each is recognised by its keys.
     """
     for each in json_values(source):
         if isinstance(each, BadRow):
@@ -48,7 +48,7 @@ def shape_of(value: Any, options: ReadOptions) -> str:
 
 
 def documents_of(line: int, value: Any, options: ReadOptions, shape: str | None) -> Iterator[Row]:
-    """The documents of one value, which begins on that line; what of it cannot be used is a [`BadRow`]."""
+    """The documents of one value, which starts on the given line, with a [`BadRow`] for each that cannot be used."""
     name = str(value["id"]) if isinstance(value, Mapping) and value.get("id") is not None else None
     try:
         for text, words, record, row, unique_id in SHAPES[shape or shape_of(value, options)].parse(value, options):
@@ -57,6 +57,6 @@ def documents_of(line: int, value: Any, options: ReadOptions, shape: str | None)
             yield document
     except ValueError as error:
         yield BadRow(line, str(error), name)
-    except (AttributeError, KeyError, TypeError) as error:  # Keys that hold something else than the program writes.
+    except (AttributeError, KeyError, TypeError) as error:  # Keys with other contents than the program writes.
         reason = f"is not what {shape or shape_of(value, options)} writes ({type(error).__name__}: {error})"
         yield BadRow(line, reason[:200], name)

@@ -1,6 +1,6 @@
-"""JSON in, its values out, one after the other: one a line, in one list, or one behind the other over many lines.
+"""JSON in, its values out, one after another: one per line, in one list, or consecutively over many lines.
 
-Nothing is read into memory but the value at hand. Knows nothing of what the values mean.
+Only the current value is in memory. Knows nothing of what the values mean.
 """
 
 import json
@@ -16,17 +16,17 @@ BETWEEN = re.compile(r"[\s,]*")
 
 
 def json_values(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
-    """The values of a file, each with the line it begins on, and what of it cannot be read."""
+    """The values of a file, each with the line it starts on; a [`BadRow`] for each that cannot be read."""
     return _values_by_line(source) if _has_one_a_line(source) else _values_in_stream(source)
 
 
 def looks_like_json(start: str) -> bool:
-    """Whether a text begins as an object or as a list of JSON values does."""
+    """Whether a text starts like a JSON object or a list of JSON values."""
     return re.match(r'\s*(\{\s*("|\}|$)|\[\s*([\[{"\]]|$))', start) is not None
 
 
 def is_spacy_pair(value: Any) -> bool:
-    """Whether a value is `[text, {...}]`, as spaCy's training data were written down."""
+    """Whether a value is `[text, {...}]`, as in spaCy's training data."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
 
 
@@ -39,7 +39,7 @@ def _has_one_a_line(source: Source) -> bool:
         value = json.loads(first)
     except (ValueError, RecursionError):
         return not start.startswith("[") and (source.suffix in JSON_LINES or not is_whole)
-    # A list on one line is a list of values, unless more of them follow.
+    # A list on one line is a list of values, unless more lists follow.
     return not isinstance(value, list) or is_spacy_pair(value) or rest.lstrip().startswith("[")
 
 
@@ -58,7 +58,7 @@ def _values_by_line(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
 
 
 class _Buffer:
-    """Text that is read as it is needed, and dropped behind `position`."""
+    """Text that is read as needed, and dropped before `position`."""
 
     def __init__(self, pieces: Iterator[str]):
         self._pieces = pieces
@@ -70,7 +70,7 @@ class _Buffer:
         return len(self.text) - self.position
 
     def more(self) -> bool:
-        """Reads at least as much again as there is; whether there was any."""
+        """Reads at least as much again; returns whether there was anything to read."""
         wanted, read = max(len(self), 1), [self.text[self.position :]]
         while wanted > 0 and (piece := next(self._pieces, "")):
             read.append(piece)
@@ -83,7 +83,7 @@ class _Buffer:
         self.position = position
 
     def skip_between(self) -> str:
-        """Passes over blanks and commas; returns the character that follows, or nothing at the end."""
+        """Skips blanks and commas; returns the character that follows, or nothing at the end."""
         while True:
             self.skip_to(BETWEEN.match(self.text, self.position).end())  # type: ignore[union-attr]
             if len(self) or not self.more():
@@ -124,7 +124,7 @@ def _next_value(buffer: _Buffer, decoder: json.JSONDecoder) -> tuple[int, Any]:
                 buffer.skip_to(error.pos)
                 raise ValueError(f"broken JSON ({error.msg})") from None
             continue
-        # A number at the end of what was read may go on behind it.
+        # A number at the end of what was read may continue after it.
         if end < len(buffer.text) or not buffer.more():
             line = buffer.line
             buffer.skip_to(end)

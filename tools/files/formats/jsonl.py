@@ -1,8 +1,8 @@
-"""Rows of JSON with a text: texts to tag, the project's own records, and what `jpt-ner tag` writes. Read and written.
+"""JSON rows with a text: texts to tag, the project's own records, and the output of `jpt-ner tag`. Read and written.
 
     {"id": ..., "text": ..., "entities": [{"start", "end", "label"}], "types": {name: definition}, "labels", "tokens"}
 
-`tag` writes each row as it came, with `entities` as the pipeline returns them (`entity_group` instead of `label`).
+`tag` writes each row as it was read, with `entities` as the pipeline returns them (`entity_group` instead of `label`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,7 +52,7 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
 
 
 def _record(row: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """The record that a row holds, as it stands there; without `entities` if it holds none."""
+    """The record in a row, unchanged; without `entities` if it has none."""
     record = {key: row[key] for key in ("id", "entities", "types", "labels", "tokens") if row.get(key) is not None}
     record["text"] = text
     if row.get(OWN_TYPES) is not None:
@@ -63,7 +63,7 @@ def _record(row: Mapping[str, Any], text: str) -> dict[str, Any]:
         if not is_list_of_strings(tokens) or align(text, tokens) is None:
             record["tokens"] = None
     if _is_tagged(row):
-        # The row is somebody else's: its keys mean what they meant there.
+        # A row of another program: its keys have their meaning there.
         record |= {"types": None, "labels": None}
         record["entities"] = [
             {**each, "label": each["entity_group"]} if isinstance(each, Mapping) and "entity_group" in each else each

@@ -1,8 +1,8 @@
 """Label Studio's tasks, and its short JSON-MIN export. Read and written.
 
-Written are tasks with predictions (https://labelstud.io/guide/predictions) for a project whose labels are called `label`
-and its text `text`, as in its template. Read are the annotations, or where there are none the predictions; a task that
-was skipped is no record. Offsets count characters as Python does.
+Tasks are written with predictions (https://labelstud.io/guide/predictions), for a project whose labels are called `label`
+and its text `text`, as in its template. The annotations are read, or else the predictions; a skipped task is not a record.
+Offsets count characters as Python does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,7 +52,7 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
 
 
 def _result(task: Mapping[str, Any]) -> list | None:
-    """The regions of the annotation that counts; `None` if the task was skipped or nobody has looked at it."""
+    """The regions of the annotation that counts; `None` if the task was skipped or nobody has opened it."""
     for key in RESULT_LISTS:
         given = task.get(key)
         if not isinstance(given, list):
@@ -70,7 +70,7 @@ def _result(task: Mapping[str, Any]) -> list | None:
 
 
 def _short_regions(value: Mapping[str, Any]) -> tuple[str, list] | None:
-    """The key of JSON-MIN's list of regions, which is called as the labels were, and the list."""
+    """The key of JSON-MIN's list of regions, which is the name of the labels, and the list."""
     for key, regions in value.items():
         if isinstance(regions, list) and regions:
             if all(isinstance(each, Mapping) and {"start", "end", "labels"} <= each.keys() for each in regions):
@@ -85,7 +85,7 @@ def _mention(region: Mapping[str, Any], labels: Any) -> dict[str, Any]:
 
 
 def _text(data: Mapping[str, Any], mentions: list[dict[str, Any]], options: ReadOptions) -> Any:
-    """The text among the task's data: of its name, the only one, or the one that the mentions are in."""
+    """The text in the task's data: the one with its name, the only one, or the one that contains the mentions."""
     for name in (options.text_column, "text"):
         if isinstance(data.get(name), str):
             return data[name]

@@ -1,14 +1,14 @@
 """Offsets of mentions as other programs count them in, offsets in Python's characters out.
 
 JavaScript counts UTF-16 units: a character such as an emoji takes two there, one here. Files do not say which they
-count, so it is found out: by the mentions' texts where the file has them, or else by which way mentions are whole words.
+count, so it is detected: by the mentions' texts if the file has them, or else by which way more mentions are whole words.
 """
 
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-Mention = dict[str, Any]  # start, end, label and, where the file has it, the text of the mention
+Mention = dict[str, Any]  # start, end, label and, if the file has it, the text of the mention
 
 
 def in_characters(text: str, mentions: Sequence[Mention]) -> list[Mention]:
@@ -35,7 +35,7 @@ def in_characters(text: str, mentions: Sequence[Mention]) -> list[Mention]:
 
 
 def trimmed(text: str, mentions: Sequence[Mention]) -> list[Mention]:
-    """Mentions without the blanks at their edges that people mark by accident."""
+    """Mentions without blanks at their boundaries, which people mark by accident."""
     result = []
     for each in mentions:
         if _has_offsets(each) and 0 <= each["start"] < each["end"] <= len(text):
@@ -55,7 +55,7 @@ def _has_offsets(mention: Mention) -> bool:
 
 
 def _fits(text: str, mentions: Sequence[Mention]) -> int:
-    """How many mentions are what they should be."""
+    """How many mentions are correct in this way of counting."""
     return sum(_is_whole(text, each) for each in mentions)
 
 

@@ -1,6 +1,6 @@
-"""Parquet files, a text a row. Their values come out as JSON has them; `ArrowRow` keeps them as the file has them, too.
+"""Parquet files, one text per row. Their values are converted to JSON's; `ArrowRow` also keeps the originals.
 
-Read batch by batch, so that a file may be larger than memory. What is tagged is written by `tools.bulk`.
+Read batch by batch, so that a file may be larger than memory. `tools.bulk` writes them.
 """
 
 import base64
@@ -22,7 +22,7 @@ ID = "id"
 
 
 class ArrowRow(Mapping[str, Any]):
-    """A row of an Arrow batch or table as a mapping of JSON values, made of them when they are asked for."""
+    """A row of an Arrow batch or table as a mapping of JSON values, converted on access."""
 
     __slots__ = ("batch", "index")
 
@@ -66,14 +66,14 @@ def import_arrow() -> Any:
 
 def open_parquet(path: str | os.PathLike, stream: Any = None) -> Any:
     """
-    Opens a file, of which only what it says of itself is read: a `pyarrow.parquet.ParquetFile`.
+    Opens a file as a `pyarrow.parquet.ParquetFile`, which reads only its metadata.
 
     Args:
-        stream (`BinaryIO`, *optional*): What to read it from, where it has no path of its own.
+        stream (`BinaryIO`, *optional*): What to read it from, if it has no path of its own.
 
     Raises:
         ImportError: If pyarrow is missing.
-        ValueError: If it is no Parquet file, or not a whole one.
+        ValueError: If it is not a Parquet file, or incomplete.
         OSError: If it cannot be opened.
     """
     arrow = import_arrow()
@@ -87,10 +87,10 @@ def open_parquet(path: str | os.PathLike, stream: Any = None) -> Any:
 
 def rows_of_parquet(path: Path, name: str, text_column: str, start: int = 0) -> Iterator[Row]:
     """
-    The rows of a file from the one on that has the index `start`; what lies before is not read.
+    The rows of a file from the index `start` on; earlier ones are not read.
 
     Args:
-        name (`str`): What the ids of rows begin with that have none.
+        name (`str`): Start of the ids of rows that have none.
 
     Raises:
         ValueError: If the file is damaged, or has no such column.
@@ -106,7 +106,7 @@ def batches_of_parquet(path: str, start: int = 0, stream: Any = None) -> Iterato
     The rows of a file from an index on, in Arrow batches.
 
     Args:
-        stream (`BinaryIO`, *optional*): What to read it from, where it has no path of its own.
+        stream (`BinaryIO`, *optional*): What to read it from, if it has no path of its own.
 
     Raises:
         ValueError: If the file is damaged.
@@ -127,7 +127,7 @@ def batches_of_parquet(path: str, start: int = 0, stream: Any = None) -> Iterato
 
 
 def with_ids(batch: Any, name: str, first: int) -> Any:
-    """The batch with a column of ids, if it has none: the name and the number of each row, whose index begins at `first`."""
+    """The batch with a column of ids, if it has none: the name and the number of each row, counted from `first`."""
     if ID in batch.schema.names:
         return batch
     arrow = import_arrow()
@@ -163,13 +163,13 @@ def documents_of_batch(batch: Any, text_column: str, first: int = 0, name: str =
 
 
 def missing_column(name: str, column: str, columns: list[str]) -> str:
-    """What to say of a file without the column of texts."""
+    """The message for a file without the text column."""
     there = ", ".join(map(repr, columns)) or "none"
     return f"{name}: the file has no column {column!r}; its columns are {there}; name that of the text (--text-column)"
 
 
 def plain(value: Any) -> Any:
-    """A value of Arrow's as JSON can hold it: bytes in base64, dates and times and decimal numbers as text."""
+    """An Arrow value as JSON can hold it: bytes in base64; dates, times and decimal numbers as text."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, Mapping):
@@ -182,11 +182,11 @@ def plain(value: Any) -> Any:
 
 
 def _with_types(document: Document, value: Any) -> Row:
-    """The document with types of its own, which a column may hold as text, too."""
+    """The document with types of its own, which a column may also hold as text."""
     try:
         if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
             value = json.loads(value)
-        if isinstance(value, Mapping):  # Arrow gives every row all the names.
+        if isinstance(value, Mapping):  # Arrow gives every row all names.
             value = {name: each for name, each in value.items() if each is not None}
         document.entity_types = resolve_schema(value)
     except ValueError as error:

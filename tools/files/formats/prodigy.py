@@ -1,6 +1,6 @@
 """Prodigy's exports: `{"text", "spans": [{"start", "end", "label"}], "answer": "accept"}`.
 
-What was rejected or ignored is no record. Written are tasks without answers, for `ner.manual` to begin with.
+Rejected or ignored examples are not records. Tasks are written without answers, for `ner.manual` to start from.
 """
 
 from collections.abc import Iterator, Mapping

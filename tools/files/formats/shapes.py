@@ -1,11 +1,11 @@
-"""What readers of JSON share: what they make of a value, and how they speak of one."""
+"""Shared by the readers of JSON: the result of parsing a value, and values in messages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .offsets import in_characters, trimmed
 
-OWN_TYPES = "entity_types"  # the only key of a row that brings types of its own
+OWN_TYPES = "entity_types"  # the only key of a row that gives types of its own
 
 
 class Parsed(NamedTuple):
@@ -15,9 +15,9 @@ class Parsed(NamedTuple):
     Args:
         text (`str`), words (`list[str]`, *optional*): As in [`Document`].
         record (`dict` or `str`, *optional*):
-            What is said of the entities in it, as in [`Document`], or why that cannot be read.
+            The entities in it, as in [`Document`], or why they cannot be read.
         row (`dict`): The fields to be written back.
-        unique_id (`bool`): Whether its id is to be unique in its file, as in the project's own records.
+        unique_id (`bool`): Whether its id must be unique in its file, as in the project's own records.
     """
 
     text: str
@@ -29,10 +29,10 @@ class Parsed(NamedTuple):
 
 def parsed_text(text: Any, mentions: Iterable[Mapping[str, Any]], row: Mapping[str, Any]) -> Parsed:
     """
-    A text and its mentions (`start`, `end`, `label` and, where the file has it, `text`) as annotation tools give them.
+    A text and its mentions (`start`, `end`, `label` and, if the file has it, `text`) as annotation tools give them.
 
     Raises:
-        ValueError: If the text is none.
+        ValueError: If the text is not a string.
     """
     if not isinstance(text, str):
         raise ValueError(f"the text should be a text, got {shown(text)}")
@@ -66,7 +66,7 @@ def triples(values: Any, what: str) -> list[dict[str, Any]]:
 
 
 def is_list_of_strings(value: Any) -> bool:
-    """Whether a JSON value is a list of texts."""
+    """Whether a JSON value is a list of strings."""
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 

@@ -1,6 +1,6 @@
 """spaCy's JSON: pairs `[text, {"entities": [[start, end, label]]}]`, `Doc.to_json()`, and version 2's training format.
 
-Its binary files (.spacy) are read by spaCy alone: `Doc.to_json()` gives what is read here. Written are pairs.
+Only spaCy reads its binary files (.spacy): `Doc.to_json()` gives what is read here. Pairs are written.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
     elif isinstance(value, Mapping) and "paragraphs" in value:
         for paragraph in value["paragraphs"]:
             yield from _paragraph(paragraph, options)
-    elif isinstance(value, Mapping) and "annotations" in value:  # of the browser's "NER Annotator for spaCy"
+    elif isinstance(value, Mapping) and "annotations" in value:  # of the web tool "NER Annotator for spaCy"
         for each in value["annotations"]:
             if each is not None:
                 yield from parse(each, options)

@@ -1,6 +1,6 @@
-"""Tables (.csv, .tsv): a text a row; a word a row with its tag; or an entity a row, as `tag` writes them.
+"""Tables (.csv, .tsv): one text per row; one word per row with its tag; or one entity per row, as `tag` writes them.
 
-In .csv, quotation marks quote, and a line may end within a cell; in .tsv they are characters like others.
+In .csv, quotation marks quote, and a line may end within a cell; in .tsv they are ordinary characters.
 """
 
 import ast
@@ -19,13 +19,13 @@ from .tags import record_of_words, tags_to_spans
 from .writing import Entities, Writer, readable
 
 DELIMITERS = (",", ";", "\t", "|")
-SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # how Excel is told the delimiter
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # how a file gives Excel the delimiter
 ENTITY_COLUMNS = ["id", "start", "end", "entity_group", "word", "score", "text"]
 SENTENCE_COLUMNS = ("sentence #", "sentence", "sentence_id", "sentence_idx", "sent_id")
 WORD_COLUMNS = ("word", "token", "words", "tokens")
 TAG_COLUMNS = ("tag", "ner_tag", "ner", "ner_tags", "tags", "iob", "label", "entity")
 FORMULA = re.compile(r"[=+\-@\t\r]")
-NUMBER = re.compile(r"[+-][\d\s().,/-]*")  # also one of a telephone: none that a spreadsheet could be told to run
+NUMBER = re.compile(r"[+-][\d\s().,/-]*")  # also a telephone number: harmless in a spreadsheet
 ESCAPED_FORMULA = re.compile(r"'+[=+\-@\t\r]")
 
 Line = tuple[int, list[str], str | None]  # number, cells, and what is wrong with them
@@ -48,7 +48,7 @@ def read_csv(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 
 def read_tsv(source: Source, options: ReadOptions) -> Iterator[Row]:
-    """The texts of a table in which every line is a row, and quotation marks are what they are."""
+    """The texts of a table in which every line is a row, and quotation marks are ordinary characters."""
     faults: dict[int, str] = {}
     lines = source.lines(faults)
     first = next(lines, "")
@@ -61,7 +61,7 @@ def read_tsv(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 
 def header_of(source: Source) -> list[str]:
-    """The columns of a table, as far as its first line says them; none if it cannot be read."""
+    """The columns of a table, from its first line; none if it cannot be read."""
     lines = re.split("\r\n|\r|\n", source.start, maxsplit=2)
     usual = "\t" if source.suffix == ".tsv" else ","
     declared = SEPARATOR_LINE.fullmatch(lines[0])
@@ -70,13 +70,13 @@ def header_of(source: Source) -> list[str]:
 
 
 def is_table(start: str, options: ReadOptions) -> bool:
-    """Whether a file that begins so is a table with columns that can be read, and not lines of words and tags."""
+    """Whether a file that starts like this is a table with usable columns, and not lines of words and tags."""
     header = _cells(re.split("[\r\n]", start, maxsplit=1)[0], options.delimiter or "\t")
     return options.text_column in header or _word_columns(header, options) is not None or _has_entities(header)
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    """The cells of a line by itself; none of one that cannot be read."""
+    """The cells of a single line; none if it cannot be read."""
     try:
         return next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
@@ -84,7 +84,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _delimiter(header: str, options: ReadOptions, usual: str) -> str:
-    """The delimiter by which the header has the columns that are needed, or else the most."""
+    """The delimiter that gives the header the needed columns, or else the most columns."""
     header = header.rstrip("\r\n")
     cells = {each: _cells(header, each) for each in (usual, *DELIMITERS)}
     for delimiter, columns in cells.items():
@@ -94,8 +94,8 @@ def _delimiter(header: str, options: ReadOptions, usual: str) -> str:
 
 
 def _quoted(lines: Iterable[str], faults: dict[int, str], delimiter: str, number: int) -> Iterator[Line]:
-    """The rows of a table with quoted cells, each with the line it begins on."""
-    csv.field_size_limit(MAX_LINE)  # a whole book may stand in a cell
+    """The rows of a table with quoted cells, each with the line it starts on."""
+    csv.field_size_limit(MAX_LINE)  # a cell may contain a whole book
     taken: list[str] = []
 
     def kept() -> Iterator[str]:
@@ -125,11 +125,11 @@ def _quoted(lines: Iterable[str], faults: dict[int, str], delimiter: str, number
 
 
 def _open_cell(lines: list[str], number: int) -> str:
-    """Where a cell begins that is open at the end of these lines."""
+    """The start of a cell that is still open at the end of these lines."""
     opened, is_open, text = 0, False, "".join(lines)
     for match in re.finditer('"', text):
         is_open = not is_open
-        if is_open and text[match.start() - 1 : match.start()] != '"':  # a doubled one opens nothing
+        if is_open and text[match.start() - 1 : match.start()] != '"':  # a doubled quotation mark opens nothing
             opened = match.start()
     line = number + text.count("\n", 0, opened)
     return f"the cell whose quotation mark stands on line {line} is never closed; what follows belongs to it"
@@ -181,7 +181,7 @@ def _count_problem(cells: list[str], header: list[str], hint: str = "") -> str |
 
 
 def _unique(header: list[str]) -> list[str]:
-    """The columns' names; one that is repeated gets a number, so that none takes another's place."""
+    """The columns' names; repeated ones are numbered, so that none replaces another."""
     names: list[str] = []
     for name in header:
         number, free = 0, name
@@ -196,7 +196,7 @@ def _unique(header: list[str]) -> list[str]:
 
 
 def _word_columns(header: list[str], options: ReadOptions) -> tuple[int | None, int, int] | None:
-    """Columns of sentence numbers (where there are any), words and tags."""
+    """Columns of sentence numbers (if any), words and tags."""
     folded = [name.casefold().strip() for name in header]
 
     def find(names: Iterable[str]) -> int | None:
@@ -219,7 +219,7 @@ def _word_columns(header: list[str], options: ReadOptions) -> tuple[int | None, 
 def _words(
     lines: Iterator[Line], header: list[str], columns: tuple[int | None, int, int], options: ReadOptions
 ) -> Iterator[Row]:
-    """Sentences of a table such as Kaggle's, whose first column numbers them where they begin."""
+    """Sentences of a table such as Kaggle's, whose first column numbers them where they start."""
     sentence, word, tag = columns
     words: list[str] = []
     tags: list[str] = []
@@ -279,7 +279,7 @@ def _has_entities(header: list[str]) -> bool:
 
 
 def _entities(lines: Iterator[Line], header: list[str]) -> Iterator[Row]:
-    """Texts with their entities; the text stands in the first row of each, or in every row of it."""
+    """Texts with their entities; the text is in the first row of each document, or in every row."""
     is_ours = header == ENTITY_COLUMNS
     current: dict[str, Any] | None = None
     mentions: list[dict[str, Any]] = []
@@ -338,7 +338,7 @@ def write(temporary: Path, *_) -> Iterator[Writer]:
 
 
 def _escaped(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: it gets an apostrophe, as one that has such an apostrophe does."""
+    """A cell that no spreadsheet takes for a formula: an apostrophe is added, also if there is one already."""
     cell = readable(cell)
     is_formula = FORMULA.match(cell) and not NUMBER.fullmatch(cell)
     return f"'{cell}" if is_formula or ESCAPED_FORMULA.match(cell) else cell

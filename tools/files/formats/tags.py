@@ -70,7 +70,7 @@ def tags_to_spans(tags: Sequence[str], scheme: str | None = None) -> list[Span]:
 
 
 def tag_problem(tag: str) -> str:
-    """What to say of a tag that [`parse_tag`] does not know."""
+    """The message for a tag that [`parse_tag`] does not know."""
     expected = "O or one of B I M E L S U W, a hyphen or underscore, and a label, or these in reverse"
     return f"tag {tag!r} should be {expected}; {WAYS_OUT}"
 
@@ -100,8 +100,8 @@ def brackets_to_spans(cells: Sequence[str]) -> list[Span]:
 
 def bio_tags(words: Iterable[tuple[int, int]], entities: Iterable[dict[str, Any]]) -> list[str]:
     """
-    A tag for each word, `O` or `B-` and `I-` with the name of the entity it shares a character with, of several the
-    first. Tabs in names become spaces, since columns are divided by them.
+    A tag for each word: `O`, or `B-` or `I-` with the name of the entity it shares a character with; the first if there are
+    several. Tabs in names become spaces, because they separate columns.
     """
     ordered = sorted(entities, key=lambda entity: entity["start"])
     tags, index, before = [], 0, None
@@ -121,13 +121,13 @@ def record_of_words(
     words: Sequence[str], spans: Iterable[Span], separator: str = " ", text: str | None = None
 ) -> dict[str, Any]:
     """
-    The record of a text that came split, from mentions by word.
+    The record of a text that was split into words, from mentions by word.
 
     Args:
         words (`Sequence[str]`): Its words.
         spans (`Iterable`): First word, last word + 1 and label of each mention.
-        separator (`str`): Joins the words, where there is no `text`.
-        text (`str`, *optional*): The text that the words were split from. One that does not fit them is not used.
+        separator (`str`): Joins the words, if there is no `text`.
+        text (`str`, *optional*): The text that the words were split from; ignored if it does not match them.
 
     Raises:
         ValueError: If a word is empty.
@@ -145,7 +145,7 @@ def record_of_words(
 
 
 def align(text: str, words: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Where words stand in their text; `None` if there is anything to be seen between them, or a word is missing."""
+    """Offsets of words in their text; `None` if anything visible is between them, or a word is missing."""
     places, position = [], 0
     for word in words:
         start = text.find(word, position)

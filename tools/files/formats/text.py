@@ -1,4 +1,4 @@
-"""Files that are one text, those with a text a line, and Word and PDF files: read only."""
+"""Files that are one text, files with one text per line, and Word and PDF files: read only."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from ..opening import Source, not_decoded
 
 
 def read_text(source: Source, options: ReadOptions) -> Iterator[Row]:
-    """The file as one text, its line ends as they are."""
+    """The file as one text, with its line ends."""
     try:
         yield _document(1, source.text(), options)
     except UnicodeDecodeError as error:
@@ -16,7 +16,7 @@ def read_text(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 
 def read_lines(source: Source, options: ReadOptions) -> Iterator[Row]:
-    """Every line as a text, blank ones too."""
+    """Every line as a text, including blank ones."""
     faults: dict[int, str] = {}
     for number, line in enumerate(source.lines(faults), 1):
         if reason := faults.pop(number, None):

@@ -1,4 +1,4 @@
-"""What writers of all formats share: the call, JSON on one line, and text that any reader can decode."""
+"""Shared by the writers of all formats: their call, JSON on one line, and text that any reader can decode."""
 
 import json
 import re
@@ -13,12 +13,12 @@ Entities = list[dict[str, Any]]
 Writer = Callable[[Document, Entities], None]
 
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
-# Some readers take the last two for ends of lines; the others command terminals.
+# Some readers take the last two for line ends; the others control terminals.
 ESCAPED_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def readable(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which no encoding can write."""
+    """The text, with halves of surrogate pairs, which no encoding can write, replaced by U+FFFD."""
     return text if text.isascii() else LONE_SURROGATES.sub("\ufffd", text)
 
 
@@ -34,7 +34,7 @@ def json_text(value: Any) -> str:
 
 @contextmanager
 def json_lines(temporary: Path, value_of: Callable[[Document, Entities], Any]) -> Iterator[Writer]:
-    """Writes a value for each document, one a line."""
+    """Writes a value for each document, one per line."""
     with open(temporary, "w", encoding="utf-8", newline="") as file:
         yield lambda document, entities: print(json_text(value_of(document, entities)), file=file)
 
