@@ -264,6 +264,7 @@ def told_row(source: str, row: BadRow) -> str:
 
 def _name(document: Document, name: str | None, format: str) -> None:
     """Gives a document of many files an id, if it has none."""
-    if name is not None and document.row.get("id") in (None, ""):
+    if name is not None and not document.has_id:
         is_whole = format in ("text", "docx", "pdf")
-        document.row = {"id": name if is_whole else f"{name}:{document.line}", **document.row}
+        others = {key: value for key, value in document.row.items() if key != "id"}
+        document.row = {"id": name if is_whole else f"{name}:{document.line}", **others}

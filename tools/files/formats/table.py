@@ -325,7 +325,7 @@ def _number(cell: str) -> int | str:
 @contextmanager
 def write(temporary: Path, *_) -> Iterator[Writer]:
     def add(document: Document, entities: Entities) -> None:
-        name, text = document.row.get("id", document.line), document.text
+        name, text = document.name, document.text
         for entity in entities:
             values = [name, *(entity[column] for column in ENTITY_COLUMNS[1:-1]), text]
             writer.writerow([_escaped(value) if isinstance(value, str) else value for value in values])
