@@ -158,6 +158,23 @@ def test_csv_output_has_a_row_for_each_entity(tmp_path):
     assert rows == [("p", 0, "city, big", "Paris"), ("p", 7, "city", "Rome"), ("3", 0, "city", "Bonn")]
 
 
+@pytest.mark.parametrize("suffix", [".json", ".doccano.jsonl", ".prodigy.jsonl"])
+def test_another_field_called_text_is_kept_beside_the_text(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    with document_writer(path) as write:
+        for document in read(tmp_path, "a.jsonl", '{"text": "A summary.", "body": "Ann left."}\n', text_column="body"):
+            write(document, [])
+    value = json.loads(path.read_text())
+    row = value[0]["data"] if suffix == ".json" else value
+    assert (row["text"], row["text.1"], row["body"]) == ("Ann left.", "A summary.", "Ann left.")
+
+
+def test_the_text_of_given_words_takes_no_other_fields_place(tmp_path):
+    content = json.dumps({"text": "Don't!", "tokens": ["Do", "n't", "!"]})
+    (document,) = read(tmp_path, "a.jsonl", content, text_column="tokens")
+    assert document.row == {"text": "Do n't !", "text.1": "Don't!", "tokens": ["Do", "n't", "!"]}
+
+
 ROWS_WITHOUT_ID = '{"id": null, "text": "Ann"}\n{"id": "", "text": "Bo"}\n{"text": "Cy"}\n'
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..model import BadRow, Document, ReadOptions, Row
 from ..opening import MAX_LINE, Source, Unreadable
-from .shapes import parsed_text
+from .shapes import free_name, parsed_text
 from .tags import record_of_words, tags_to_spans
 from .writing import Entities, Writer, readable
 
@@ -184,11 +184,7 @@ def _unique(header: list[str]) -> list[str]:
     """The columns' names; one that is repeated gets a number, so that none takes another's place."""
     names: list[str] = []
     for name in header:
-        number, free = 0, name
-        while free in names:
-            number += 1
-            free = f"{name}.{number}"
-        names.append(free)
+        names.append(free_name(name, names))
     return names
 
 
