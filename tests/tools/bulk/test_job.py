@@ -185,6 +185,18 @@ def test_what_does_not_fit_the_first_rows_is_kept_in_parquet(tmp_path):
     assert [each["word"] for each in found[51]["entities"]] == ["Ada", "B\ufffd\u2028"]
 
 
+def test_a_table_becomes_parquet_though_the_job_was_stopped(tmp_path):
+    (tmp_path / "in").mkdir()
+    rows = "".join(f"{n},{text},x{n}\n" for n, text in enumerate(texts(60)))
+    (tmp_path / "in/a.csv").write_text(f"id,text,other_fields\n{rows}")
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, StandIn(56, KeyboardInterrupt()), format="parquet")
+    start(tmp_path, format="parquet")
+    found = parquet_rows(tmp_path)
+    assert [row["text"] for row in found] == texts(60)
+    assert [json.loads(row["other_fields"]) for row in found] == [{"other_fields": f"x{n}"} for n in range(60)]
+
+
 def test_bad_rows_stand_in_a_file_with_the_reason(tmp_path):
     (tmp_path / "in").mkdir()
     lines = [json.dumps({"id": f"r{n}", "text": text}) for n, text in enumerate(texts(40))]
