@@ -15,6 +15,7 @@ from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools import cli
 from jpt_ner.tools.bulk import job as jobs
 from jpt_ner.tools.bulk.job import TaggingJob, run_job
+from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.loading import load_pipeline
 from tiny import tiny_tokenizer
 from typer.testing import CliRunner
@@ -166,6 +167,8 @@ def test_rows_of_json_lines_and_of_tables_stay_as_they_are(tmp_path):
         for n, (row, text) in enumerate(zip(found, texts(3)))
     ]
     assert [json.loads(row["entities"]) for row in found] == [entities_of(text) for text in texts(3)]
+    records = read_records(tmp_path / "b/out/shards/part-00000.csv")
+    assert [[each.label for each in record.entities] for record in records] == [["name"]] * 3
 
 
 def test_what_does_not_fit_the_first_rows_is_kept_in_parquet(tmp_path):

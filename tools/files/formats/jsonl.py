@@ -48,10 +48,10 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
     else:
         raise ValueError(f"{column!r} should be a text or a list of words, got {shown(content)}")
     row = {**value, column: text} if words is None or column == "text" else with_text(value, text)
-    yield Parsed(text, words, _record(value, text), row, _has_labels(value))
+    yield Parsed(text, words, record_of(value, text), row, _has_labels(value))
 
 
-def _record(row: Mapping[str, Any], text: str) -> dict[str, Any]:
+def record_of(row: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The record that a row holds, as it stands there; without `entities` if it holds none."""
     record = {key: row[key] for key in ("id", "entities", "types", "labels", "tokens") if row.get(key) is not None}
     record["text"] = text
