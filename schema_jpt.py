@@ -204,12 +204,11 @@ def _validated_schema(document: Any, source: SourceDocument) -> Schema:
     for where, position, record in _type_records(document["entity_types"], source):
         entity_type = _validated_type(record, position, source, where)
         name = entity_type.name
-        if name.casefold() in seen:
-            message = (
-                f'"{name}" repeats "{seen[name.casefold()]}"; names must differ by more than case and outer spaces'
-            )
+        folded = " ".join(name.casefold().split())
+        if folded in seen:
+            message = f"{quoted(name)} repeats {quoted(seen[folded])}; names must differ by more than case and spaces"
             raise source.error(where, f"entity_types: {message}")
-        seen[name.casefold()] = name
+        seen[folded] = name
         entity_types.append(entity_type)
     if not entity_types:
         raise source.error(("entity_types",), "entity_types is empty; give at least one type")
@@ -225,7 +224,9 @@ def _type_records(value: Any, source: SourceDocument) -> Iterator[tuple[tuple, i
             if not isinstance(details, Mapping):
                 details = {"definition": details}
             elif "name" in details:
-                raise source.error((*where, "name"), f'entity_types: "{name}" has its name as key, so no field "name"')
+                raise source.error(
+                    (*where, "name"), f'entity_types: {quoted(name)} has its name as key, so no field "name"'
+                )
             yield where, position, {"name": name, **details}
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
         for index, item in enumerate(value):

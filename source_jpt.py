@@ -151,5 +151,5 @@ def shown(value: Any) -> str:
 
 
 def quoted(key: Any) -> str:
-    """A key in double quotes, for messages."""
-    return f'"{str(key)[:MAX_SHOWN]}"' if isinstance(key, str) else shown(key)
+    """A key in double quotes, for messages; as Python writes it if it cannot be printed as it is."""
+    return f'"{key[:MAX_SHOWN]}"' if isinstance(key, str) and key[:MAX_SHOWN].isprintable() else shown(key)

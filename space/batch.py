@@ -159,7 +159,7 @@ def _first_texts(tagged: list[Tagged], colours: dict[str, str]) -> str:
         characters += len(document.text)
         if sections and characters > MAX_CHARACTERS or len(document.text) > MAX_CHARACTERS:
             break
-        title = str(document.row.get("id", f"line {document.line}"))[:SHOWN_TITLE]
+        title = document.title[:SHOWN_TITLE]
         sections.append(
             f'<section class="jpt-document"><h3>{escape(title)}</h3>{highlight(document.text, found, colours)}</section>'
         )

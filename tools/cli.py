@@ -32,8 +32,10 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except (ValueError, OSError, ImportError) as error:
-            message = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else error
-            typer.secho(f"error: {message}", fg="red", err=True)
+            from .files.highlight import printable  # of names in files, too, which could command the terminal
+
+            told = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else error
+            typer.secho(f"error: {printable(str(told))}", fg="red", err=True)
             raise typer.Exit(2) from error
 
 

@@ -178,6 +178,15 @@ NAMED = {"name": "artist", "definition": ARTIST}
         ([{**NAMED, "examples": ["Björk", ""]}], 'entity_types: "artist": examples: item 2 is empty'),
         (["city", "artist", "city"], 'entity_types: "city" repeats "city"; names must differ'),
         ({"Straße": ARTIST, " STRASSE": CITY}, 'entity_types: "STRASSE" repeats "Straße"'),
+        ({"home town": ARTIST, "home\ttown": CITY}, "entity_types: 'home\\ttown' repeats \"home town\"; names must"),
+        (
+            {"artist": {"definition": ARTIST, "\x1b[2J": 1}},
+            "entity_types: \"artist\" has an unknown field '\\x1b[2J'; known",
+        ),
+        (
+            {"artist": {"definition": ARTIST, "\ud800": 1}},
+            "entity_types: \"artist\" has an unknown field '\\ud800'; known",
+        ),
         (Schema(()), "entity_types is empty"),
         ("nonsense", "unknown preset 'nonsense' (presets: ai-research, clinical,"),
         ("types.txt", "unknown preset 'types.txt' (presets: ai-research,"),

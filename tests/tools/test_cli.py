@@ -358,6 +358,11 @@ def test_types_commands(tmp_path):
     line = len(shown.splitlines()) + 1
     assert f"mine.yaml:{line}: " in refused("types", "check", tmp_path / "mine.yaml")
     assert "unknown preset" in refused("types", "show", "nothing")
+    for name in ("city\x1b[2J", "\x1b[2J"):
+        (tmp_path / "mine.json").write_text(json.dumps({"entity_types": {name: "A named town.", "town": ""}}))
+        assert "\x1b" not in refused("types", "check", tmp_path / "mine.json")
+    (tmp_path / "mine.json").write_text(json.dumps({"entity_types": {"city\x1b[2J": "A named town."}}))
+    assert "1 entity types: city\ufffd[2J" in run("types", "check", tmp_path / "mine.json").stdout
 
 
 def test_convert_gives_the_same_scores_without_the_backbone(model, tmp_path):

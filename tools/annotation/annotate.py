@@ -125,7 +125,7 @@ def read_passages(path: str | Path, *, text_column: str = "text", topic_column: 
     for document in read_documents(path, text_column=text_column, own_types=False):
         topic = document.row.get(topic_column)
         topic = " > ".join(map(str, topic)) if isinstance(topic, list) else topic
-        name = str(document.row.get("id", f"line-{document.line}"))
+        name = str(document.name) if document.has_id else f"line-{document.line}"
         if name in passages:
             raise ValueError(f"{path}:{document.line}: the id {name!r} is given twice")
         if document.text.strip():

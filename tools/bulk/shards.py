@@ -46,8 +46,13 @@ class Columns:
 
     @classmethod
     def of_rows(cls, documents: Sequence[Document], format: str, is_fixed: bool = False) -> "Columns":
-        """Those of the first rows. In Parquet, only plain values and lists of them become columns."""
-        names = list(dict.fromkeys(name for each in documents for name in each.row if name != ENTITIES))
+        """
+        Those of the first rows, which are fixed in CSV only. In Parquet, what is more than a value or a list of values is
+        no column.
+        """
+        is_fixed = is_fixed and format != "parquet"
+        added = (ENTITIES,) if is_fixed else (ENTITIES, OTHER)
+        names = list(dict.fromkeys(name for each in documents for name in each.row if name not in added))
         if format != "parquet":
             return cls(names, is_fixed)
         arrow = import_arrow()
@@ -56,14 +61,14 @@ class Columns:
 
     @classmethod
     def load(cls, folder: Path, is_fixed: bool) -> "Columns | None":
-        """Reads what [`~Columns.save`] has written to a folder; `None` if there is nothing."""
+        """What [`~Columns.save`] has written there of [`~Columns.of_rows`], if it has."""
         names, typed = folder / COLUMN_NAMES, folder / COLUMN_TYPES
         if names.exists():
             return cls(json.loads(names.read_text(encoding="utf-8")), is_fixed)
         if not typed.exists():
             return None
         arrow = import_arrow()
-        return cls(arrow.ipc.read_schema(arrow.py_buffer(typed.read_bytes())), is_fixed)
+        return cls(arrow.ipc.read_schema(arrow.py_buffer(typed.read_bytes())), False)
 
     def save(self, folder: Path) -> None:
         """Writes them into a folder, for a job that resumes."""

@@ -40,7 +40,9 @@ def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) ->
     from ...schema_jpt import load_schema
 
     schema = load_schema(file)
-    typer.echo(f"{file}: {len(schema)} entity types: {', '.join(schema.names)}")
+    from ..files.highlight import printable
+
+    typer.echo(printable(f"{file}: {len(schema)} entity types: {', '.join(schema.names)}"))
 
     from ...definitions_jpt import build_definition_encoder
     from ..diagnostics import SIMILARITY_ENCODER, diagnose_schema
@@ -51,7 +53,7 @@ def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) ->
         typer.secho(f"definitions were not compared: {error}", fg="yellow", err=True)
         warnings = diagnose_schema(schema)
     for warning in warnings:
-        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+        typer.secho(printable(f"warning: {warning}"), fg="yellow", err=True)
 
 
 @dataclass

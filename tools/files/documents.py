@@ -249,7 +249,8 @@ def row_message(source: str, row: BadRow) -> str:
 
 
 def _name(document: Document, name: str | None, format: str) -> None:
-    """Gives a document an id, if it has none and comes from one of many files."""
-    if name is not None and document.row.get("id") in (None, ""):
+    """Gives a document of many files an id, if it has none."""
+    if name is not None and not document.has_id:
         is_whole = format in ("text", "docx", "pdf")
-        document.row = {"id": name if is_whole else f"{name}:{document.line}", **document.row}
+        others = {key: value for key, value in document.row.items() if key != "id"}
+        document.row = {"id": name if is_whole else f"{name}:{document.line}", **others}

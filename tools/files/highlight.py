@@ -56,19 +56,19 @@ class Highlighter:
             if not self._coloured:
                 shown.append("[" * len(starting[start]))
             style = f"bold black on {self._colour(unfinished[-1]['entity_group'])}" if unfinished else ""
-            shown.append(_printable(text[start:end]), style)
+            shown.append(printable(text[start:end]), style)
             for entity in ending[end]:
                 self._append_label(shown, entity)
                 unfinished.remove(entity)
         if title is not None:
-            self._console.rule(_printable(title), align="left", style="dim")
+            self._console.rule(printable(title), align="left", style="dim")
         self._console.print(shown, soft_wrap=not self._console.is_terminal)
 
     def print_legend(self) -> None:
         """Prints the types found so far with their counts, most frequent first."""
         legend = Text("\n")
         for name, count in self._counts.most_common():
-            legend.append(f" {_printable(name)} ", f"black on {self._colour(name)}")
+            legend.append(f" {printable(name)} ", f"black on {self._colour(name)}")
             legend.append(f" {count}   ")
         self._console.print(legend if self._counts else Text("\nno entities found"))
 
@@ -82,7 +82,7 @@ class Highlighter:
         return self._colours[name]
 
     def _append_label(self, shown: Text, entity: dict[str, Any]) -> None:
-        name = _printable(entity["entity_group"])
+        name = printable(entity["entity_group"])
         label = f"{name} {entity['score']:.2f}" if self._scores else name
         if self._coloured:
             shown.append(f" {label} ", f"italic #444444 on {self._colour(entity['entity_group'])}")
@@ -90,5 +90,6 @@ class Highlighter:
             shown.append(f"|{label}]")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text without what could command a terminal."""
     return UNPRINTABLE.sub("\ufffd", text.replace("\r", ""))

@@ -47,6 +47,21 @@ class Document:
     unique_id: bool = False
 
     @property
+    def has_id(self) -> bool:
+        """Whether its row has an id: one that is `null` or blank is none."""
+        return self.row.get("id") not in (None, "")
+
+    @property
+    def name(self) -> Any:
+        """What it is called by: the id of its row or, where that has none, its line."""
+        return self.row["id"] if self.has_id else self.line
+
+    @property
+    def title(self) -> str:
+        """Its name for people to read."""
+        return str(self.name) if self.has_id else f"line {self.line}"
+
+    @property
     def item(self) -> dict[str, Any]:
         """What the pipeline takes."""
         item: dict[str, Any] = {"text": self.text if self.words is None else self.words}

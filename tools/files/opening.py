@@ -123,16 +123,16 @@ class Source:
         is_mac = "\r" in self.start and "\n" not in self.start
         for number, line in enumerate(self._pieces("" if any_end else "\r" if is_mac else "\n"), 1):
             if ESCAPED_BYTES.search(line):
-                faults[number] = self._fault(line)
+                faults[number] = self.fault(line)
                 line = ESCAPED_BYTES.sub("\ufffd", line)
             yield line
 
     def pieces(self) -> Iterator[str]:
-        """Its text in pieces of any length; undecodable bytes become U+FFFD."""
+        """Its text in pieces of any length; what cannot be decoded stands in it as `ESCAPED_BYTES`."""
         wrapper = self._decoded("")
         first = True
         while piece := wrapper.read(HEAD):
-            yield ESCAPED_BYTES.sub("\ufffd", piece.removeprefix("\ufeff") if first else piece)
+            yield piece.removeprefix("\ufeff") if first else piece
             first = False
 
     def _pieces(self, newline: str) -> Iterator[str]:
@@ -148,9 +148,10 @@ class Source:
         errors = "replace" if is_wide else "surrogateescape"
         return io.TextIOWrapper(self.stream, self.encoding, errors=errors, newline=newline)
 
-    def _fault(self, line: str) -> str:
+    def fault(self, text: str) -> str:
+        """What is wrong with the encoding of a text that has `ESCAPED_BYTES`."""
         try:
-            line.encode(self.encoding, "surrogateescape").decode(self.encoding)
+            text.encode(self.encoding, "surrogateescape").decode(self.encoding)
         except UnicodeError as error:
             return not_decoded(error, self.encoding)
         return not_decoded(None, self.encoding)

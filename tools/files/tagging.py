@@ -128,7 +128,7 @@ def print_results(results: Results, schema: Schema | None, scores: bool, titles:
                 highlighter.print_legend()
             colours = {each.name: each.colour for each in current.entity_types} if current else {}
             highlighter, shown = Highlighter(console, colours, scores), current
-        title = str(document.row.get("id", f"line {document.line}")) if titles else None
+        title = document.title if titles else None
         highlighter.print(document.text, entities, title)
     if highlighter is not None:
         highlighter.print_legend()

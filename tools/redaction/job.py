@@ -96,7 +96,7 @@ def _redact_part(
 ) -> None:
     skip = (lambda reason: report.note(f"left out: {reason}")) if job.skip_bad else None
     documents = read_documents(part.source, own_types=False, on_bad_row=skip, **job.reading)
-    columns = [options.text_column, *(job.also if part.kind in TABULAR else [])]
+    columns = list(dict.fromkeys([options.text_column, *(job.also if part.kind in TABULAR else [])]))
     first = next(documents, None)
     if first is None:
         report.note(f"not written, as there is nothing in it to redact: {part.name}")
@@ -179,7 +179,17 @@ def _write_csv(stream: TextIO, options: ReadOptions) -> Callable[[dict], None]:
 
 
 def _write_tsv(stream: TextIO, options: ReadOptions) -> Callable[[dict], None]:
-    return _table(lambda cells: print((options.delimiter or "\t").join(cells), file=stream))
+    delimiter = options.delimiter or "\t"
+
+    def write_cells(cells: list[str]) -> None:
+        if any(delimiter in cell for cell in cells):
+            raise ValueError(
+                f"a cell holds {delimiter!r}, which divides the cells that are written, and .tsv has no quotation marks; "
+                "name what divides those that are read with --delimiter, or take --method mask"
+            )
+        print(delimiter.join(cells), file=stream)
+
+    return _table(write_cells)
 
 
 def _table(write_cells: Callable[[list[str]], Any]) -> Callable[[dict], None]:

@@ -89,10 +89,9 @@ def _add_errors(app: FastAPI) -> None:
     """All errors have one form: `detail`, a sentence. They do not repeat what the client sent."""
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return JSONResponse({"detail": f"`{place}`: {first['msg']}"}, 422)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        is_json = "json" in request.headers.get("content-type", "")
+        return JSONResponse({"detail": _malformed(error, is_json)}, 422)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
@@ -105,6 +104,24 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ClosedError)
     async def closed(_: Request, error: ClosedError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "10"})
+
+
+def _malformed(error: RequestValidationError, is_json: bool) -> str:
+    """What is wrong with a body, of several things the one that lies deepest."""
+    if isinstance(error.body, bytes) and not is_json:
+        return "`body`: should be JSON, sent with the header Content-Type: application/json"
+    deepest = max(error.errors(), key=lambda each: len(each["loc"]))
+    if deepest["type"] == "json_invalid":
+        return f"`body`: broken JSON at character {deepest['loc'][-1]} ({deepest['ctx']['error']})"
+    place, value = [], error.body
+    # What leads nowhere in the body is pydantic's name of one of several forms.
+    for part in deepest["loc"][1:]:
+        if isinstance(value, dict) and part in value or isinstance(value, list) and isinstance(part, int):
+            place.append(str(part))
+            value = value[part]
+    if deepest["type"] == "missing":
+        place.append(str(deepest["loc"][-1]))
+    return f"`{'.'.join(place) or 'body'}`: {deepest['msg']}"
 
 
 def _add_reading(app: FastAPI, batcher: Batcher, schema: Schema | None, limits: Limits) -> None:

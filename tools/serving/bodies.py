@@ -12,7 +12,7 @@ from .batching import Text
 from .limits import Limits
 
 EXAMPLE_TYPES = {"person": "A named human being.", "city": "A named city or town; not a country."}
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 class Options(BaseModel):

@@ -287,6 +287,8 @@ def test_texts_that_cannot_be_used(tmp_path):
     file.write_text('{"id": 1, "text": " "}\n')
     with pytest.raises(ValueError, match="no texts to annotate"):
         read_passages(file)
+    file.write_text('{"id": null, "text": "A"}\n{"id": null, "text": "B"}\n')
+    assert [passage.id for passage in read_passages(file)] == ["line-1", "line-2"]
     (tmp_path / "t.csv").write_text("body,kind\nAnn left.,news\n")
     (passage,) = read_passages(tmp_path / "t.csv", text_column="body", topic_column="kind")
     assert (passage.text, passage.topic) == ("Ann left.", "news")

@@ -15,6 +15,7 @@ from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools import cli
 from jpt_ner.tools.bulk import job as jobs
 from jpt_ner.tools.bulk.job import TaggingJob, run_job
+from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.loading import load_pipeline
 from tiny import tiny_tokenizer
 from typer.testing import CliRunner
@@ -166,6 +167,8 @@ def test_rows_of_json_lines_and_of_tables_stay_as_they_are(tmp_path):
         for n, (row, text) in enumerate(zip(found, texts(3)))
     ]
     assert [json.loads(row["entities"]) for row in found] == [entities_of(text) for text in texts(3)]
+    records = read_records(tmp_path / "b/out/shards/part-00000.csv")
+    assert [[each.label for each in record.entities] for record in records] == [["name"]] * 3
 
 
 def test_what_does_not_fit_the_first_rows_is_kept_in_parquet(tmp_path):
@@ -183,6 +186,18 @@ def test_what_does_not_fit_the_first_rows_is_kept_in_parquet(tmp_path):
     assert {row["other_fields"] for row in found[:50] + found[51:]} == {None}
     assert found[51]["text"].endswith(" B\ufffd\u2028") and found[1]["tags"] == ["a"]
     assert [each["word"] for each in found[51]["entities"]] == ["Ada", "B\ufffd\u2028"]
+
+
+def test_a_table_becomes_parquet_though_the_job_was_stopped(tmp_path):
+    (tmp_path / "in").mkdir()
+    rows = "".join(f"{n},{text},x{n}\n" for n, text in enumerate(texts(60)))
+    (tmp_path / "in/a.csv").write_text(f"id,text,other_fields\n{rows}")
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, StandIn(56, KeyboardInterrupt()), format="parquet")
+    start(tmp_path, format="parquet")
+    found = parquet_rows(tmp_path)
+    assert [row["text"] for row in found] == texts(60)
+    assert [json.loads(row["other_fields"]) for row in found] == [{"other_fields": f"x{n}"} for n in range(60)]
 
 
 def test_bad_rows_stand_in_a_file_with_the_reason(tmp_path):

@@ -158,6 +158,44 @@ def test_csv_output_has_a_row_for_each_entity(tmp_path):
     assert rows == [("p", 0, "city, big", "Paris"), ("p", 7, "city", "Rome"), ("3", 0, "city", "Bonn")]
 
 
+@pytest.mark.parametrize("suffix", [".json", ".doccano.jsonl", ".prodigy.jsonl"])
+def test_another_field_called_text_is_kept_beside_the_text(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    with document_writer(path) as write:
+        for document in read(tmp_path, "a.jsonl", '{"text": "A summary.", "body": "Ann left."}\n', text_column="body"):
+            write(document, [])
+    value = json.loads(path.read_text())
+    row = value[0]["data"] if suffix == ".json" else value
+    assert (row["text"], row["text.1"], row["body"]) == ("Ann left.", "A summary.", "Ann left.")
+
+
+def test_the_text_of_given_words_takes_no_other_fields_place(tmp_path):
+    content = json.dumps({"text": "Don't!", "tokens": ["Do", "n't", "!"]})
+    (document,) = read(tmp_path, "a.jsonl", content, text_column="tokens")
+    assert document.row == {"text": "Do n't !", "text.1": "Don't!", "tokens": ["Do", "n't", "!"]}
+
+
+ROWS_WITHOUT_ID = '{"id": null, "text": "Ann"}\n{"id": "", "text": "Bo"}\n{"text": "Cy"}\n'
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".conll", ".zip"])
+def test_a_blank_id_is_none(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    with document_writer(path) as write:
+        for document in read(tmp_path, "a.jsonl", ROWS_WITHOUT_ID):
+            write(document, [entity(0, len(document.text), "person", document.text)])
+    ids = {".csv": ["1", "2", "3"], ".conll": ["out-0", "out-1", "out-2"], ".zip": ["1", "2", "3"]}
+    assert [record.id for record in read_records(path)] == ids[suffix]
+    assert b"None" not in path.read_bytes()
+
+
+def test_rows_of_many_files_without_an_id_are_called_by_file_and_line(tmp_path):
+    read(tmp_path, "a.jsonl", ROWS_WITHOUT_ID)
+    documents = list(read_documents(tmp_path))
+    assert [document.row["id"] for document in documents] == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:3"]
+    assert [document.title for document in documents] == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:3"]
+
+
 def test_conll_output_of_words_keeps_their_columns(tmp_path):
     (document,) = read(tmp_path, "a.conll", "New NNP B-LOC\nYork NNP I-LOC\n! . O\n")
     with document_writer(tmp_path / "b.conll") as write:

@@ -1,6 +1,7 @@
 """Parquet files of texts and of labelled data, read as files of JSON are."""
 
 import datetime
+import math
 
 import pytest
 from jpt_ner.tools.data.records import read_records
@@ -19,6 +20,15 @@ def test_texts_keep_their_columns_as_json_can_hold_them(tmp_path):
     assert (
         json_line(documents[0], []) == '{"id": 7, "text": "Ada", "day": "2026-01-02", "raw": "/w==", "entities": []}'
     )
+
+
+def test_numbers_that_json_has_not_become_null_or_text(tmp_path):
+    pq.write_table(pa.table({"text": ["Ada"] * 2, "n": [math.nan, -math.inf]}), tmp_path / "a.parquet")
+    lines = [json_line(document, []) for document in read_documents(tmp_path / "a.parquet")]
+    assert lines == [
+        '{"text": "Ada", "n": null, "entities": []}',
+        '{"text": "Ada", "n": "-inf", "entities": []}',
+    ]
 
 
 def test_records_of_the_hub(tmp_path):

@@ -65,6 +65,17 @@ def test_the_bytes_that_are_wrong_take_no_row_but_their_own(tmp_path):
     assert found == ["one", "three"] and [message.split(":")[1] for message in messages] == ["3"]
 
 
+@pytest.mark.parametrize("frame", ["[\n{},\n{},\n{}\n]\n", "{}\n{}\n{}\n"])
+def test_wrong_bytes_in_json_over_many_lines_are_named_too(tmp_path, frame):
+    content = frame.format(*(json.dumps({"text": text}, indent=1) for text in ("one", "caf?", "three")))
+    content = content.encode().replace(b"caf?", b"caf\xe9")
+    messages = []
+    assert texts(tmp_path / "a.json", content, on_bad_row=messages.append) == ["one", "three"]
+    line = content[: content.index(b"\xe9")].count(b"\n") + 1
+    assert len(messages) == 1 and messages[0].startswith(f"{tmp_path / 'a.json'}:{line}: not UTF-8 ")
+    assert texts(tmp_path / "a.json", content, encoding="cp1252") == ["one", "café", "three"]
+
+
 # ---- line ends ------------------------------------------------------------------------------------------------------
 
 

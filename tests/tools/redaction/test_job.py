@@ -94,6 +94,10 @@ def test_annotations_do_not_carry_the_words_along(tmp_path):
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (tagged, exported)))
     assert "annotations hold words" in run("-i", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl").stderr
     assert lines_of(tmp_path / "out.jsonl") == [{"text": REDACTED}, {"id": 3, "text": REDACTED}]
+    with open(tmp_path / "in.csv", "w", newline="") as file:  # a shard of a job
+        csv.writer(file).writerows([["id", "text", "entities"], ["1", TEXT, json.dumps(tagged["entities"])]])
+    run("-i", tmp_path / "in.csv", "-o", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes().decode() == f"id,text\r\n1,{REDACTED}\r\n"
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [("in.csv", ","), ("in.csv", ";"), ("in.tsv", "\t")])
@@ -105,6 +109,20 @@ def test_tables_stay_tables(tmp_path, name, delimiter):
     with open(output, newline="") as file:
         rows = list(csv.reader(file, delimiter="\t" if name == "in.tsv" else ","))
     assert rows == [["n", "text"], ["1", REDACTED], ["2", "Nobody"]]
+
+
+def test_cells_of_tsv_that_would_be_divided_are_refused(tmp_path):
+    (tmp_path / "in.tsv").write_text(f"n;text;m\n1;{TEXT}\tx;2\n")
+    assert "a cell holds '\\t'" in refused("-i", tmp_path / "in.tsv", "-o", tmp_path / "out.tsv")
+    assert not (tmp_path / "out.tsv").exists()
+    run("-i", tmp_path / "in.tsv", "-o", tmp_path / "out.tsv", "--delimiter", ";")
+    assert (tmp_path / "out.tsv").read_text() == f"n;text;m\n1;{REDACTED}\tx;2\n"
+
+
+def test_a_column_that_is_named_twice_is_redacted_once(tmp_path):
+    (tmp_path / "in.csv").write_text(f"text\n{TEXT}\n")
+    told = run("-i", tmp_path / "in.csv", "-o", tmp_path / "out.csv", "--also", "text").stderr
+    assert "changed 2 (person name 2) in 1 text" in told
 
 
 def test_a_folder_of_files_and_its_report(tmp_path):

@@ -115,6 +115,8 @@ def test_metrics(client):
         ("/tag", {"text": 5}, "`text`"),
         ("/tag", {"text": "a", "thresold": 1}, "`thresold`: Extra inputs"),
         ("/tag", {"text": "a", "threshold": 2}, "`threshold"),
+        ("/tag", {"text": "a", "threshold": True}, "`threshold`: Input should be a valid number"),
+        ("/tag", {"text": "a", "threshold": {"city": 2}}, "`threshold.city`: Input should be less than"),
         ("/tag", {"text": "a", "threshold": {"town": 0.5}}, "`threshold` names 'town'"),
         ("/tag", {"text": "a" * 101}, "`text`: at most 100 characters"),
         ("/tag", {"text": "a", "entity_types": ["a", "b", "c", "d"]}, "at most 3 types"),
@@ -123,6 +125,9 @@ def test_metrics(client):
         ("/tag", {"text": "a", "entity_types": "/etc/types.yaml"}, "no file of the server is read"),
         ("/tag", {"text": "a", "entity_types": {"a": "word " * 600}}, "at most"),
         ("/tag/batch", {"texts": []}, "`texts`"),
+        ("/tag/batch", {"texts": ["a", 5]}, "`texts.1`: Input should be a valid string"),
+        ("/tag/batch", {"texts": ["a", {"text": "b", "type": {}}]}, "`texts.1.type`: Extra inputs"),
+        ("/tag/batch", {"texts": ["a", {"entity_types": "general"}]}, "`texts.1.text`: Field required"),
         ("/tag/batch", {"texts": ["a"] * 9}, "at most 8 texts"),
         ("/tag/batch", {"texts": ["a", "b" * 101]}, "`texts[1]`: at most"),
         ("/tag/batch", {"texts": [{"text": "a", "entity_types": "x.json"}]}, "`texts[0]`: `entity_types`"),
@@ -139,7 +144,13 @@ def test_malformed_bodies(client):
     def post(content):
         return client.post("/tag", content=content, headers={"Content-Type": "application/json"})
 
-    assert post(b'{"text": ').status_code == 422
+    assert post(b'{"text": ').json()["detail"] == "`body`: broken JSON at character 9 (Expecting value)"
+    assert post(b"").json()["detail"] == "`body`: Field required"
+    assert post(b"[1]").json()["detail"].startswith("`body`: Input should be a valid dictionary")
+    form = client.post("/tag", content=b'{"text": "a"}', headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert form.status_code == 422 and "the header Content-Type: application/json" in form.json()["detail"]
+    unknown = post(rb'{"text": "a", "entity_types": {"a": {"definition": "b", "\ud800": 1}}}')
+    assert unknown.status_code == 422 and r"an unknown field '\ud800'" in unknown.json()["detail"]
     surrogate = post(rb'{"text": "a\ud800"}')
     assert surrogate.status_code == 422 and "lone surrogate" in surrogate.json()["detail"]
     assert post(b'{"text": "a", "threshold": NaN}').status_code == 422

@@ -209,10 +209,7 @@ def write_standoff(temporary: Path, path: Path, _: Iterable[str] = ()) -> Iterat
 @contextmanager
 def write_archive(temporary: Path, _: Path, types: Iterable[str] = ()) -> Iterator[Writer]:
     def add(document: Document, entities: Entities) -> None:
-        plain = (
-            re.sub(r"[^\w.-]+", "_", readable(str(document.row.get("id", document.line))))[:80].strip(".")
-            or "document"
-        )
+        plain = re.sub(r"[^\w.-]+", "_", readable(str(document.name)))[:80].strip(".") or "document"
         number, name = 1, plain
         while name.casefold() in taken:  # also distinct on file systems that ignore case
             number += 1

@@ -237,8 +237,8 @@ def _comments(document: Document, is_first: bool) -> Iterator[str]:
         yield from comments
         return
     text, words = document.text, document.words or [document.text[a:b] for a, b in split_words(document.text)]
-    if "id" in document.row or not words:
-        yield f"# id = {_one_line(document.row.get('id', document.line))}"
+    if document.has_id or not words:
+        yield f"# id = {_one_line(document.name)}"
     is_ambiguous = text.startswith("#") or any(word.startswith(DOCUMENT_MARK) for word in words)
     if is_ambiguous or document.words is None and text != " ".join(words):
         is_plain = text == text.strip() and len(text.splitlines()) == 1

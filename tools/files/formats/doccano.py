@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Document, ReadOptions
-from .shapes import Parsed, parsed_text, triples
+from .shapes import Parsed, parsed_text, triples, with_text
 from .writing import Entities, Writer, as_triples, json_lines
 
 LABEL_KEYS = ("label", "labels")  # the second in older versions
@@ -58,4 +58,4 @@ def write(temporary: Path, *_) -> AbstractContextManager[Writer]:
 
 def _row(document: Document, entities: Entities) -> dict[str, Any]:
     kept = {key: each for key, each in document.row.items() if key not in (*LABEL_KEYS, "entities", "relations")}
-    return {**kept, "text": document.text, "label": as_triples(entities)}
+    return {**with_text(kept, document.text), "label": as_triples(entities)}

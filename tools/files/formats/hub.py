@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..model import ReadOptions
-from .shapes import Parsed, is_list_of_strings, shown
+from .shapes import Parsed, is_list_of_strings, shown, with_text
 from .tags import record_of_words, tags_to_spans
 
 WORDS_KEYS = ("tokens", "words")
@@ -41,7 +41,8 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
     except ValueError as error:  # The words can still be tagged.
         record = str(error)
     if text is None:
-        yield Parsed(" ".join(words), words, record, {**value, "text": " ".join(words)})
+        joined = " ".join(words)
+        yield Parsed(joined, words, record, with_text(value, joined))
     else:
         yield Parsed(text, None, record, dict(value))
 

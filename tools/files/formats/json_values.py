@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..model import BadRow
-from ..opening import MAX_LINE, Source
+from ..opening import ESCAPED_BYTES, MAX_LINE, Source
 
 JSON_LINES = (".jsonl", ".ndjson")
 BETWEEN = re.compile(r"[\s,]*")
@@ -102,16 +102,20 @@ def _values_in_stream(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
                 yield BadRow(buffer.line, "there is more after the end of the JSON list, which was not read")
             return
         try:
-            value = _next_value(buffer, decoder)
+            line, value, text = _next_value(buffer, decoder)
         except ValueError as error:
             yield BadRow(buffer.line, f"{error}; nothing from here on was read")
             return
-        yield value
+        if match := ESCAPED_BYTES.search(text):
+            yield BadRow(line + text.count("\n", 0, match.start()), source.fault(text))
+        else:
+            yield line, value
     if is_list:
         yield BadRow(buffer.line, "broken JSON (the list has no end)")
 
 
-def _next_value(buffer: _Buffer, decoder: json.JSONDecoder) -> tuple[int, Any]:
+def _next_value(buffer: _Buffer, decoder: json.JSONDecoder) -> tuple[int, Any, str]:
+    """The line that the next value begins on, the value, and how it is written."""
     while True:
         try:
             value, end = decoder.raw_decode(buffer.text, buffer.position)
@@ -124,8 +128,8 @@ def _next_value(buffer: _Buffer, decoder: json.JSONDecoder) -> tuple[int, Any]:
                 buffer.skip_to(error.pos)
                 raise ValueError(f"broken JSON ({error.msg})") from None
             continue
-        # A number at the end of what was read may continue after it.
+        line, text = buffer.line, buffer.text[buffer.position : end]
+        # A number at the end of what was read may go on behind it.
         if end < len(buffer.text) or not buffer.more():
-            line = buffer.line
             buffer.skip_to(end)
-            return line, value
+            return line, value, text

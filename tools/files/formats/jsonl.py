@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Document, ReadOptions
-from .shapes import OWN_TYPES, Parsed, is_list_of_strings, shown
+from .shapes import OWN_TYPES, Parsed, is_list_of_strings, shown, with_text
 from .tags import align
 from .writing import Entities, Writer, json_text
 
@@ -47,12 +47,12 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
         words, text = content, " ".join(content)
     else:
         raise ValueError(f"{column!r} should be a text or a list of words, got {shown(content)}")
-    row = dict(value) if words is None else {**value, "text": text}
-    yield Parsed(text, words, _record(value, text), row, _has_labels(value))
+    row = {**value, column: text} if words is None or column == "text" else with_text(value, text)
+    yield Parsed(text, words, record_of(value, text), row, _has_labels(value))
 
 
-def _record(row: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """The record in a row, unchanged; without `entities` if it has none."""
+def record_of(row: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """The record that a row holds, as it stands there; without `entities` if it holds none."""
     record = {key: row[key] for key in ("id", "entities", "types", "labels", "tokens") if row.get(key) is not None}
     record["text"] = text
     if row.get(OWN_TYPES) is not None:

@@ -5,6 +5,7 @@ Read batch by batch, so that a file may be larger than memory. `tools.bulk` writ
 
 import base64
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -169,7 +170,12 @@ def missing_column(name: str, column: str, columns: list[str]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """An Arrow value as JSON can hold it: bytes in base64; dates, times and decimal numbers as text."""
+    """
+    A value of Arrow's as JSON can hold it: bytes in base64, dates and times and decimal numbers as text, `None` for what is
+    no number (NaN), infinite ones as text.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, Mapping):

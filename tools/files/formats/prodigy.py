@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Document, ReadOptions
-from .shapes import Parsed, parsed_text, shown
+from .shapes import Parsed, parsed_text, shown, with_text
 from .writing import Entities, Writer, json_lines
 
 ANSWERS = ("accept", "reject", "ignore")
@@ -54,4 +54,4 @@ def _task(document: Document, entities: Entities) -> dict[str, Any]:
         {"start": each["start"], "end": each["end"], "label": each["entity_group"], "text": each["word"]}
         for each in entities
     ]
-    return {**kept, "text": document.text, "spans": spans}
+    return {**with_text(kept, document.text), "spans": spans}

@@ -1,6 +1,6 @@
-"""Shared by the readers of JSON: the result of parsing a value, and values in messages."""
+"""What readers and writers of JSON share: what they make of a value, and how they speak of one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .offsets import in_characters, trimmed
@@ -43,6 +43,22 @@ def parsed_text(text: Any, mentions: Iterable[Mapping[str, Any]], row: Mapping[s
     if row.get(OWN_TYPES) is not None:
         record[OWN_TYPES] = row[OWN_TYPES]
     return Parsed(text, None, record, dict(row))
+
+
+def with_text(row: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """A row with its text as `text`; what else it called so keeps a place beside it."""
+    other = row.get("text")
+    named = {**row, "text": text}
+    return named if other in (None, text) else {**named, free_name("text", named): other}
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """The name, with a number behind it if it is taken."""
+    number, free = 0, name
+    while free in taken:
+        number += 1
+        free = f"{name}.{number}"
+    return free
 
 
 def triples(values: Any, what: str) -> list[dict[str, Any]]:

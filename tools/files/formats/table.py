@@ -5,6 +5,7 @@ In .csv, quotation marks quote, and a line may end within a cell; in .tsv they a
 
 import ast
 import csv
+import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from typing import Any
 
 from ..model import BadRow, Document, ReadOptions, Row
 from ..opening import MAX_LINE, Source, Unreadable
-from .shapes import parsed_text
+from . import jsonl
+from .shapes import free_name, parsed_text
 from .tags import record_of_words, tags_to_spans
 from .writing import Entities, Writer, readable
 
@@ -170,8 +172,19 @@ def _texts(lines: Iterator[Line], header: list[str], options: ReadOptions, hint:
             yield BadRow(number, reason)
             continue
         row: dict[str, Any] = dict(zip(names_of, cells))
-        name = {"id": row["id"]} if row.get("id") else {}
-        yield Document(number, row, row[column], record={**name, "text": row[column]})
+        yield Document(number, row, row[column], record=_record(row, row[column]))
+
+
+def _record(row: dict[str, Any], text: str) -> dict[str, Any]:
+    """The record of a row, with its entities where a column has them as JSON, as that of jobs does."""
+    name = {"id": row["id"]} if row.get("id") else {}
+    try:
+        entities = json.loads(row.get("entities", ""))
+    except (ValueError, RecursionError):
+        entities = None
+    return (
+        jsonl.record_of({**name, "entities": entities}, text) if isinstance(entities, list) else {**name, "text": text}
+    )
 
 
 def _count_problem(cells: list[str], header: list[str], hint: str = "") -> str | None:
@@ -184,11 +197,7 @@ def _unique(header: list[str]) -> list[str]:
     """The columns' names; repeated ones are numbered, so that none replaces another."""
     names: list[str] = []
     for name in header:
-        number, free = 0, name
-        while free in names:
-            number += 1
-            free = f"{name}.{number}"
-        names.append(free)
+        names.append(free_name(name, names))
     return names
 
 
@@ -325,7 +334,7 @@ def _number(cell: str) -> int | str:
 @contextmanager
 def write(temporary: Path, *_) -> Iterator[Writer]:
     def add(document: Document, entities: Entities) -> None:
-        name, text = document.row.get("id", document.line), document.text
+        name, text = document.name, document.text
         for entity in entities:
             values = [name, *(entity[column] for column in ENTITY_COLUMNS[1:-1]), text]
             writer.writerow([_escaped(value) if isinstance(value, str) else value for value in values])
