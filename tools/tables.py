@@ -10,11 +10,11 @@ def markdown_table(head: Sequence[Any], rows: Iterable[Sequence[Any]], align_rig
 
     Args:
         head (`Sequence`): Titles of the columns.
-        rows (`Iterable[Sequence]`): Cells, as many in each row as there are columns.
-        align_right (`bool`): Aligns all columns but the first to the right, as numbers are.
+        rows (`Iterable[Sequence]`): Cells of each row, one per column.
+        align_right (`bool`): Aligns all columns but the first to the right, for numbers.
 
     Raises:
-        ValueError: If a row has more or fewer cells than the head.
+        ValueError: If the number of cells in a row differs from the head.
     """
     lines = [[_cell(each) for each in row] for row in (head, *rows)]
     for line in lines:

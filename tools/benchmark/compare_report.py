@@ -1,4 +1,4 @@
-"""The report of a comparison: figures in, tables beside those of the papers, and plots, out."""
+"""The report of a comparison: figures in, tables next to those of the papers, and plots, out."""
 
 import json
 from pathlib import Path
@@ -134,7 +134,7 @@ def _several_labels_table(dataset: dict[str, Any]) -> str:
 
 
 def _padellm_table(title: str, summary: dict[str, Any]) -> str:
-    """A table of PaDeLLM-NER's paper, with the measurements beside it."""
+    """A table of PaDeLLM-NER's paper, with the measurements next to it."""
     ours = list(summary["datasets"])
     head = ["", *(f"paper: {each}" for each in PADELLM_DATASETS), *(f"here: {each}" for each in ours)]
     rows = []

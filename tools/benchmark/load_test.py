@@ -1,6 +1,6 @@
-"""`jpt-ner bench-serve`: the server under load beside direct calls of the same pipeline, turn by turn.
+"""`jpt-ner bench-serve`: the server under load, in turns with direct calls of the same pipeline.
 
-Server and model are in this process, clients in another, all on one machine: clients take some of its time, too.
+Server and model are in this process, clients in another on the same machine, where they take some CPU time, too.
 """
 
 import multiprocessing
@@ -38,15 +38,15 @@ def measure(
     """
     Args:
         model (`str`, *optional*): Folder or Hub id. Defaults to the model of this installation.
-        clients (`Sequence[int]`): How many ask at once, each in turns of its own.
-        texts (`int`, *optional*, defaults to 96): Texts in each turn, other ones in each round.
+        clients (`Sequence[int]`): Numbers of simultaneous clients, each measured in turns of its own.
+        texts (`int`, *optional*, defaults to 96): Texts in each turn, different in each round.
         rounds (`int`, *optional*, defaults to 3): Turns of each kind.
-        threads (`int`, *optional*): Of PyTorch.
-        device (`str`, *optional*): Defaults to the best there is.
+        threads (`int`, *optional*): Number of PyTorch's threads.
+        device (`str`, *optional*): Defaults to the best available.
 
     Returns:
-        The machine, the throughput of direct calls, and for each number of clients throughput, latencies and what is
-        wrong with the answers.
+        The machine, the throughput of direct calls, and for each number of clients throughput, latencies and errors in the
+        answers.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -87,7 +87,7 @@ def measure(
 
 
 def _turns(texts: int, rounds: int) -> list[list[str]]:
-    """No two texts alike: a number ends each of them."""
+    """Distinct texts: each ends with a number."""
     records = generate_records(texts * rounds)
     numbered = [f"{record.text} Item {number}." for number, record in enumerate(records)]
     return [numbered[first : first + texts] for first in range(0, len(numbered), texts)]
@@ -109,8 +109,8 @@ def _wrong(
     types: Mapping[str, str],
 ) -> dict[str, int]:
     """
-    Answers that failed; that are of another text (`mixed`: a word that is not at its place, or a type not asked for); and
-    whose spans are not those of the direct call (`differ`: other batches have other rounding).
+    Numbers of answers that failed, that belong to another text (`mixed`: a word that is not at its offsets, or a type that was
+    not requested), and whose spans differ from the direct call's (`differ`: other batches round differently).
     """
     counts = {"answers": len(answers), "failed": 0, "mixed": 0, "differ": 0}
     for turn, answer in answers:

@@ -1,4 +1,4 @@
-"""What `jpt-ner calibrate` does: files and a pipeline in, calibration before and after fitting, and its reports out."""
+"""The work of `jpt-ner calibrate`: files and a pipeline in, calibration before and after fitting and its reports out."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class CalibrationReport:
     Args:
         before (`dict[str, Calibration]`): By dataset, and `ALL` for several together.
         after (`dict[str, Calibration]`, *optional*): The same with the fitted temperatures.
-        temperatures ([`Temperatures`], *optional*): For the model's configuration: what was fitted, times those it has.
+        temperatures ([`Temperatures`], *optional*): For the model's configuration: the fitted ones times the present ones.
     """
 
     before: dict[str, Calibration]
@@ -47,7 +47,7 @@ def calibrate(
         pipeline (`JPTPipeline`): The model.
         data (`Sequence`): Files of labelled records to measure on.
         fit (`Sequence`): Files to fit temperatures on; with none, nothing is fitted.
-        decoder (`str`): How entities are read.
+        decoder (`str`): How entities are decoded.
         loading: Further options of `evaluate.load_datasets`.
 
     Raises:

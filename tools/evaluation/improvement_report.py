@@ -1,4 +1,4 @@
-"""What `jpt-ner types improve` prints: what each definition loses, what was tried, what was kept and what it is worth."""
+"""The report of `jpt-ner types improve`: what each definition misses, what was tried and kept, and what that gains."""
 
 from ..tables import markdown_table, percent
 from .improving import Improvement, TypeResult

@@ -13,10 +13,10 @@ from .scoring import Score, Scores
 
 class Section(NamedTuple):
     """
-    A part of a report beside the scores.
+    A part of a report besides the scores.
 
     Args:
-        key (`str`), data: Where it stands in the JSON, and what stands there.
+        key (`str`), data: Its key and value in the JSON.
         title (`str`), text (`str`): Heading and body in Markdown.
     """
 
@@ -114,7 +114,7 @@ def report_files(output: str | Path) -> tuple[Path, Path]:
 
 def check_writable(output: str | Path) -> Path:
     """
-    The path of a file to write, with its folder created, so that a long run does not end in an error.
+    The path of a file to write, checked and with its folder created, so that a long run does not end in an error.
 
     Raises:
         OSError: If nothing can be written there.
@@ -136,8 +136,8 @@ def write_report(
     Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
 
     Args:
-        about (`dict`, *optional*): What was scored, and how; goes into the JSON.
-        sections (`Sequence[Section]`): What else was found out; stands below the summary.
+        about (`dict`, *optional*): Facts about the run, for the JSON.
+        sections (`Sequence[Section]`): Further results, placed below the summary.
     """
     json_file, markdown_file = report_files(output)
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)

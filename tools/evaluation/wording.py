@@ -38,7 +38,7 @@ def make_variants(wordings: Sequence[str] | None, types: Sequence[str] | None) -
     Wordings of the data's own types, then schema files.
 
     Raises:
-        ValueError: If one is given twice.
+        ValueError: If one of them is given twice.
     """
     variants = [Variant(wording, wording) for wording in wordings or ()]
     variants += [Variant(str(each), types=each) for each in types or ()]
@@ -76,7 +76,7 @@ def compare_variants(
         pipeline (`EntityPipeline`): The model.
         paths (`Sequence`): Files of labelled records.
         variants (`Sequence[Variant]`): At least one; the first is what the others are compared with.
-        decoder (`str`): How entities are read.
+        decoder (`str`): How entities are decoded.
         loading: Further options of `evaluate.load_datasets`.
 
     Raises:
