@@ -25,7 +25,7 @@ class JPTRecognizer(EntityRecognizer):
             blanks and hyphens as underscores: `phone number` is `PHONE_NUMBER`.
         threshold (`float`, *optional*): As for the pipeline.
         model (`str`, *optional*): Folder or Hub id. Defaults to the model that comes with this package.
-        device (`str`, *optional*): Defaults to the best there is.
+        device (`str`, *optional*): Defaults to the best available.
         pipeline (`EntityPipeline`, *optional*): One that is loaded already, in place of `model`.
         supported_language (`str`, *optional*, defaults to `"en"`): Of the texts that Presidio gives it.
 

@@ -39,7 +39,7 @@ class EntityComponent:
         spans_key (`str`): Of `doc.spans`.
         overwrite (`bool`): Whether entities that are in `doc.ents` already give way. Otherwise they stay, and entities that
             overlap them are in `doc.spans` only.
-        device (`str`, *optional*): Defaults to the best there is.
+        device (`str`, *optional*): Defaults to the best available.
 
     Raises:
         ValueError: If the types are malformed.
