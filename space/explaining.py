@@ -1,4 +1,4 @@
-"""Why a word was or was not taken: what both heads of the model say of its tokens, type by type, as HTML."""
+"""Why a word was or was not marked: the probabilities of its tokens in both heads, type by type, as HTML."""
 
 from collections.abc import Mapping
 from html import escape
@@ -16,10 +16,10 @@ OUTSIDE = "none of the types"
 
 def why(reading: Any, number: Any, colours: Mapping[str, str]) -> str:
     """
-    The probabilities of the tokens of a word, and of the word, which is their mean.
+    The probabilities of a word's tokens, and of the word, which are their means.
 
     Args:
-        reading (`pipeline_jpt.Reading`): What the model said of the text.
+        reading (`pipeline_jpt.Reading`): The model's probabilities for the text.
         number: The word's number in the text, counted from 0, as [`highlight`] gives it.
         colours (`Mapping[str, str]`): Colour by type.
     """

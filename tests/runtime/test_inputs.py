@@ -453,8 +453,8 @@ def test_windows_end_at_sentences_else_at_blanks_else_anywhere():
     words = "onetwo three fourfive six " * 12
     offsets = word_offsets(words)
     for window in split_windows(words, offsets, 20, 4)[:-1]:
-        edge = offsets[window.end - 1, 1]
-        assert words[edge - 1 : edge + 1].strip() != words[edge - 1 : edge + 1]
+        end = offsets[window.end - 1, 1]
+        assert words[end - 1 : end + 1].strip() != words[end - 1 : end + 1]
     unbroken = "x" * 300
     offsets = word_offsets(unbroken)
     assert all(window.end - window.start == 20 for window in split_windows(unbroken, offsets, 20, 4)[:-1])

@@ -398,8 +398,8 @@ def test_pooling_and_scores_equal_a_naive_reference(sample, seed):
         if state:
             mean = pooled[row : row + size].mean(axis=0)[1:]
             others = sorted((index for index in range(3) if index != state - 1), key=lambda index: -mean[index])
-            edges = (ranges[row][0], ranges[row + size - 1][1])
-            expected.append((*edges, state - 1, mean[state - 1], [mean[index] for index in others]))
+            bounds = (ranges[row][0], ranges[row + size - 1][1])
+            expected.append((*bounds, state - 1, mean[state - 1], [mean[index] for index in others]))
         row += size
     assert ranges_of(spans) == [entry[:3] for entry in expected]
     for span, (_, _, type_index, score, others) in zip(spans, expected):

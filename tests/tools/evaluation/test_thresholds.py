@@ -104,7 +104,7 @@ def files(tmp_path):
     return tmp_path, answers
 
 
-def test_command_stores_thresholds_and_says_where_they_are_from(files, monkeypatch):
+def test_command_stores_thresholds_and_says_where_they_are_from(files, monkeypatch, recwarn):
     folder, answers = files
 
     def pipeline(items, **options):
