@@ -1,4 +1,4 @@
-"""Files of texts: what is read from each format, what is said of bad rows, and that nothing changes on the way back."""
+"""Files of texts: what is read from each format, messages for bad rows, and exact round trips."""
 
 import csv
 import io
