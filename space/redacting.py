@@ -24,7 +24,7 @@ from .snippets import download
 PERSONAL, OWN = "Personal data", "The types of the tab Find"
 TITLES = {"replace": "Name of the type", "mask": "Stars", "hash": "Keyed hash", "pseudonyms": "Invented names"}
 SURE = 1.0  # for repeats, which have no score
-NOTHING_YET = EMPTY.format("Press <b>Redact</b> and the text appears here, with what stands in the place of names.")
+NOTHING_YET = EMPTY.format("Press <b>Redact</b> and the text appears here, with its replacements.")
 
 
 def redact(model: Model, text: Any, types: Any, method: Any, key: Any, threshold: Any) -> tuple[Redacted, Schema]:
@@ -85,7 +85,7 @@ def redact_tab(model: Model, finding: SimpleNamespace) -> None:
     with gr.Row(elem_classes="jpt-columns"):
         with gr.Column(scale=5, min_width=320, elem_classes="jpt-panel"):
             gr.HTML(
-                '<h2 class="jpt-step">A text without personal data</h2><p class="jpt-hint">Read what comes out before you '
+                '<h2 class="jpt-step">A text without personal data</h2><p class="jpt-hint">Check the output before you '
                 "pass it on: a model of this size misses some.</p>",
                 apply_default_css=False,
             )
@@ -96,14 +96,14 @@ def redact_tab(model: Model, finding: SimpleNamespace) -> None:
             part.method = gr.Radio(
                 [(TITLES[method], method) for method in METHODS],
                 value="replace",
-                label="What stands in its place",
+                label="Replacement",
                 elem_id="jpt-redact-method",
             )
             part.key = gr.Textbox(
                 label="Key of the hash", type="password", visible=False, elem_id="jpt-redact-key", max_lines=1
             )
             part.threshold = gr.Slider(
-                0, 1, THRESHOLD, step=0.01, label="Keep what scores below", elem_id="jpt-redact-threshold"
+                0, 1, THRESHOLD, step=0.01, label="Keep mentions that score below", elem_id="jpt-redact-threshold"
             )
             part.run = gr.Button("Redact", variant="primary", elem_id="jpt-redact-run")
             part.error = gr.HTML("", elem_id="jpt-redact-error", apply_default_css=False)

@@ -66,7 +66,7 @@ def record_problems(
     if not isinstance(text, str) or not text.strip():
         return [*reasons, f"text should be a text that is not blank, got {text!r}"]
     if not is_unicode(text):
-        reasons.append("text holds half of a surrogate pair and is no valid Unicode")
+        reasons.append("text holds half of a surrogate pair and is not valid Unicode")
 
     allowed, found = _allowed_labels(own, labels, types)
     reasons += found

@@ -144,7 +144,7 @@ def _wrongly_found(
             )
     if _matters(words.spurious.total(), predicted):
         diagnosis.findings.append(
-            f"{words.spurious.total()} of its {predicted} predictions are no mention of any type, such as "
+            f"{words.spurious.total()} of its {predicted} predictions are not mentions of any type, such as "
             f"{_shown(words.spurious)}."
         )
         wrong = _telling(words.spurious, None, written)

@@ -197,7 +197,7 @@ def read_texts(
         ValueError: If the pipeline's system has no token probabilities.
     """
     if not hasattr(pipeline, "read"):
-        raise ValueError("this needs the token probabilities of a JPT model, which a generative system has not")
+        raise ValueError("this needs the token probabilities of a JPT model, which a generative system does not have")
     return [
         pipeline.read(record.text, _asked(record, thresholds))
         for record in tqdm(records, unit="text", disable=not show_progress)

@@ -229,7 +229,7 @@ def _draft(
             if not any("drafted" in line for line in log.lines):
                 raise
             notes.append(
-                f"No more drafts, from {entity_type.name!r} on: {error}. Run the same command again to go on."
+                f"No more drafts, from {entity_type.name!r} on: {error}. Run the same command again to resume."
             )
             return None
         log.append({"drafted": entity_type.name, "drafts": drafts})

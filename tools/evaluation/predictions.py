@@ -93,7 +93,7 @@ def _rows_by_id(path: Path) -> dict[tuple[str | None, str], tuple[int, dict]]:
         if not isinstance(row, dict):
             raise ValueError(f"{path}:{line}: expected an object with `id` and `entities`, got {type(row).__name__}")
         if not isinstance(row.get("id"), (str, int)):
-            raise ValueError(f"{path}:{line}: no `id`: predictions are told apart by the ids of the records")
+            raise ValueError(f"{path}:{line}: no `id`: predictions are matched with records by their ids")
         key = (row.get("dataset"), str(row["id"]))
         if key in rows:
             raise ValueError(f"{path}:{line}: the id {key[1]!r} is that of line {rows[key][0]} too")

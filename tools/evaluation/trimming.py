@@ -19,8 +19,8 @@ _TUPLES = ("RULES_AT_RIGHT", "RULES_AT_LEFT")
 # The trimming itself: without an entry, nothing of its kind is removed.
 _CUTS = {"marks": "is_mark", "article": "is_article"}
 _WHAT_CUTS_DO = {
-    "marks": "Takes away punctuation, signs and tags at the boundaries; the rules below say which of them stay.",
-    "article": "Takes away a leading article that is no part of the name.",
+    "marks": "Removes punctuation, signs and tags at the boundaries; the rules below decide which of them stay.",
+    "article": "Removes a leading article that is not part of the name.",
 }
 
 
@@ -99,7 +99,9 @@ def trimming_effects(run: Run, pipeline: Any, *, nested: bool = False) -> dict[s
         ValueError: If the run has no probabilities.
     """
     if not run.readings:
-        raise ValueError("--trimming needs the token probabilities of a JPT model, which a generative system has not")
+        raise ValueError(
+            "--trimming needs the token probabilities of a JPT model, which a generative system does not have"
+        )
     effects: dict[str, dict[str, RuleEffect]] = {}
     for rule in tqdm(rules(), unit="rule"):
         effects[rule] = {}

@@ -72,7 +72,7 @@ def _notes(schema: Schema, names: dict[str, str], asked: set[str], tuned: TunedT
     if left := [name for name in schema.names if names[name] not in asked]:
         notes.append(f"Not annotated in this file, so left as they are: {', '.join(left)}.")
     if tuned.f1_tuned <= tuned.f1:
-        notes.append("Thresholds do not help on texts they were not chosen on: the schema is left as it is.")
+        notes.append("Thresholds do not help on texts that had no part in choosing them: the schema is left as it is.")
     return notes
 
 

@@ -111,7 +111,7 @@ def mixture_tables(report: MixtureReport) -> str:
     parts = [f"{report.sets} sets, {report.types:,} types, {report.texts:,} texts searched."]
     head = ["set", "type", "unmarked", "marked", "by", "example"]
     parts += _part(
-        "Mentions that stand unmarked",
+        "Unmarked mentions",
         head,
         [
             [*_type_cells(each.type), each.unmarked, each.marked, _sources(each), _example(each)]
