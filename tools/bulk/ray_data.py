@@ -79,10 +79,10 @@ class EntityTagger:
         arrow = import_arrow()
         rows = list(documents_of_batch(table, self.text_column))
         found = iter(answers(self.tagger, [row for row in rows if isinstance(row, Document)]))
-        answers = [next(found) if isinstance(row, Document) else row for row in rows]
-        is_bad = [isinstance(each, BadRow) for each in answers]
-        entities = [None if bad else each for each, bad in zip(answers, is_bad)]
-        errors = [each.reason if isinstance(each, BadRow) else None for each in answers]
+        results = [next(found) if isinstance(row, Document) else row for row in rows]
+        is_bad = [isinstance(each, BadRow) for each in results]
+        entities = [None if bad else each for each, bad in zip(results, is_bad)]
+        errors = [each.reason if isinstance(each, BadRow) else None for each in results]
         column = table.schema.field(self.text_column).type
         words = arrow.types.is_list(column) or arrow.types.is_large_list(column)
         kept = table.select([name for name in table.column_names if name not in (ENTITIES, ERROR)])
