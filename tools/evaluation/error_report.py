@@ -112,9 +112,9 @@ def error_page(report: ErrorReport) -> str:
                     "colour": colours[each.label],
                     "gold": each.gold,
                     "predicted": each.predicted,
-                    "precision": each.precision,
-                    "recall": each.recall,
-                    "f1": each.f1,
+                    "precision": each.score.precision,
+                    "recall": each.score.recall,
+                    "f1": each.score.f1,
                     "kinds": each.kinds,
                     "taken_for": each.taken_for.most_common(MAX_TAKEN_FOR),
                 }

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.records import Record
 from .matching import BOTH, BOUNDARY, CORRECT, ERRORS, MISSED, SPURIOUS, TYPE, Match, match_spans, overlap
+from .scoring import Score
 
 OUTSIDE = "O"
 
@@ -158,16 +159,9 @@ class TypeErrors:
     taken_from: Counter = field(default_factory=Counter)
 
     @property
-    def f1(self) -> float:
-        return 2 * self.correct / (self.gold + self.predicted) if self.gold + self.predicted else 0.0
-
-    @property
-    def precision(self) -> float:
-        return self.correct / self.predicted if self.predicted else 0.0
-
-    @property
-    def recall(self) -> float:
-        return self.correct / self.gold if self.gold else 0.0
+    def score(self) -> Score:
+        """The strict score of the type."""
+        return Score(self.correct, self.predicted, self.gold)
 
 
 def errors_by_type(texts: Sequence[AnalysedText]) -> dict[str, TypeErrors]:

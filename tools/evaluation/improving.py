@@ -200,7 +200,7 @@ def _diagnosed(
         each.proposals = [
             replace(proposal, entity_type=replace(proposal.entity_type, name=name)) for proposal in each.proposals
         ]
-        types.append(TypeResult(each, each.errors.f1))
+        types.append(TypeResult(each, each.errors.score.f1))
     return Improvement(schema, types, texts)
 
 
