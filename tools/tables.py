@@ -1,7 +1,11 @@
-"""Tables in Markdown, for all reports."""
+"""Shared by all reports: tables in Markdown, and the two files of a report."""
 
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
+
+from ..atomic_jpt import atomic_file
 
 
 def markdown_table(head: Sequence[Any], rows: Iterable[Sequence[Any]], align_right: bool = False) -> str:
@@ -31,3 +35,14 @@ def percent(fraction: float) -> str:
 
 def _cell(value: Any) -> str:
     return " ".join(str(value).split("\n")).replace("|", "\\|")
+
+
+def write_json_and_markdown(output: str | Path, values: Any, text: str) -> list[Path]:
+    """Writes `OUTPUT.json` and `OUTPUT.md`, each whole or not at all. The folder is created if needed."""
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    files = [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")]
+    for file, content in zip(files, (json.dumps(values, indent=1, ensure_ascii=False) + "\n", text), strict=True):
+        with atomic_file(file) as path:
+            path.write_text(content, encoding="utf-8")
+    return files

@@ -16,11 +16,10 @@ import torch
 from ..loading import load_service_pipeline
 from ..serving.app import build_app
 from ..serving.server import listen, make_server
-from ..tables import markdown_table, percent
+from ..tables import markdown_table, percent, write_json_and_markdown
 from .bench import processor_name
 from .load_clients import Answer, ask
 from .measuring import Spread, ratios, take_turns
-from .report_files import write_report
 from .texts import bench_types, generate_records
 
 TYPES = 9
@@ -167,4 +166,4 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def write(result: Mapping[str, Any], output: str | Path) -> list[Path]:
     """Writes `OUTPUT.json` and `OUTPUT.md`."""
-    return write_report(output, result, markdown(result))
+    return write_json_and_markdown(output, result, markdown(result))

@@ -1,6 +1,5 @@
 """Statistics of labelled data: those of Table 7 of the JPT paper and the distribution of its Figure 4, for any data."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ...words_jpt import split_words
-from ..tables import markdown_table
+from ..tables import markdown_table, write_json_and_markdown
 from .records import Record, iter_records, token_ranges
 
 RARE = 10  # mentions: types with this many or fewer are the long tail of Figure 4
@@ -153,15 +152,9 @@ def write_statistics(found: DataStatistics, output: str | Path, files: Iterable[
     Returns:
         `list[Path]`: The files.
     """
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    written = [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")]
-    with atomic_file(written[0]) as path:
-        document = {"files": list(files), **found.to_dict()}
-        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with atomic_file(written[1]) as path:
-        path.write_text(f"# Statistics\n\n{statistics_table(found)}\n", encoding="utf-8")
-    picture = output.with_name(f"{output.name}.png")
+    document = {"files": list(files), **found.to_dict()}
+    written = write_json_and_markdown(output, document, f"# Statistics\n\n{statistics_table(found)}\n")
+    picture = written[0].with_suffix(".png")
     try:
         plot_type_frequencies(found, picture)
     except ImportError:

@@ -1,13 +1,11 @@
 """Scores in, reports out: tables in Markdown, and everything as JSON."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...atomic_jpt import atomic_file
-from ..tables import markdown_table, percent
+from ..tables import markdown_table, percent, write_json_and_markdown
 from .scoring import Score, Scores
 
 
@@ -139,7 +137,6 @@ def write_report(
         about (`dict`, *optional*): Facts about the run, for the JSON.
         sections (`Sequence[Section]`): Further results, placed below the summary.
     """
-    json_file, markdown_file = report_files(output)
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
     summary = {
         "mean_strict_f1": mean,
@@ -147,9 +144,6 @@ def write_report(
         "datasets": {name: scores.to_dict() for name, scores in results.items()},
         **{section.key: section.data for section in sections},
     }
-    with atomic_file(json_file) as path:
-        path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     added = [part for section in sections for part in (f"## {section.title}", section.text)]
     reports = [summary_table(results), *added, *(markdown_report(scores, name) for name, scores in results.items())]
-    with atomic_file(markdown_file) as path:
-        path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
+    write_json_and_markdown(output, summary, "\n\n".join(reports) + "\n")
