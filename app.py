@@ -1,6 +1,6 @@
 """The web page: describe entity types, paste a text, see what is found. Runs here and as a Hugging Face Space.
 
-`JPT_MODEL` names another model folder or Hub id than the one in this folder.
+`JPT_MODEL` names a model folder or Hub id to use instead of this folder.
 """
 
 import importlib.util

@@ -18,7 +18,7 @@ INSTALL = "pip install transformers torch sentence-transformers"
 
 def fill_card(path: Path, config: JPTConfig, repository: str) -> None:
     """
-    Replaces a blank template by a card that describes the model; keeps its tags.
+    Replaces a blank template with a card that describes the model; keeps its tags.
 
     Args:
         path (`Path`): The card.

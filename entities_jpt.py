@@ -1,4 +1,4 @@
-"""What the heads say of a text in, its entities with their characters out.
+"""The heads' probabilities for a text in, its entities with their characters out.
 
 A [`Reading`] keeps the probabilities of one text, so that it can be decoded again with other options and no forward pass.
 Spans come from `spans_jpt`; here they get the names of their types, and the words that were given.
@@ -21,7 +21,7 @@ from .spans_jpt import Span, decode_nested_spans, decode_spans, nest_spans
 @dataclass(frozen=True)
 class Reading:
     """
-    What the heads say of a text: its entities at any threshold, nested or not, without another forward pass.
+    The heads' probabilities for a text: its entities at any threshold, nested or not, without another forward pass.
 
     Args:
         text (`str`): The text.
@@ -61,7 +61,7 @@ def find_entities(
     The entities of a text, as [`~pipeline_jpt.JPTPipeline`] returns them.
 
     Args:
-        reading ([`Reading`]): What the heads say.
+        reading ([`Reading`]): The heads' probabilities.
         config ([`JPTConfig`]): The model's, for its transition penalty, its bias of O and the loss of its sigmoid head.
         nested, threshold, top_k, decoder: As for calls of the pipeline.
     """

@@ -1,4 +1,4 @@
-"""Packages that only some uses need: imported on demand, with a clear error if they are missing.
+"""Packages that only some features need: imported on demand, with a clear error if they are missing.
 
 They are imported by name, because the Hub's loader treats every import statement, even in a function, as a requirement of
 the whole repository.

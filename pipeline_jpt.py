@@ -333,7 +333,7 @@ class JPTPipeline(EntityPipeline):
         if batch:
             yield batch
 
-    # The model and what it says
+    # The model and its probabilities
 
     def _read_windows(
         self, documents: list[_DocumentInProgress], batch_size: int, reading: str | None = None
@@ -422,7 +422,7 @@ def _confidence(document: _DocumentInProgress, window: Window) -> float:
 
 
 def _reading(document: _DocumentInProgress) -> Reading:
-    """What the heads said of a document; nothing if it is blank."""
+    """The heads' probabilities for a document; empty if it is blank."""
     types = len(document.schema)
     empty = {"softmax": np.zeros((0, 1 + types), np.float32), "sigmoid": np.zeros((0, types), np.float32)}
     offsets = document.offsets if document.heads else np.zeros((0, 2), np.int64)

@@ -280,8 +280,9 @@ def _best_path(
     emissions: np.ndarray, transition_penalty: float, boundaries: tuple[np.ndarray, np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    The path over the rows of `emissions (units, 1 + types)` with the highest sum, less `transition_penalty` for each change between two types, plus the
-    boundary scores; and at which rows it begins a span, of the same type as the span before it or another.
+    The path over the rows of `emissions (units, 1 + types)` with the highest sum, less `transition_penalty` for each change
+    between two types, plus the boundary scores; and the rows at which it begins a span, of the same type as the span before
+    it or another.
 
     The penalty is one constant, so a type is best entered from O or from the best type of the row before: a step needs
     a maximum over the row instead of all pairs of types.

@@ -3,9 +3,9 @@ out.
 
 PaDeLLM-NER reads one text under many labels and indices. Its authors name two inefficiencies: every sequence encodes the
 text again, and finished sequences keep running. `SharedCache` removes the first: its KV cache holds a tree of tokens in one
-row, where each token is computed once and visible to those that continue from it. `PaddedCache` is the ordinary batch, one row per
-sequence, for comparison and for models whose attention does not take a custom mask. In both, finished sequences can leave the
-batch. Knows nothing of entities or text.
+row, where each token is computed once and visible to those that continue from it. `PaddedCache` is the ordinary batch, one
+row per sequence, for comparison and for models whose attention does not take a custom mask. In both, finished sequences can
+leave the batch. Knows nothing of entities or text.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""The generative systems at work: texts and labels in, mentions with their probabilities out.
+"""The generative systems: texts and labels in, mentions with their probabilities out.
 
 `Padellm` decodes in two steps, counts and then mentions, with all sequences of a step at once (PaDeLLM-NER, Section 3.2);
 `Autoregressive` writes all mentions of a text in one sequence. Prompts come from `formats` and `chat_prompts`, tokens from

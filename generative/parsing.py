@@ -249,7 +249,7 @@ class Located:
 
 def locate(mentions: Sequence[Mention], text: str) -> Located:
     """
-    Finds mentions in the text: the n-th mention of some words is their n-th occurrence.
+    Finds mentions in the text: the n-th mention of a string is its n-th occurrence.
 
     Occurrences within a word count only if there is no other. Longer mentions are placed first, and occurrences that no other
     mention covers are preferred, so that `New York` is not found inside `New York Times` if it also occurs alone. Mentions

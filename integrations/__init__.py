@@ -1,1 +1,1 @@
-"""The pipeline inside other people's tools: a file and an extra for each; nothing else of this package imports them."""
+"""The pipeline in other tools: one file and one extra for each; no other part of the package imports them."""

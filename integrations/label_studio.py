@@ -1,7 +1,7 @@
 """Label Studio: an ML backend that annotates tasks before people do: `python -m jpt_ner.integrations.label_studio`.
 
-The types are the project's labels. What a label means is, in this order: what the given types say, what the label's `hint` in
-the labelling interface says, and its name. Training from the browser is not offered: an export trains `jpt-ner train finetune`.
+The types are the project's labels. A label's definition is the first of these: the given type with its name, the label's
+`hint` in the labelling interface, its name. The model cannot be trained from the browser: `jpt-ner train finetune` reads exports.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Interface:
-    """What a labelling interface asks for: the control and the text it is for, the text's key in tasks, and the labels."""
+    """A labelling interface: the control and its text, the text's key in tasks, and the labels."""
 
     from_name: str
     to_name: str
@@ -38,7 +38,7 @@ class Interface:
 
 
 class PredictRequest(BaseModel):
-    """Tasks to annotate, and the XML of the project's labelling interface. What else Label Studio says is not used."""
+    """Tasks to annotate, and the XML of the project's labelling interface. Other fields from Label Studio are ignored."""
 
     tasks: list[dict[str, Any]]
     label_config: str
@@ -51,7 +51,7 @@ def read_interface(config: str, types: Schema | None = None) -> Interface:
         types ([`Schema`], *optional*): Definitions of labels, by name.
 
     Raises:
-        ValueError: If it is no such interface.
+        ValueError: If it is not such an interface.
     """
     if "<!" in config.replace("<!--", ""):
         raise ValueError("the labelling interface may not declare a document type or entities")
@@ -81,7 +81,7 @@ def read_interface(config: str, types: Schema | None = None) -> Interface:
 def predictions(
     interface: Interface, tasks: Sequence[Mapping[str, Any]], found: Sequence[Sequence[Mapping[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """Entities as predictions of Label Studio, one for each task; its score is the lowest of its entities."""
+    """Entities as predictions for Label Studio, one for each task; its score is the lowest of its entities."""
     return [
         {
             "model_version": VERSION,
@@ -113,9 +113,9 @@ def build_app(pipeline: Any, types: Schema | None = None, **options: Any) -> Fas
     The ML backend as a web application.
 
     Args:
-        pipeline (`EntityPipeline`): From now on called by the application's thread alone.
+        pipeline (`EntityPipeline`): From now on called only by the application's thread.
         types ([`Schema`], *optional*): Definitions of labels, by name.
-        options: Of the pipeline's call.
+        options: Options of the pipeline's call.
     """
     batcher = Batcher(pipeline)
 
@@ -142,7 +142,7 @@ def build_app(pipeline: Any, types: Schema | None = None, **options: Any) -> Fas
 
     @app.post("/webhook", status_code=201)
     async def webhook(_: dict[str, Any]) -> dict[str, str]:
-        """What people annotate is left to Label Studio's export."""
+        """Ignores annotations: they are in Label Studio's export."""
         return {"status": "ignored"}
 
     @app.post("/predict")

@@ -1,4 +1,4 @@
-"""Presidio: a recognizer whose entities are described in words, for its analyzer and what comes behind it."""
+"""Presidio: a recognizer whose entities are defined in words, for its analyzer and anonymizer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,20 +14,20 @@ DEFAULT_TYPES = "personal-data"
 
 class JPTRecognizer(EntityRecognizer):
     """
-    Finds entities of any types for Presidio, which calls them by names such as `PHONE_NUMBER`.
+    Finds entities of any types for Presidio, which uses names such as `PHONE_NUMBER`.
 
-    All types are looked for whatever a call asks for, and others are left out: so the model reads its prompt once.
+    The model always looks for all types, and entities that a call did not request are dropped, so the prompt is read once.
 
     Args:
         entity_types (*optional*, defaults to `"personal-data"`): What `resolve_schema` takes.
         names (`Mapping[str, str]`, *optional*):
-            What types are called in Presidio, by their own names; two may share one. By default a name in capitals, its
-            blanks and hyphens as underscores: `phone number` is `PHONE_NUMBER`.
+            Presidio's names, by the types' own names; two types may share one. By default the name in capitals, with
+            underscores for blanks and hyphens: `phone number` is `PHONE_NUMBER`.
         threshold (`float`, *optional*): As for the pipeline.
         model (`str`, *optional*): Folder or Hub id. Defaults to the model that comes with this package.
-        device (`str`, *optional*): Defaults to the best there is.
-        pipeline (`EntityPipeline`, *optional*): One that is loaded already, in place of `model`.
-        supported_language (`str`, *optional*, defaults to `"en"`): Of the texts that Presidio gives it.
+        device (`str`, *optional*): Defaults to the best available.
+        pipeline (`EntityPipeline`, *optional*): A loaded pipeline, instead of `model`.
+        supported_language (`str`, *optional*, defaults to `"en"`): Language of the texts from Presidio.
 
     Raises:
         ValueError: If the types are malformed, or `names` names none of them.
@@ -71,7 +71,7 @@ class JPTRecognizer(EntityRecognizer):
         """
         Args:
             text (`str`): The text.
-            entities (`list[str]`): Presidio's names of those that are wanted; all if empty.
+            entities (`list[str]`): Presidio's names of the requested types; all if empty.
             nlp_artifacts (*optional*): Not used.
         """
         found = self._pipeline(text, entity_types=self._schema, **self._options)

@@ -1,7 +1,7 @@
 """spaCy: `nlp.add_pipe("jpt_ner", config={"entity_types": ...})` fills `doc.ents` and `doc.spans`.
 
-A misaligned entity, which begins or ends within one of spaCy's tokens, is widened to whole tokens; none is dropped. Where the
-model found it is kept in `doc.spans[KEY].attrs["offsets"]`.
+A misaligned entity, which begins or ends within one of spaCy's tokens, is extended to whole tokens; none is dropped. The
+model's own offsets are in `doc.spans[KEY].attrs["offsets"]`.
 """
 
 import json
@@ -23,23 +23,23 @@ TYPES_FILE = "entity_types.json"
 
 class EntityComponent:
     """
-    A component of spaCy's pipelines. The model is loaded when the first text comes.
+    A component of spaCy's pipelines. The model is loaded with the first text.
 
-    It writes to `doc.spans[spans_key]` all entities in the order of the text, with their `scores` and `offsets` (the
-    characters that the model found) in the group's `attrs`; to `doc.ents` those of them that overlap none of a higher
-    score; to `span._.score` the score of each (of spans at the same place, the highest).
+    `doc.spans[spans_key]` gets all entities in the order of the text, with their `scores` and `offsets` (the characters that
+    the model found) in the group's `attrs`; `doc.ents` gets those that overlap none with a higher score; `span._.score` is
+    the score of each (the highest, if spans have the same offsets).
 
     Args:
         name (`str`): The component's name in its pipeline.
         model (`str`, *optional*): Folder or Hub id, which is saved with the pipeline; the weights are not. Defaults to the
-            model that comes with this package.
-        entity_types (*optional*): What `resolve_schema` takes. Saved with the pipeline as they are now. Defaults to the
-            model's own.
-        options (`Mapping`): Of the pipeline's call.
-        spans_key (`str`): Of `doc.spans`.
-        overwrite (`bool`): Whether entities that are in `doc.ents` already give way. Otherwise they stay, and entities that
-            overlap them are in `doc.spans` only.
-        device (`str`, *optional*): Defaults to the best there is.
+            shipped model.
+        entity_types (*optional*): What `resolve_schema` takes. Their present definitions are saved with the pipeline.
+            Defaults to the model's own.
+        options (`Mapping`): Options of the pipeline's call.
+        spans_key (`str`): Key in `doc.spans`.
+        overwrite (`bool`): Whether new entities replace overlapping ones in `doc.ents`. Otherwise the latter stay, and the
+            new ones are in `doc.spans` only.
+        device (`str`, *optional*): Defaults to the best available.
 
     Raises:
         ValueError: If the types are malformed.
@@ -90,11 +90,11 @@ class EntityComponent:
                 yield doc
 
     def set_error_handler(self, handler: Callable) -> None:
-        """What spaCy calls to say what becomes of docs that could not be read."""
+        """Sets what spaCy does with docs that could not be read."""
         self._error_handler = handler
 
     def get_error_handler(self) -> Callable:
-        """What was set, or what raises the error."""
+        """The handler that was set, or one that raises the error."""
         return self._error_handler
 
     def _annotate(self, doc: Doc, entities: Sequence[Mapping[str, Any]]) -> None:
@@ -113,14 +113,14 @@ class EntityComponent:
         earlier = list(doc.ents)
         doc.ents = _without_overlaps([*best, *earlier] if self._overwrite else [*earlier, *best])
 
-    # What is saved: the types, so that a changed preset or file does not change a saved pipeline.
+    # The types are saved, so that a changed preset or file does not change a saved pipeline.
 
     def to_bytes(self, exclude: Sequence[str] = ()) -> bytes:
         """The types."""
         return _types_text(self._schema).encode()
 
     def from_bytes(self, data: bytes, exclude: Sequence[str] = ()) -> "EntityComponent":
-        """Takes types of [`~EntityComponent.to_bytes`]."""
+        """Loads types from [`~EntityComponent.to_bytes`]."""
         self._schema = _read_types(data.decode())
         return self
 
@@ -131,7 +131,7 @@ class EntityComponent:
         (folder / TYPES_FILE).write_text(_types_text(self._schema), encoding="utf-8")
 
     def from_disk(self, path: str | Path, exclude: Sequence[str] = ()) -> "EntityComponent":
-        """Takes types of [`~EntityComponent.to_disk`]."""
+        """Loads types from [`~EntityComponent.to_disk`]."""
         self._schema = _read_types((ensure_path(path) / TYPES_FILE).read_text(encoding="utf-8"))
         return self
 
@@ -176,7 +176,7 @@ def make_component(
 
 
 def _without_overlaps(spans: Iterable[Span]) -> list[Span]:
-    """Spans from the first on, without those that overlap an earlier one."""
+    """Spans in order, without those that overlap an earlier one."""
     taken: set[int] = set()
     kept = []
     for span in spans:

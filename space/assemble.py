@@ -1,6 +1,6 @@
-"""Puts a folder together that is ready to be pushed as a Hugging Face Space: `python -m jpt_ner.space.assemble FOLDER`.
+"""Assembles a folder that is ready to be pushed as a Hugging Face Space: `python -m jpt_ner.space.assemble FOLDER`.
 
-Nothing is changed on the way; only the model card makes room for the Space's README, whose header a Space needs.
+Files are copied unchanged; only the model card is replaced by the Space's README, whose header a Space needs.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The tab Files: a file with many texts in, the same texts with their entities out, bad rows named with their reason.
+"""The tab Files: a file with many texts in, the same texts with their entities out, and bad rows with the reason.
 
 Results live in the session until they are downloaded.
 """
@@ -44,7 +44,7 @@ Tagged = tuple[Document, list[dict[str, Any]]]
 
 @dataclass
 class Batch:
-    """What a file holds and what was found in it. `stopped` says, if it is not empty, why not all texts were read."""
+    """The texts of a file and their entities. `stopped`, if not empty, says why not all texts were read."""
 
     name: str
     tagged: list[Tagged] = field(default_factory=list)
@@ -62,7 +62,7 @@ def tag_file(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Batch:
     """
-    Reads a file and finds the entities of its texts. What was found when the time is up is kept.
+    Reads a file and finds the entities of its texts. Results at the time limit are kept.
 
     Raises:
         PageError: If the file, the types or the model cannot be used, or the client has left.
@@ -92,12 +92,12 @@ def tag_documents(
     limit: RequestLimit | None = None,
 ) -> Iterator[Tagged]:
     """
-    Yields documents with their entities, in their order.
+    Yields documents with their entities, in order.
 
-    They are read in chunks, and a long text by itself and window by window, so that the limit is checked every few seconds.
+    They are read in chunks, and a long text alone and window by window, so that the limit is checked every few seconds.
 
     Raises:
-        TypesError: If the types do not fit the model, such as too long definitions.
+        TypesError: If the types do not fit the model, for example because definitions are too long.
         PageError: If the limit is exceeded.
     """
     limit = limit or RequestLimit(MAX_FILE_SECONDS)
@@ -121,7 +121,7 @@ def tag_documents(
 
 
 def _chunks(documents: list[Document]) -> Iterator[list[Document]]:
-    """The documents in their order, some at a time."""
+    """The documents in order, in chunks."""
     chunk: list[Document] = []
     characters = 0
     for document in documents:
@@ -135,7 +135,7 @@ def _chunks(documents: list[Document]) -> Iterator[list[Document]]:
 
 
 def report(batch: Batch, schema: Schema) -> str:
-    """What was found, the first texts, and the rows that were left out with their reasons."""
+    """The counts, the first texts, and the rows that were left out with their reasons."""
     entities = sum(len(found) for _, found in batch.tagged)
     texts = len(batch.tagged)
     summary = (
@@ -153,7 +153,7 @@ def report(batch: Batch, schema: Schema) -> str:
 
 
 def _first_texts(tagged: list[Tagged], colours: dict[str, str]) -> str:
-    """The first texts, as many as are good to look at on a page."""
+    """The first texts, as many as fit well on a page."""
     sections, characters = [], 0
     for document, found in tagged[:SHOWN_TEXTS]:
         characters += len(document.text)

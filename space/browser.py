@@ -1,6 +1,6 @@
-"""The Space started on the loopback, and a headless browser to look at it: for its tests, screenshots and timings.
+"""The Space on the loopback interface, and a headless browser for its tests, screenshots and timings.
 
-Chromium is the one that is installed (`make browser`); Playwright downloads nothing.
+Uses the installed Chromium (`make browser`); Playwright downloads nothing.
 """
 
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 180
 LOOPBACK = "127.0.0.1"
 CHROMIUM_OPTIONS = (
-    "--no-sandbox",  # which needs rights that containers do not give
+    "--no-sandbox",  # its sandbox needs rights that containers do not grant
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
@@ -58,7 +58,7 @@ def launch_browser() -> Iterator:
 
 
 def keep_local(context, refused: list[str] | None = None) -> None:
-    """Lets a Playwright context reach the loopback only; the addresses it asked for besides go to `refused`."""
+    """Restricts a Playwright context to the loopback interface; other requested addresses go to `refused`."""
 
     def decide(route) -> None:
         if urlsplit(route.request.url).hostname in (LOOPBACK, "localhost"):
@@ -74,16 +74,16 @@ def keep_local(context, refused: list[str] | None = None) -> None:
 @contextmanager
 def start_space(**environment: str) -> Iterator[str]:
     """
-    Starts `app.py` in a process of its own, on a free port.
+    Starts `app.py` in a separate process, on a free port.
 
     Args:
-        environment: Variables to set besides those there are.
+        environment: Additional environment variables.
 
     Yields:
         `str`: Its address, once it answers.
 
     Raises:
-        RuntimeError: If it ends or does not answer in time; with the last it wrote.
+        RuntimeError: If it ends or does not answer in time; with its last output.
     """
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))

@@ -1,4 +1,4 @@
-"""The table of entity types: an HTML component whose value is a schema in the file format, and the notes beside its rows.
+"""The table of entity types: an HTML component whose value is a schema in the file format, and the notes on its rows.
 
 The value is what `Schema.to_dict` returns and `resolve_schema` reads, so that the page, the files it imports and exports,
 and the command line share one form. `editor.js` draws the rows.
@@ -33,7 +33,7 @@ TEMPLATE = (
 
 def type_editor(value: dict[str, Any], elem_id: str, check: Callable[[Any], dict], **options: Any) -> gr.HTML:
     """
-    Builds the table as a component, which triggers `input` when a user has changed it.
+    Builds the table as a component, which triggers `input` when a user changes it.
 
     Args:
         value (`dict`): A schema in the file format, with colours; see [`document_of`].
@@ -76,9 +76,9 @@ def schema_of(value: Any) -> Schema:
     Validates the types of a request, which the page limits in number and length.
 
     Raises:
-        TypesError: If they are malformed or more than the page takes.
+        TypesError: If they are malformed or exceed the page's limits.
     """
-    if isinstance(value, str) and value.lower().endswith(FILE_SUFFIXES):  # it would be one of the server's
+    if isinstance(value, str) and value.lower().endswith(FILE_SUFFIXES):  # it would be a file of the server
         raise TypesError("Give the types themselves or the name of a preset; a file is read where you are.")
     entries = value.get("entity_types", value) if isinstance(value, Mapping) else value
     if not isinstance(entries, str) and isinstance(entries, (Mapping, Sequence)) and len(entries) > MAX_TYPES:
@@ -123,15 +123,15 @@ def traits(entity_type: EntityType) -> list[dict[str, Any]]:
 
 def type_notes(value: Any, diagnose: Callable[[list[EntityType]], list[Any]]) -> dict[str, Any]:
     """
-    What the table shows beside its rows.
+    The notes that the table shows on its rows.
 
     Args:
-        value: The table's value, which may be half filled in, or anything else that a client sends.
+        value: The table's value, which may be incomplete, or anything else that a client sends.
         diagnose (`Callable`): Returns objects with `types` (names) and `message` about a list of types.
 
     Returns:
-        `dict`: `error` (a sentence, or empty), `traits` (by row) and `warnings` (by row, lists of sentences). Of a value
-        that is no table, or larger than the page takes, only the error is filled in.
+        `dict`: `error` (a sentence, or empty), `traits` (by row) and `warnings` (by row, lists of sentences). If the
+        value is not a table, or exceeds the limits, only the error is filled in.
     """
     try:
         schema_of(value)
@@ -157,7 +157,7 @@ def _limited(messages: list[str]) -> list[str]:
 
 
 def _rows_as_types(value: Any) -> list[EntityType]:
-    """The rows of the table, as far as they are filled in; none if the value is no table or too large for the page."""
+    """The rows of the table, possibly incomplete; none if the value is not a table or exceeds the limits."""
     records = value.get("entity_types") if isinstance(value, Mapping) else None
     if not isinstance(records, list) or len(records) > MAX_TYPES:
         return []

@@ -33,7 +33,7 @@ def add_endpoints(model: Model, check: Callable[[Any], dict]) -> None:
         return find(model, text, entity_types, checked_threshold(threshold), nested).entities
 
     def check_types(entity_types: Types) -> dict:
-        """What is wrong with types: `error`, and for each type its `traits` and `warnings`."""
+        """Problems of types: `error`, and for each type its `traits` and `warnings`."""
         try:
             return check(schema_of(entity_types).to_dict())
         except TypesError as error:
@@ -87,12 +87,12 @@ def add_endpoints(model: Model, check: Callable[[Any], dict]) -> None:
 
 
 def _limits(event: dict[str, Any]) -> dict[str, Any]:
-    """The part of an event's options that says how many run at once."""
+    """The options of an event that limit how many run at once."""
     return {key: event[key] for key in ("concurrency_limit", "concurrency_id")}
 
 
 def _add_file_endpoint(model: Model) -> None:
-    """`/tag_file`, whose file comes through a component, which takes uploads only, never a path on the server."""
+    """`/tag_file`, whose file comes through a component, which accepts only uploads, never a path on the server."""
 
     def tag_file(
         file: str | None, entity_types: Any, text_column: str, output_format: str, threshold: float, nested: bool
@@ -130,7 +130,7 @@ def _add_errors_endpoint(model: Model) -> None:
     """`/errors`, whose file comes through a component, too."""
 
     def errors(file: str | None, entity_types: Any) -> dict:
-        """What the model gets wrong in a labelled file: the `errors`, and `notes` of what was left out."""
+        """What the model gets wrong in a labelled file: the `errors`, and `notes` about what was left out."""
         if not file:
             raise FileError("file: there is none.")
         schema = None if entity_types is None else schema_of(entity_types)
@@ -148,7 +148,7 @@ def _add_errors_endpoint(model: Model) -> None:
 
 
 def _check_format(output_format: Any) -> None:
-    """Before the model reads for nothing."""
+    """Checks the format before the model reads anything."""
     if not isinstance(output_format, str) or output_format not in FORMATS:
         known = ", ".join(FORMATS)
         raise PageError(f"output_format: must be one of {known} or python, got {str(output_format)[:80]!r}.")
@@ -165,7 +165,7 @@ def _file(format: str, tagged: Iterable[batch.Tagged]) -> dict[str, Any]:
 
 
 def api_tab() -> None:
-    """The documentation of the endpoints, with a call of each that runs."""
+    """The documentation of the endpoints, with a working call of each."""
     space = os.environ.get("SPACE_ID", "http://127.0.0.1:7860")
     with gr.Column(elem_classes="jpt-panel", elem_id="jpt-api-panel"):
         gr.Markdown(script("api.md").replace("ADDRESS", space), elem_id="jpt-api")

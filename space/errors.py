@@ -1,10 +1,10 @@
-"""What the page says when something is wrong: errors whose message is a sentence for its users."""
+"""Errors of the page, whose messages are sentences for its users."""
 
 import re
 
 
 class PageError(ValueError):
-    """A request that cannot be answered. Its message is a sentence for users, without paths or code of the server."""
+    """A request that cannot be answered. The message is a sentence for users, without paths or code of the server."""
 
 
 class TypesError(PageError):
@@ -32,7 +32,7 @@ class ClientGoneError(PageError):
 
 
 def sentence(error: Exception | str) -> str:
-    """An error message of the library as a sentence for people who do not see its code."""
+    """An error message of the library as a sentence for users of the page."""
     text = re.sub(r"^`?entity_types`?: (the )?", "", str(error)).strip()
     text = re.sub(r"^item (\d+)", r"type \1", text)
     text = {"entity_types is empty; give at least one type": "there are no types yet; add one"}.get(text, text)

@@ -36,12 +36,12 @@ NOTHING_YET = EMPTY.format(
 @dataclass
 class Evaluation:
     """
-    What was found out about a file.
+    The results for a file.
 
     Args:
         name (`str`): The file's name.
-        texts (`list[AnalysedText]`): Its texts, with what is wrong in them.
-        notes (`list[str]`): What was left out, in sentences.
+        texts (`list[AnalysedText]`): Its texts, with their errors.
+        notes (`list[str]`): Sentences about what was left out.
     """
 
     name: str
@@ -61,13 +61,13 @@ def evaluate_file(
     model: Model, path: str | Path, schema: Schema | None, on_progress: Callable[[int, int], None] | None = None
 ) -> Evaluation:
     """
-    Reads a labelled file and compares what the model finds with its labels. What was read when the time is up is kept.
+    Reads a labelled file and compares the model's predictions with its labels. Results at the time limit are kept.
 
     Args:
         model ([`Model`]): The page's model.
         path (`str` or `Path`): The uploaded file.
         schema ([`Schema`], *optional*): Definitions to ask with; by default those of the records.
-        on_progress (`Callable`, *optional*): Receives how many texts were read, and of how many.
+        on_progress (`Callable`, *optional*): Receives the number of texts read so far, and of all texts.
 
     Raises:
         PageError: If the file, the types or the model cannot be used, or the client has left.
@@ -101,7 +101,7 @@ def evaluate_file(
 
 
 def _labelled(path: str | Path, schema: Schema | None) -> tuple[list[Record], list[str]]:
-    """The records of a file, or a fixed sample of them, and what to say of it."""
+    """The records of a file, or a fixed sample of them, and notes about it."""
     try:
         records = load_dataset(path, types=schema, limit=MAX_TEXTS)
     except (ValueError, OSError) as error:
@@ -115,7 +115,7 @@ def _labelled(path: str | Path, schema: Schema | None) -> tuple[list[Record], li
 
 
 def result_html(evaluation: Evaluation) -> str:
-    """The report in a frame of its own, which can neither reach the page nor load anything."""
+    """The report in a sandboxed frame, which can neither reach the page nor load anything."""
     notes = "".join(f'<p class="jpt-note">{escape(note)}</p>' for note in evaluation.notes)
     errors = len(evaluation.rows)
     summary = (

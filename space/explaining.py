@@ -1,5 +1,5 @@
-"""Why a word was or was not taken, as HTML: what both heads of the model say of its tokens, type by type, and what its second
-reading attends to in the first."""
+"""Why a word was or was not marked, as HTML: the probabilities of its tokens in both heads, type by type, and what its second
+copy attends to in the first."""
 
 from collections.abc import Mapping
 from html import escape
@@ -26,10 +26,10 @@ def attention_of(pipeline: Any, reading: Any) -> AttentionMap | None:
 
 def why(reading: Any, number: Any, colours: Mapping[str, str], attention: AttentionMap | None = None) -> str:
     """
-    The probabilities of the tokens of a word, and of the word, which is their mean.
+    The probabilities of a word's tokens, and of the word, which are their means.
 
     Args:
-        reading (`pipeline_jpt.Reading`): What the model said of the text.
+        reading (`pipeline_jpt.Reading`): The model's probabilities for the text.
         number: The word's number in the text, counted from 0, as [`highlight`] gives it.
         colours (`Mapping[str, str]`): Colour by type.
         attention (`AttentionMap`, *optional*): Of the text, to show what the word attends to.

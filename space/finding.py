@@ -1,7 +1,7 @@
-"""The tab Find: types, a text, and what the model finds in it, to look at, ask about and take away.
+"""The tab Find: types, a text, and the entities that the model finds in it, to view, explain and download.
 
-The model reads a text once. From then on threshold, overlap, colours and downloads work on that reading, which lives in
-the session and nowhere else.
+The model reads a text once. From then on threshold, overlap, colours and downloads work on that reading, which is kept in
+the session only.
 """
 
 import os
@@ -44,7 +44,7 @@ NOTHING_YET = EMPTY.format("Press <b>Find entities</b> and the text appears here
 
 @dataclass(frozen=True)
 class Result:
-    """A reading and how it is looked at. `reading.schema` has the thresholds and colours of the table."""
+    """A reading and its decoding options. `reading.schema` has the thresholds and colours of the table."""
 
     reading: Any
     entities: list[dict[str, Any]]
@@ -70,7 +70,7 @@ def checked_text(text: Any) -> str:
     Returns the text if it can be read here.
 
     Raises:
-        TextError: If it is empty, too long or no text.
+        TextError: If it is empty, too long or not a string.
     """
     if not isinstance(text, str) or not text.strip():
         raise TextError("There is no text yet. Paste one, upload one, or take the example.")
@@ -89,7 +89,7 @@ def checked_threshold(threshold: Any) -> float:
     Returns the threshold as a number.
 
     Raises:
-        PageError: If it is no number from 0 to 1.
+        PageError: If it is not a number from 0 to 1.
     """
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
         raise PageError(f"threshold: must be a number from 0 to 1, got {str(threshold)[:80]!r}.")
@@ -117,10 +117,10 @@ def find(
         model ([`Model`]): The model of the page.
         text: What the client sent as the text.
         types: What the client sent as the types, in any form that [`resolve_schema`] takes.
-        threshold (`float`): Lowest score of an entity.
+        threshold (`float`): Minimum score of an entity.
         nested (`bool`): Whether entities of different types may overlap.
-        on_progress (`Callable`, *optional*): Called with the numbers of windows read and to read.
-        limit ([`RequestLimit`], *optional*): The limit of the request, where it reads more than this text.
+        on_progress (`Callable`, *optional*): Called with the number of windows read so far, and of all windows.
+        limit ([`RequestLimit`], *optional*): The limit of the request, if it reads more than this text.
 
     Raises:
         PageError: With a sentence for the page: a [`TypesError`], [`TextError`], [`ModelError`] or a limit exceeded.
@@ -130,7 +130,7 @@ def find(
     check_work(len(text), len(schema))
     pipeline = model.pipeline()
     limit = limit or RequestLimit(MAX_TEXT_SECONDS)
-    limit.check()  # the client may have left in the queue
+    limit.check()  # the client may have left while it was queued
 
     def between_windows(done: int, total: int) -> None:
         limit.check(done, total)
@@ -147,13 +147,13 @@ def find(
 
 
 def look(model: Model, reading: Any, threshold: float, nested: bool) -> Result:
-    """The entities of a reading at a threshold: those that a call of the pipeline with it returns."""
+    """The entities of a reading at a threshold: the same as those of a pipeline call."""
     entities = model.pipeline().decode(reading, threshold=float(threshold), nested=bool(nested))
     return Result(reading, entities, float(threshold), bool(nested))
 
 
 def with_types(reading: Any, types: Any) -> Any:
-    """The reading with thresholds and colours as they are in the table now, if its types are still those read."""
+    """The reading with the present thresholds and colours of the table, if its types are unchanged."""
     try:
         schema = schema_of(types)
     except TypesError:
@@ -162,7 +162,7 @@ def with_types(reading: Any, types: Any) -> Any:
 
 
 def is_stale(result: Result, types: Any) -> bool:
-    """Whether the types have changed so that the result is no longer theirs."""
+    """Whether the types have changed in a way that outdates the result."""
     try:
         schema = schema_of(types)
     except TypesError:
@@ -175,7 +175,7 @@ def _same_types(a: Schema, b: Schema) -> bool:
 
 
 def model_name() -> str:
-    """What code on someone else's machine calls the model."""
+    """The model's name in code for other machines."""
     return os.environ.get("JPT_MODEL", ".")
 
 

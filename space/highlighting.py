@@ -1,6 +1,6 @@
-"""Texts with their entities in, HTML out: coloured text, legend, counts, table. Everything of users is escaped here.
+"""Texts with their entities in, HTML out: coloured text, legend, counts, table. All user text is escaped here.
 
-Knows nothing of models and components; `results.js` makes the HTML answer to mouse and keyboard.
+Knows nothing of models and components; `results.js` handles mouse and keyboard.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..words_jpt import split_words
 
-UNSURE = 0.5  # entities that score below are dashed
+UNSURE = 0.5  # entities with lower scores are dashed
 MAX_ROWS = 500
 OTHER_COLOUR = "#dddddd"
 EMPTY = '<p class="jpt-empty">{}</p>'
@@ -21,7 +21,7 @@ Entities = Sequence[Mapping[str, Any]]
 
 
 def ink(colour: str) -> str:
-    """Black or white, whichever can be read better on a colour: the contrast is at least 4.5 to 1 on any."""
+    """Black or white, whichever contrasts more with a colour: at least 4.5 to 1 for any colour."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     luminance = sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
@@ -34,7 +34,7 @@ def _paint(colours: Mapping[str, str], name: str) -> str:
 
 
 def legend(entities: Entities, colours: Mapping[str, str]) -> str:
-    """The types that were looked for, in their colours, with counts; those that were found come as buttons."""
+    """The candidate types in their colours, with counts; those that were found are buttons."""
     counts = Counter(entity["entity_group"] for entity in entities)
     chips = []
     for name in colours:
@@ -53,11 +53,11 @@ def highlight(
     text: str, entities: Entities, colours: Mapping[str, str], marks: Mapping[int, str] | None = None
 ) -> str:
     """
-    The text with its entities as boxes, nested ones in each other; every word can be asked about.
+    The text with its entities as boxes, nested ones inside each other; every word can be explained.
 
     Args:
         text (`str`): The text.
-        entities: As the pipeline gives them; they may overlap in any way.
+        entities: As the pipeline returns them; they may overlap in any way.
         colours (`Mapping[str, str]`): Colour by type.
         marks (`Mapping[int, str]`, *optional*): Classes for some entities, by their position.
     """
@@ -68,7 +68,7 @@ def highlight(
     words = split_words(text)
     word_at = {start: number for number, (start, _) in enumerate(words)}
     ends = [end for _, end in words]
-    starting, ending = _by_edges(entities)
+    starting, ending = _by_boundaries(entities)
     word, word_end = None, 0
     for start, end in pairwise(sorted({0, len(text), *starting, *ending, *word_at, *ends})):
         _close(pieces, opened, ending.get(start, ()), entities, colours, marks)
@@ -88,7 +88,7 @@ def highlight(
     return f'<div class="jpt-text" dir="auto" role="group" aria-label="{label}">{"".join(pieces)}</div>'
 
 
-def _by_edges(entities: Entities) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+def _by_boundaries(entities: Entities) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
     """Positions of the entities by start, longer ones first, and by end."""
     starting: dict[int, list[int]] = {}
     ending: dict[int, list[int]] = {}
@@ -107,7 +107,7 @@ def _close(
     colours: Mapping[str, str],
     marks: Mapping[int, str] | None,
 ) -> None:
-    """Closes entities. HTML elements cannot cross, so one that goes on is closed and opened again."""
+    """Closes entities. HTML elements cannot cross, so one that continues is closed and reopened."""
     ended = set(ended)
     reopened: list[int] = []
     while ended & set(opened):

@@ -1,4 +1,4 @@
-"""The one model of the page: loaded in the background, waited for by whoever needs it.
+"""The model of the page, loaded in the background. Requests wait until it is ready.
 
 Knows nothing of components. The pipeline comes from the function that the page was built with.
 """
@@ -26,7 +26,7 @@ class Model:
     A pipeline that loads while the page is already there.
 
     Args:
-        load (`Callable`): Makes the pipeline. Called once, on a thread of its own, when the first page is built.
+        load (`Callable`): Makes the pipeline. Called once, on a separate thread, when the first page is built.
     """
 
     def __init__(self, load: Callable[[], Any]):
@@ -36,9 +36,9 @@ class Model:
     def _load(self, load: Callable[[], Any]) -> None:
         try:
             pipeline = load()
-            pipeline(WARMING_TEXT, entity_types=presets.FIRST)  # what is built on first use is built now
+            pipeline(WARMING_TEXT, entity_types=presets.FIRST)  # builds what is otherwise built on first use
             self._future.set_result(pipeline)
-        except Exception as error:  # whatever it is, the page stays up and says so
+        except Exception as error:  # whatever it is, the page stays up and reports it
             logger.exception("the model could not be loaded")
             self._future.set_exception(error)
 
@@ -62,7 +62,7 @@ class Model:
         return FAILED if self._future.exception() else READY
 
     async def states(self) -> AsyncIterator[str]:
-        """The state now, and when it changes, until the model is loaded or has failed to."""
+        """The present state, and each change, until the model is loaded or loading has failed."""
         state = self.state
         yield state
         while state == LOADING:

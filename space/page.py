@@ -1,4 +1,4 @@
-"""The page: header, tabs, look and limits. `build_page` puts it together, `launch_options` says how it is served."""
+"""The page: header, tabs, look and limits. `build_page` assembles it, `launch_options` sets how it is served."""
 
 import logging
 import threading
@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 TITLE = "Just Pass Twice: entities you describe in words"
 MAX_WAITING = 32
 MAX_UPLOAD = "10mb"
-MAX_SESSIONS = 500  # that texts and results are kept for
+MAX_SESSIONS = 500  # whose texts and results are kept
 UPLOAD_SECONDS = 300  # how long uploads are kept
-EMBEDDING_WAIT = 2.0  # seconds that a check of the types waits for another one to compare definitions
+EMBEDDING_WAIT = 2.0  # seconds that a check of the types waits until another one has compared definitions
 FOLDER = Path(__file__).parent
 UNANSWERED = (
     "The request could not be answered as it was sent. The tab API says what each call takes; if it was like that, this is "
@@ -36,7 +36,7 @@ UNANSWERED = (
 
 
 class Page(gr.Blocks):
-    """Blocks whose every error is an answer in a sentence, without stack traces or paths of the server."""
+    """Blocks that answer every error with a sentence, without stack traces or paths of the server."""
 
     async def process_api(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Runs an event handler, with what Gradio does before and after it."""
@@ -59,7 +59,7 @@ def build_page(load: Callable[[], Any]) -> gr.Blocks:
     Builds the page and starts to load its model.
 
     Args:
-        load (`Callable`): Makes the `jpt-ner` pipeline; called once, on a thread of its own.
+        load (`Callable`): Makes the `jpt-ner` pipeline; called once, on a separate thread.
     """
     model = Model(load)
     check_types = _type_check(model)
@@ -85,12 +85,12 @@ def build_page(load: Callable[[], Any]) -> gr.Blocks:
         page.load(
             _watch(model), None, status, show_progress="hidden", concurrency_limit=None, api_visibility="private"
         )
-    # Gradio would run calls past the queue all at once, except on Spaces.
+    # Gradio would run calls that bypass the queue all at once, except on Spaces.
     return page.queue(max_size=MAX_WAITING, default_concurrency_limit=4, api_open=False)
 
 
 def _type_check(model: Model) -> Callable[[Any], dict[str, Any]]:
-    """What the table calls after changes. It comes past the queue, so only one call at a time compares definitions."""
+    """The check that the table calls after changes. It bypasses the queue, so only one call at a time compares definitions."""
     embedding = threading.Lock()
 
     def check_types(types: Any) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def launch_options() -> dict[str, Any]:
 
 
 def theme() -> gr.themes.Base:
-    """Quiet greys and one accent, so that the colours on the page are those of the types."""
+    """Neutral greys and one accent, so that the types' colours stand out."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.indigo,
         neutral_hue=gr.themes.colors.slate,

@@ -1,4 +1,4 @@
-"""What the page can be filled with: presets with example texts, and an example of what a precise definition changes."""
+"""Contents for the page: presets with example texts, and an example of what a precise definition changes."""
 
 import json
 from functools import cache

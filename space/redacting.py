@@ -1,6 +1,6 @@
-"""The tab Redact: a text in, the same text without personal data out, and what was left in it to decide on.
+"""The tab Redact: a text in, the same text without personal data out, and the low-scoring mentions that were kept.
 
-Pseudonyms hold for one text and are forgotten with it.
+Pseudonyms are valid for one text and are not kept.
 """
 
 from html import escape
@@ -23,8 +23,8 @@ from .snippets import download
 
 PERSONAL, OWN = "Personal data", "The types of the tab Find"
 TITLES = {"replace": "Name of the type", "mask": "Stars", "hash": "Keyed hash", "pseudonyms": "Invented names"}
-SURE = 1.0  # of repeats, which the model has not scored
-NOTHING_YET = EMPTY.format("Press <b>Redact</b> and the text appears here, with what stands in the place of names.")
+SURE = 1.0  # for repeats, which have no score
+NOTHING_YET = EMPTY.format("Press <b>Redact</b> and the text appears here, with its replacements.")
 
 
 def redact(model: Model, text: Any, types: Any, method: Any, key: Any, threshold: Any) -> tuple[Redacted, Schema]:
@@ -32,7 +32,7 @@ def redact(model: Model, text: Any, types: Any, method: Any, key: Any, threshold
     Redacts a text.
 
     Raises:
-        PageError: With a sentence for the page, if anything of it cannot be used.
+        PageError: With a sentence for the page, if an argument cannot be used.
     """
     if not isinstance(method, str) or method not in METHODS:
         raise PageError(f"method: must be one of {', '.join(METHODS)}, got {str(method)[:80]!r}.")
@@ -53,7 +53,7 @@ def redact(model: Model, text: Any, types: Any, method: Any, key: Any, threshold
 
 
 def shown(redacted: Redacted, schema: Schema) -> str:
-    """The redacted text, what was put into it in the colours of the types, and what scored too low."""
+    """The redacted text, with replacements in the colours of the types, and what scored too low."""
     colours = colours_of(schema)
     changed = [_placed(each, each["replacement"]) for each in redacted.changed]
     kept = [_placed(each, each["word"]) for each in redacted.kept]
@@ -70,7 +70,7 @@ def shown(redacted: Redacted, schema: Schema) -> str:
 
 
 def _placed(mention: dict[str, Any], word: str) -> dict[str, Any]:
-    """A mention as it stands in the redacted text."""
+    """A mention with its offsets in the redacted text."""
     score = SURE if mention["score"] is None else mention["score"]
     place = {"start": mention["new_start"], "end": mention["new_end"]}
     return {"entity_group": mention["entity_group"], "score": score, "word": word, **place}
@@ -85,7 +85,7 @@ def redact_tab(model: Model, finding: SimpleNamespace) -> None:
     with gr.Row(elem_classes="jpt-columns"):
         with gr.Column(scale=5, min_width=320, elem_classes="jpt-panel"):
             gr.HTML(
-                '<h2 class="jpt-step">A text without personal data</h2><p class="jpt-hint">Read what comes out before you '
+                '<h2 class="jpt-step">A text without personal data</h2><p class="jpt-hint">Check the output before you '
                 "pass it on: a model of this size misses some.</p>",
                 apply_default_css=False,
             )
@@ -96,14 +96,14 @@ def redact_tab(model: Model, finding: SimpleNamespace) -> None:
             part.method = gr.Radio(
                 [(TITLES[method], method) for method in METHODS],
                 value="replace",
-                label="What stands in its place",
+                label="Replacement",
                 elem_id="jpt-redact-method",
             )
             part.key = gr.Textbox(
                 label="Key of the hash", type="password", visible=False, elem_id="jpt-redact-key", max_lines=1
             )
             part.threshold = gr.Slider(
-                0, 1, THRESHOLD, step=0.01, label="Keep what scores below", elem_id="jpt-redact-threshold"
+                0, 1, THRESHOLD, step=0.01, label="Keep mentions that score below", elem_id="jpt-redact-threshold"
             )
             part.run = gr.Button("Redact", variant="primary", elem_id="jpt-redact-run")
             part.error = gr.HTML("", elem_id="jpt-redact-error", apply_default_css=False)

@@ -1,6 +1,6 @@
-"""The Space as it looks and how fast it answers: `python -m jpt_ner.space.report screenshots` and `measure`.
+"""Screenshots and timings of the Space: `python -m jpt_ner.space.report screenshots` and `measure`.
 
-Both start the Space with the model that ships on the loopback, and need a Chromium (`make browser`).
+Both start the Space with the shipped model on the loopback interface, and need Chromium (`make browser`).
 """
 
 import json
@@ -60,7 +60,7 @@ def screenshots(
             with _page(browser, address, size, dark) as page:
                 prepare(page)
                 page.mouse.move(0, 0)
-                page.wait_for_timeout(700)  # until transitions and the check of the types are over
+                page.wait_for_timeout(700)  # until transitions and the check of the types are finished
                 picture = _small(page.screenshot())
             path = folder / f"space-{name}.png"
             path.write_bytes(picture)
@@ -124,7 +124,7 @@ def _narrow(page) -> None:
 
 
 def _to_top(page, place: str) -> None:
-    """Scrolls so that a place is near the top, with what stands right above it."""
+    """Scrolls an element near the top, with some space above it."""
     page.locator(place).evaluate("e => window.scrollTo(0, e.getBoundingClientRect().top + scrollY - 180)")
 
 
@@ -163,7 +163,7 @@ def measure(
     requests: Annotated[int, typer.Option(min=1, help="Texts that each of them sends, one after the other.")] = 3,
     crowd: Annotated[int, typer.Option(min=1, help="Texts sent in one moment.")] = 100,
 ) -> None:
-    """Times page loads, the way from click to highlight, many users at once and a crowd."""
+    """Times page loads, click to highlight, many users at once and a crowd."""
     lines = [
         "# How fast the Space answers\n",
         f"Written by `python -m jpt_ner.space.report measure`; {platform.machine()}, "
@@ -277,7 +277,7 @@ def _time_crowd(
 
 
 def _judged(answers: Sequence[tuple[str, Any]], expected: dict[str, list]) -> str:
-    """How many answers are those of the pipeline, refused, of another text, or otherwise different."""
+    """Numbers of answers that equal the pipeline's, were refused, belong to another text, or differ otherwise."""
     counts = {"as the pipeline's": 0, "refused": 0, "of another text": 0, "different": 0}
     for text, answer in answers:
         if isinstance(answer, Exception):

@@ -1,4 +1,4 @@
-"""What one request may cost. The model reads a text window by window; in between it asks here whether to go on."""
+"""Limits of one request. The model reads a text window by window, and between windows checks here whether to continue."""
 
 import time
 from typing import Any
@@ -9,13 +9,13 @@ from .errors import ClientGoneError, TextError, TimeLimitError
 
 MAX_TEXT_SECONDS = 60.0
 MAX_FILE_SECONDS = 300.0
-MIN_ESTIMATE_SECONDS = 5.0  # before which nothing is said about how long the rest will take
-MAX_WORK = 1_000_000  # characters of a text times types
+MIN_ESTIMATE_SECONDS = 5.0  # before which the remaining time is not estimated
+MAX_WORK = 1_000_000  # maximum of characters of a text times types
 
 
 class RequestLimit:
     """
-    The time left for the request that is answered on this thread, and whether its client still waits.
+    The time limit of the request on this thread, and whether its client still waits.
 
     Args:
         seconds (`float`): How long the request may take from now on.

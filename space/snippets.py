@@ -1,4 +1,4 @@
-"""What to take along: files of the entities in several formats, and Python code that gives the same entities."""
+"""Downloads: files of the entities in several formats, and Python code that finds the same entities."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ def entity_file(format: str, tagged: Iterable[tuple[Document, list[dict[str, Any
         `tuple[str, bytes]`: Name and content.
 
     Raises:
-        ValueError: If the format is none of `FORMATS`, or cannot hold overlapping entities.
+        ValueError: If the format is not in `FORMATS`, or cannot hold overlapping entities.
     """
     if not isinstance(format, str) or format not in FORMATS:
         raise ValueError(f"the format must be one of {', '.join(FORMATS)}, got {str(format)[:80]!r}")
@@ -67,12 +67,12 @@ def schema_file(schema: Schema, suffix: str) -> tuple[str, bytes]:
 
 
 def download(name: str, content: bytes) -> dict[str, str]:
-    """A file in the form that `download.js` hands to the browser; the server keeps none."""
+    """A file in the form that `download.js` hands to the browser; the server keeps no copy."""
     return {"name": name, "content": base64.b64encode(content).decode()}
 
 
 def python_code(text: str, schema: Schema, threshold: float, nested: bool, model: str) -> str:
-    """Code that gives exactly the entities on the page, with nothing but transformers and this repository."""
+    """Code that finds exactly the entities on the page, using only transformers and this repository."""
     types = [
         {key: value for key, value in record.items() if key != "colour"} for record in schema.to_dict()["entity_types"]
     ]

@@ -1,7 +1,7 @@
-"""Uploaded files in, their texts out, within the limits of the page; what is wrong with a file as a sentence.
+"""Uploaded files in, their texts out, within the limits of the page; problems of a file as sentences.
 
-Gradio keeps an upload under the hash of its content, so that users who upload the same file share one: nothing here deletes
-it, `delete_cache` of the page does after some minutes. Rows never bring types of their own, which could name files of the server.
+Gradio keeps an upload under the hash of its content, so users who upload the same file share it: nothing here deletes it; the
+page's `delete_cache` does after some minutes. Types in rows are ignored, because they could name files of the server.
 """
 
 import json
@@ -17,21 +17,21 @@ from .errors import FileError, sentence
 SUFFIXES = (".txt", ".md", ".docx", ".pdf", ".jsonl", ".ndjson", ".csv", ".tsv", ".conll")
 MAX_TEXTS = 2_000
 MAX_BATCH_CHARACTERS = 2_000_000
-MAX_CHARACTERS = 50_000  # of a single text, which is shown as a whole
+MAX_CHARACTERS = 50_000  # of a single text, which is shown completely
 MAX_READING_SECONDS = 20.0  # of a Word or PDF file
 MAX_SCHEMA_BYTES = 200_000
 MAX_REASON = 300  # characters
-COLUMNS_BYTES = 200_000  # the start of a file, in which its columns are looked for
-MAX_COLUMNS = 200  # offered to choose from
+COLUMNS_BYTES = 200_000  # the start of a file, in which its columns are searched for
+MAX_COLUMNS = 200  # offered for selection
 WITH_COLUMNS = (".csv", ".tsv")
 WITH_ROWS = (".jsonl", ".ndjson", *WITH_COLUMNS)
 LIKELY_COLUMNS = ("text", "review", "content", "body", "document", "sentence", "abstract", "description", "message")
 
-_reading = threading.Lock()  # one upload at a time, whichever tab or endpoint it came through
+_reading = threading.Lock()  # one upload at a time, from any tab or endpoint
 
 
 def file_sentence(error: Exception, path: str | Path, name: str) -> str:
-    """What is wrong with a file, as a sentence that calls it by its own name, not by where it lies on the server."""
+    """The problem of a file, as a sentence with its own name instead of its path on the server."""
     if isinstance(error, FileNotFoundError):
         return f"{name} is no longer there: uploads are kept for some minutes only. Upload it again."
     if isinstance(error, OSError):
@@ -44,7 +44,7 @@ def file_sentence(error: Exception, path: str | Path, name: str) -> str:
 
 
 def _shortened(reason: str) -> str:
-    """A reason without the rest of what it quotes: a row may have a million keys."""
+    """A reason with shortened quotes: a row may have a million keys."""
     return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON].rstrip()} …"
 
 
@@ -58,7 +58,7 @@ def uploaded_bytes(path: str, limit: int = -1) -> bytes:
     The start of an uploaded file, or all of it.
 
     Raises:
-        FileError: If it is no longer there.
+        FileError: If it no longer exists.
     """
     try:
         with open(path, "rb") as file:
@@ -72,7 +72,7 @@ def uploaded_schema(path: str) -> Path:
     The path of an uploaded schema file that is small enough to be parsed.
 
     Raises:
-        FileError: If it is not, or no longer there.
+        FileError: If it is too large, or no longer exists.
     """
     if len(uploaded_bytes(path, MAX_SCHEMA_BYTES + 1)) > MAX_SCHEMA_BYTES:
         raise FileError(f"A schema file may have up to {MAX_SCHEMA_BYTES // 1000} kB here.")
@@ -81,7 +81,7 @@ def uploaded_schema(path: str) -> Path:
 
 def first_text(path: str) -> str:
     """
-    The text of a file; of a file with rows, all its texts, with blank lines between them.
+    The text of a file; for a file with rows, all its texts, separated by blank lines.
 
     Raises:
         FileError: If it cannot be read, is empty or has too much text.
@@ -116,7 +116,7 @@ def first_text(path: str) -> str:
 
 
 def columns_of(name: str, content: bytes) -> list[str]:
-    """The columns or keys that a file's texts may be in; none for a file that is a single text."""
+    """The columns or keys that may contain a file's texts; none for a file that is a single text."""
     return _all_columns(name, content)[:MAX_COLUMNS]
 
 
@@ -126,7 +126,7 @@ def _all_columns(name: str, content: bytes) -> list[str]:
         return []
     try:
         source = Source(BytesIO(content[:COLUMNS_BYTES]), name, name)
-    except ValueError:  # packed, and damaged
+    except ValueError:  # compressed and damaged
         return []
     if suffix in WITH_COLUMNS:
         return header_of(source)
@@ -141,7 +141,7 @@ def _all_columns(name: str, content: bytes) -> list[str]:
 
 
 def likely_column(columns: list[str]) -> str | None:
-    """The column that most probably holds the texts."""
+    """The column that most probably contains the texts."""
     by_name = {column.casefold(): column for column in reversed(columns)}
     return next((by_name[name] for name in LIKELY_COLUMNS if name in by_name), columns[0] if columns else None)
 
@@ -154,7 +154,7 @@ def read_batch(path: str | Path, text_column: str | None) -> tuple[list[Document
         `tuple[list[Document], list[str]]`: The texts, and a sentence for each row that cannot be used.
 
     Raises:
-        FileError: If the file as a whole cannot be used, or has more than this page takes.
+        FileError: If the file as a whole cannot be used, or exceeds the page's limits.
     """
     path = Path(path)
     _check_suffix(path)
@@ -168,7 +168,7 @@ def read_batch(path: str | Path, text_column: str | None) -> tuple[list[Document
             raise FileError(f"{name} has more than {MAX_TEXTS:,} rows that cannot be used. {skipped[0]}")
         skipped.append("Line " + _shortened(message.removeprefix(f"{path}:")))
 
-    has_rows = path.suffix.lower() in (*WITH_ROWS, ".conll")  # a single text that is bad is a bad file
+    has_rows = path.suffix.lower() in (*WITH_ROWS, ".conll")  # a file with a single, bad text is a bad file
     with _reading:
         try:
             for document in read_documents(

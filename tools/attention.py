@@ -1,6 +1,6 @@
-"""What the second copy of a text looks at in the first (Figures 3 and 7 of the paper): a model and a text in, a heat map out.
+"""Attention from the second copy of a text to the first (Figures 3 and 7 of the paper): a model and a text in, a heat map out.
 
-Knows the layout `prompt · x · SEP · x` and nothing of how entities are found.
+Knows the layout `prompt · x · SEP · x`, and nothing of how entities are found.
 """
 
 import json
@@ -23,7 +23,7 @@ from ..schema_jpt import Schema
 
 READING = "twice"
 SUFFIXES = (".png", ".svg", ".json")
-# All layers' attention over prompt and both copies is in memory at once, and a longer map could not be read.
+# The attention of all layers over prompt and both copies is in memory at once, and a longer map would be unreadable.
 MAX_TOKENS = 200
 
 
@@ -33,10 +33,10 @@ class AttentionMap:
     Args:
         text (`str`): The text.
         offsets (`np.ndarray` of shape `(n, 2)`): Characters of its tokens.
-        layers (`list[int]`): Layers that were averaged, from 0.
+        layers (`list[int]`): The averaged layers, from 0.
         weights (`np.ndarray` of shape `(n, n)`):
             Attention from tokens of the second copy (rows) to those of the first (columns), the mean over the heads of
-            these layers. What is left of a row to 1 goes to the prompt, the separator and the second copy itself.
+            these layers. The rest of each row, up to 1, goes to the prompt, the separator and the second copy itself.
     """
 
     text: str
@@ -46,11 +46,11 @@ class AttentionMap:
 
     @property
     def tokens(self) -> list[str]:
-        """What the text has in place of each token."""
+        """The characters of each token."""
         return [self.text[start:end] for start, end in self.offsets.tolist()]
 
     def strongest(self) -> list[tuple[str, str, float]]:
-        """Each token with the other one, not itself, that it looks at most, and how much. Nothing of a single token."""
+        """Each token, the other token that it attends to most, and the weight. Empty for a single token."""
         if len(self.weights) < 2:
             return []
         others = self.weights.copy()
@@ -64,7 +64,7 @@ def parse_layers(text: str, number: int) -> list[int]:
     Layers such as `all`, `5`, `0-9` or `0-4,29`, counted from 0.
 
     Raises:
-        ValueError: If it is not written like this, or a model with so many layers has no such layer.
+        ValueError: If it has another form, or names a layer that a model with so many layers does not have.
     """
     if text.strip() == "all":
         return list(range(number))
@@ -88,12 +88,12 @@ def attention_map(pipeline: Any, text: str, schema: Schema, layers: str = "all")
 
     Args:
         pipeline (`JPTPipeline`): Its model reads packed rows, as it does by default: other backends keep no weights.
-        text (`str`): One text, short enough to be looked at.
+        text (`str`): One text, short enough for a heat map.
         schema (`Schema`): The types of the prompt.
         layers (`str`): As for [`parse_layers`].
 
     Raises:
-        ValueError: If the model is none that reads twice or keeps no weights, or the text has no tokens or too many.
+        ValueError: If the model does not read texts twice or keeps no weights, or the text has no tokens or too many.
     """
     model, config = getattr(pipeline, "jpt", None), pipeline.model.config
     if model is None or READING not in config.readings:
@@ -124,7 +124,7 @@ def check_output(path: Path) -> None:
     """
     Raises:
         ImportError: If a picture is wanted and matplotlib is missing.
-        ValueError: If the suffix is none of `SUFFIXES`.
+        ValueError: If the suffix is not in `SUFFIXES`.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--output should name a file in {', '.join(SUFFIXES)}, got {str(path)!r}")
@@ -145,7 +145,7 @@ def write_attention(found: AttentionMap, path: Path) -> None:
 
 
 def to_dict(found: AttentionMap) -> dict[str, Any]:
-    """The map as JSON has it: rows are tokens of the second copy, columns those of the first."""
+    """The map for JSON: rows are tokens of the second copy, columns those of the first."""
     return {
         "text": found.text,
         "tokens": found.tokens,
@@ -177,5 +177,5 @@ def _layers_title(layers: Sequence[int]) -> str:
 
 
 def _label(token: str) -> str:
-    """A token as an axis names it: blanks are seen, and what matplotlib takes for a formula is not one."""
+    """A token as an axis label: with visible blanks, and without what matplotlib would take for a formula."""
     return (token.strip() or "␣").replace("$", r"\$")

@@ -16,11 +16,11 @@ MAX_SHOWN = 200  # characters of an answer in an error
 
 
 class EndpointError(ConnectionError):
-    """The endpoint cannot be used, or not for now; says why and what helps."""
+    """The endpoint cannot be used, or not now; the message says why and what helps."""
 
 
 class AnswerError(ValueError):
-    """The model's answers are not what was asked for, however often."""
+    """None of the model's answers has the requested form."""
 
 
 class ChatEndpoint:
@@ -29,19 +29,19 @@ class ChatEndpoint:
 
     Args:
         base_url (`str`, *optional*): Such as `http://127.0.0.1:8080/v1`. Default: `OPENAI_BASE_URL`.
-        model (`str`): The endpoint's name of the model.
-        api_key (`str`, *optional*): Default: `OPENAI_API_KEY`; endpoints on one's own machine mostly need none.
+        model (`str`): The endpoint's name for the model.
+        api_key (`str`, *optional*): Default: `OPENAI_API_KEY`; local endpoints usually need none.
         timeout (`float`): Seconds without an answer until a request counts as failed.
-        max_retries (`int`): How often a request is sent again after a time-out, a full queue (429) or a failure of the
-            server, after a pause that grows or that the endpoint names.
-        attempts (`int`): How often a question is asked until its answer can be used.
-        temperature (`float`): Of sampling.
+        max_retries (`int`): Number of retries after a time-out, a full queue (429) or a server error, each after a growing
+            pause or the one that the endpoint names.
+        attempts (`int`): Number of attempts to get a usable answer to a question.
+        temperature (`float`): Sampling temperature.
 
     Attributes:
         counts (`Counter`): `requests`, `malformed` answers, `prompt_tokens` and `completion_tokens` so far.
 
     Raises:
-        ValueError: If there is no address, or it is none.
+        ValueError: If the address is missing or not a URL.
         ImportError: If the `openai` package is not installed.
     """
 
@@ -102,7 +102,7 @@ class ChatEndpoint:
             raise EndpointError(f"{self.url} cannot be reached: {error.__cause__ or error}") from error
         except openai.APIStatusError as error:
             raise EndpointError(self._refusal(error)) from error
-        except (openai.OpenAIError, ValueError) as error:  # an answer that is no JSON at all
+        except (openai.OpenAIError, ValueError) as error:  # an answer that is not JSON at all
             raise EndpointError(f"{self.url} does not answer like a chat endpoint: {_shown(str(error))}") from error
         return self._content(answer)
 
@@ -132,7 +132,7 @@ class ChatEndpoint:
 
         Args:
             messages (`list[dict]`): With `role` and `content`.
-            check (`Callable`): What to make of the JSON value; raises a `ValueError` that says what is wrong with it.
+            check (`Callable`): Converts the JSON value; raises a `ValueError` that says what is wrong with it.
 
         Returns:
             What `check` returns.
@@ -156,7 +156,7 @@ class ChatEndpoint:
 
 def json_in(answer: str) -> Any:
     """
-    The first JSON object or list in a text, with whatever a model writes around it.
+    The first JSON object or list in a text, ignoring whatever the model writes around it.
 
     Raises:
         ValueError: If there is none, or only part of one.

@@ -1,7 +1,7 @@
 """
-The command line `jpt-ner`: commands put together, arguments in, calls of the library out. Holds no logic of its own.
+The command line `jpt-ner`: assembles the commands. Has no logic of its own.
 
-What is heavy to import is imported by the commands that need it, so that `--help` answers at once.
+Commands import heavy packages only when they need them, so that `--help` answers at once.
 """
 
 import signal
@@ -24,13 +24,13 @@ from .commands.types import types_app
 
 
 class _Commands(TyperGroup):
-    """Turns what users can put right (wrong values, missing files or packages) into one line and exit code 2."""
+    """Turns errors that users can fix (wrong values, missing files or packages) into one line and exit code 2."""
 
     def invoke(self, context):
         try:
             return super().invoke(context)
         except BrokenPipeError:
-            raise  # click ends quietly when the reader of a pipe has gone
+            raise  # click exits quietly when the reader of a pipe has gone
         except (ValueError, OSError, ImportError) as error:
             from .files.highlight import printable  # of names in files, too, which could command the terminal
 
@@ -68,7 +68,7 @@ for command in (
 
 
 def main() -> None:
-    """Entry point of the console script. SIGTERM, which job schedulers send, ends a run as Ctrl+C does: tidily."""
+    """Entry point of the console script. SIGTERM, which job schedulers send, ends a run cleanly, as Ctrl+C does."""
 
     def interrupt(*_) -> None:
         raise KeyboardInterrupt

@@ -1,10 +1,10 @@
-"""Entity types in, sentences about what a model will find hard in their definitions out.
+"""Entity types in, warnings about what a model will find hard in their definitions out.
 
 Nothing here is an error: a schema with warnings works. Checks names and lengths, and, with a definition encoder,
-whether two definitions say nearly the same. The limits were set by looking: every preset is free of warnings (118
-definitions of 29 to 41 words, 639 pairs), and definitions this model was trained on have 5 to 41 words, 5th to 99th
-percentile. Of 20 pairs of definitions that mean the same in other words, `SIMILAR` finds 12; of 10 that differ in a
-word that matters (the buyer's name, the seller's name), it takes 4 for the same. Those ask for more words, too.
+whether two definitions say nearly the same. The limits are empirical: no preset causes a warning (118 definitions of 29
+to 41 words, 639 pairs), and the definitions that this model was trained on have 5 to 41 words, 5th to 99th percentile.
+Of 20 pairs of definitions that mean the same in other words, `SIMILAR` finds 12; of 10 that differ in one important
+word (the buyer's name, the seller's name), it takes 4 for the same. Those would profit from more words, too.
 """
 
 import re
@@ -20,7 +20,7 @@ MIN_WORDS = 5
 MAX_WORDS = 60
 SIMILARITY_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"  # of the shipped model, and that of the next number
 SIMILAR = 0.65  # cosine of the embeddings of what two definitions include
-# A definition is to say what it leaves out, and by that resembles its neighbour: only what it includes is compared.
+# A definition names what it excludes, and so resembles its neighbour: only the inclusive part is compared.
 EXCLUSION = re.compile(r"(?:[.;,]\s*|\s\()(?:but )?(?:not|nor|never)\b[^.;]*", re.IGNORECASE)
 EMPTY_WORDS = {"a", "an", "the", "any", "some", "named", "name", "of", "type", "kind", "entity", "or"}
 
@@ -28,11 +28,11 @@ EMPTY_WORDS = {"a", "an", "the", "any", "some", "named", "name", "of", "type", "
 @dataclass(frozen=True)
 class SchemaWarning:
     """
-    Something about a schema that is allowed, but seldom meant.
+    Something in a schema that is allowed, but rarely intended.
 
     Args:
         kind (`str`): `"duplicate-name"`, `"bare-name"`, `"short"`, `"long"` or `"similar"`.
-        types (`tuple[str, ...]`): Names of the types that it is about.
+        types (`tuple[str, ...]`): Names of the types concerned.
         message (`str`): What is wrong and what helps, in a sentence or two.
     """
 
@@ -46,7 +46,7 @@ class SchemaWarning:
 
 def diagnose_schema(schema: Schema | Sequence[EntityType], encoder=None) -> list[SchemaWarning]:
     """
-    Looks for what makes types hard to tell apart or to understand.
+    Finds what makes types hard to distinguish or to understand.
 
     Args:
         schema ([`Schema`] or `Sequence[EntityType]`):

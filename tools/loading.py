@@ -1,4 +1,4 @@
-"""The pipeline of a model, of either kind: of a folder, a Hub id, or the model that comes with this installation."""
+"""The pipeline of a model of either kind: from a folder, a Hub id, or the model that comes with this installation."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def load_pipeline(
     Args:
         model (`str`, *optional*): Folder or Hub id of a JPT model or of a generative system. Defaults to the one that
             comes with the package.
-        device (`str`, *optional*): Defaults to the best there is.
+        device (`str`, *optional*): Defaults to the best available.
         dtype (`str`, *optional*, defaults to `"auto"`): Of a JPT model's weights.
         attention (`str`, *optional*): Attention backend of a JPT model, such as `"eager"`; defaults to packed attention.
 
@@ -43,12 +43,12 @@ def load_pipeline(
         return generative.load_pipeline(model, device=device)
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     loaded = JPTForTokenClassification.from_pretrained(model, dtype=dtype, **options)
-    # With its config at hand, the tokenizer has no need for the code in the model's folder.
+    # Given the config, the tokenizer does not need the code in the model's folder.
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, config=loaded.config)
     except (ValueError, OSError, ImportError):
         raise
-    except Exception as error:  # the tokenizers library raises such, and damaged files fail in many ways
+    except Exception as error:  # raised by the tokenizers library; damaged files fail in many ways
         raise ValueError(
             f"the tokenizer of {model} cannot be read ({type(error).__name__}: {str(error)[:200]}); save or download it again"
         ) from error
@@ -57,7 +57,7 @@ def load_pipeline(
 
 def load_service_pipeline(model: str | None = None, *, device: str | None = None):
     """
-    As [`load_pipeline`], for a service: what it embeds is kept in memory only, since definitions are its clients' texts.
+    As [`load_pipeline`], for a service: embeddings are kept in memory only, because definitions are texts of its clients.
     """
     from ..definitions_jpt import build_definition_encoder
 

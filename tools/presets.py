@@ -1,7 +1,7 @@
-"""Writes `presets_jpt.py`, in which the presets travel with the code, from schemas/*.yaml: `make presets`.
+"""Writes `presets_jpt.py` from schemas/*.yaml, so that the presets ship with the code: `make presets`.
 
-The presets are edited as YAML, in the format of schema files. The Hub's loader takes Python files along and no others,
-so what the code reads is a Python file that is made of them.
+The presets are edited as YAML, in the format of schema files. The Hub's loader copies only Python files, so the code reads
+them from a generated Python file.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A log of JSON lines that a stopped run goes on from: what was done costs nothing again."""
+"""A log of JSON lines from which a stopped run resumes without repeating work."""
 
 import json
 import os
@@ -8,17 +8,17 @@ from typing import Any
 
 class ResumableLog:
     """
-    Opens a log, or begins one whose first line says what it is of.
+    Opens a log, or starts one whose first line identifies the run.
 
     Args:
         path (`str` or `Path`, *optional*): The file, whose folder is created if needed; `None` keeps nothing.
-        about (`dict`): What the run is told by, as plain JSON values. A log of another run is refused.
+        about (`dict`): What identifies the run, as plain JSON values. A log of another run is refused.
 
     Attributes:
-        lines (`list[dict]`): What was logged, before and since.
+        lines (`list[dict]`): All lines, old and new.
 
     Raises:
-        ValueError: If the file is the log of another run, or no such log.
+        ValueError: If the file is the log of another run, or not such a log.
     """
 
     def __init__(self, path: str | Path | None, about: dict[str, Any]):
@@ -32,7 +32,7 @@ class ResumableLog:
             return
         text = self._path.read_text(encoding="utf-8")
         whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # The last run was killed within a line.
+        if whole != text:  # The last run was killed while it wrote a line.
             os.truncate(self._path, len(whole.encode()))
         try:
             lines = [json.loads(line) for line in whole.splitlines()]
@@ -45,13 +45,13 @@ class ResumableLog:
         self.lines = lines[1:]
 
     def append(self, line: dict[str, Any]) -> None:
-        """Adds a line, which is on the disk when this returns."""
+        """Adds a line, which is on disk when this returns."""
         self.lines.append(line)
         if self._path is not None:
             self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
         with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")  # ASCII: texts may hold half characters, and other ends of lines
+            file.write(json.dumps(line) + "\n")  # ASCII: texts may contain half characters, and other line ends
             file.flush()
             os.fsync(file.fileno())

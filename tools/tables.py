@@ -1,7 +1,11 @@
-"""Tables in Markdown, for all reports."""
+"""Shared by all reports: tables in Markdown, and the two files of a report."""
 
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
+
+from ..atomic_jpt import atomic_file
 
 
 def markdown_table(head: Sequence[Any], rows: Iterable[Sequence[Any]], align_right: bool = False) -> str:
@@ -10,11 +14,11 @@ def markdown_table(head: Sequence[Any], rows: Iterable[Sequence[Any]], align_rig
 
     Args:
         head (`Sequence`): Titles of the columns.
-        rows (`Iterable[Sequence]`): Cells, as many in each row as there are columns.
-        align_right (`bool`): Aligns all columns but the first to the right, as numbers are.
+        rows (`Iterable[Sequence]`): Cells of each row, one per column.
+        align_right (`bool`): Aligns all columns but the first to the right, for numbers.
 
     Raises:
-        ValueError: If a row has more or fewer cells than the head.
+        ValueError: If the number of cells in a row differs from the head.
     """
     lines = [[_cell(each) for each in row] for row in (head, *rows)]
     for line in lines:
@@ -31,3 +35,14 @@ def percent(fraction: float) -> str:
 
 def _cell(value: Any) -> str:
     return " ".join(str(value).split("\n")).replace("|", "\\|")
+
+
+def write_json_and_markdown(output: str | Path, values: Any, text: str) -> list[Path]:
+    """Writes `OUTPUT.json` and `OUTPUT.md`, each whole or not at all. The folder is created if needed."""
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    files = [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")]
+    for file, content in zip(files, (json.dumps(values, indent=1, ensure_ascii=False) + "\n", text), strict=True):
+        with atomic_file(file) as path:
+            path.write_text(content, encoding="utf-8")
+    return files

@@ -61,7 +61,7 @@ def test_same_as_one_by_one(model, ends, reuse, early_quit):
     cache = decoder.new_cache()
     assert type(cache) is (SharedCache if reuse else PaddedCache)
     assert_same(decoder.generate(PROMPTS, LIMITS, cache, stop_ids), expected)
-    # Again with the same cache, and with prompts that go on from what it holds.
+    # Again with the same cache, and with prompts that continue from its contents.
     assert_same(decoder.generate(PROMPTS, LIMITS, cache, stop_ids), expected)
     further = [PROMPTS[1] + [75, 76], PROMPTS[0] + expected[0][0] + [80], TEXT + [90]]
     again = [one_by_one(model, prompt, 6, end_ids) for prompt in further]

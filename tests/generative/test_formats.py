@@ -177,7 +177,7 @@ def test_marks_tell_which_occurrence_is_meant():
     text = "Paris saw Paris and Paris"
     parsed = parse_augmented("Paris saw [Paris PER] and Paris", text, ["PER"])
     assert spans_of(parsed.mentions, text) == [(10, 15, "PER")]
-    # Also where the output has lost a word before and gone on.
+    # Also where the output has dropped an earlier word and continued.
     parsed = parse_augmented("Paris [Paris PER] and Paris and and", text, ["PER"])
     assert spans_of(parsed.mentions, text) == [(10, 15, "PER")] and parsed.failures == {"altered_text": 1}
 

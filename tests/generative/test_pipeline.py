@@ -1,4 +1,4 @@
-"""The pipelines of generative systems: their face, bad input, what they count, and folders that load by themselves."""
+"""The pipelines of generative systems: their interface, bad input, what they count, and folders that load alone."""
 
 import json
 import subprocess
@@ -63,7 +63,7 @@ def brief(entities):
     return [(each["start"], each["end"], each["entity_group"]) for each in entities]
 
 
-# ---- the face -------------------------------------------------------------------------------------------------------
+# ---- the interface --------------------------------------------------------------------------------------------------
 
 
 def test_entities(make, scripted):

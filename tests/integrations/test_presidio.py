@@ -1,4 +1,4 @@
-"""The Presidio recognizer: names, what is asked for, and its place in an analyzer."""
+"""The Presidio recognizer: names, requested entities, and its use in an analyzer."""
 
 import pytest
 

@@ -15,7 +15,7 @@ TEXTS = ["Paris released a new album.", "Angela Merkel visited Paris.", "Ünïco
 
 
 class Fixed:
-    """A pipeline that finds what it was told to."""
+    """A pipeline that finds given entities."""
 
     def __init__(self, *entities):
         self.entities = entities

@@ -209,7 +209,7 @@ def test_a_folder_in_the_place_of_a_file_is_said_before_anything_is_written(tmp_
 
 
 def test_the_current_folder_is_filled_and_stays_the_same(tmp_path, monkeypatch):
-    """It cannot be replaced, nor could a mounted volume; a shell in it would be left in one that is gone."""
+    """The current directory cannot be replaced, nor can a mounted volume; a shell in it would be left in a deleted folder."""
     monkeypatch.chdir(tmp_path)
     before = tmp_path.stat().st_ino
     with atomic_folder(new_folder(".")) as whole:

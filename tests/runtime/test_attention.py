@@ -1,4 +1,4 @@
-"""Packed attention against the plain thing: every prompt and text as a sequence of its own."""
+"""Packed attention against plain attention over every prompt and text as a separate sequence."""
 
 import pytest
 import torch
@@ -87,7 +87,7 @@ def test_gradients_equal_separate_sequences(family):
         scale = gradient.abs().max()
         torch.testing.assert_close(found[name], gradient, atol=1e-4 * float(scale), rtol=1e-3, msg=name)
 
-    # Without the way through the prompt they would be others.
+    # Without the gradient through the prompt they would differ.
     cut = gradients(model, loss(read_packed(model, read_prompts(model))))
     key = "layers.0.self_attn.k_proj.weight"
     assert (cut[key] - expected[key]).abs().max() > 1e-2 * expected[key].abs().max()
@@ -120,7 +120,7 @@ def test_refuses_a_call_without_layout():
 @pytest.mark.parametrize("faster", [True, False])
 @torch.no_grad()
 def test_either_way_on_cpu_is_exact(faster, monkeypatch):
-    """What the machine's CPU does faster is chosen by measurement; both ways say the same."""
+    """The faster way on this CPU is chosen by measurement; both give the same result."""
     monkeypatch.setattr(attention_jpt, "products_are_faster", lambda dtype: faster)
     for family in ("llama", "qwen3", "mistral", "gemma2"):
         model = tiny_backbone(family)

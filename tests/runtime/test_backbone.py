@@ -197,7 +197,7 @@ def test_then_the_wheel_converted_once(installed, wheel, monkeypatch):
 
 def test_a_model_starts_from_the_wheel(installed):
     model = JPTForTokenClassification.from_backbone(NAME, separator_ids=[7], definition_encoder_size=6, lora_rank=2)
-    assert model.config.backbone_name_or_path == NAME  # and not the place in this user's cache
+    assert model.config.backbone_name_or_path == NAME  # not the path in this user's cache
 
 
 def test_with_none_the_error_says_all_ways(monkeypatch, tmp_path):
@@ -225,7 +225,7 @@ def test_nothing_is_no_backbone(name):
 
 
 def test_a_folder_without_weights_is_its_own_error(tmp_path):
-    """Not a backbone that was not found: the folder is there, and what it lacks should be said."""
+    """The folder exists, so the error names what it lacks, not a missing backbone."""
     save_backbone(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(OSError, match="model.safetensors"):

@@ -1,4 +1,4 @@
-"""By Hub id, as a stranger would: from a server that answers as the Hub does, in processes that have nothing of ours.
+"""By Hub id, as an outside user would: from a server that answers as the Hub does, in processes without this package.
 
 The stand-in and what it can do is in `helpers/hub.py`. Packages that a stranger lacks are kept from being imported.
 """
@@ -77,7 +77,7 @@ def hub(tmp_path_factory):
 
 @pytest.fixture
 def run(hub, tmp_path):
-    """Runs a program as a stranger; gives its printed line of JSON, and the requests that it made."""
+    """Runs a program as an outside user; returns its printed line of JSON, and the requests that it made."""
 
     def run(program: str, *arguments, home: Path = tmp_path / "home", fails: bool = False, **variables):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "JPT_"))}
@@ -96,7 +96,7 @@ def run(hub, tmp_path):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=1800,  # against hanging only
+            timeout=1800,  # only a guard against hanging
         )
         assert bool(done.returncode) is fails, done.stderr
         return done.stderr if fails else json.loads(done.stdout.splitlines()[-1])
@@ -223,7 +223,7 @@ print(json.dumps([found, [line for line in said if "wanted in revision" in line]
 
 
 def test_the_training_script_of_the_documentation(hub, run, tmp_path):
-    """As it stands there: trains by id, saves, is found by a pipeline, goes on from its checkpoint, and is pushed."""
+    """As documented: trains by id, saves, loads in a pipeline, resumes from its checkpoint, and is pushed."""
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```python\n(.*?)```", page.partition("## With any Trainer")[2], flags=re.DOTALL)
     assert len(script.strip().splitlines()) <= 25

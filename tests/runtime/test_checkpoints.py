@@ -131,7 +131,7 @@ def test_trained_parts_stay_in_one_file(model, tmp_path):
 
 
 def test_a_self_contained_model_is_not_taken_for_training(whole):
-    """Its adapters are gone; without them the whole backbone would be trained unasked."""
+    """It has no adapters any more, so the whole backbone would be trained unintentionally."""
     with pytest.raises(ValueError, match="self-contained"):
         JPTForTokenClassification.from_pretrained(whole, is_trainable=True)
 
@@ -209,7 +209,7 @@ def test_device_maps(parts, whole, model, device_map):
 
 
 def test_offloading_is_for_the_self_contained_form(parts, whole, model, tmp_path):
-    """What is merged into weights on disk, or added to them, would be without effect."""
+    """Merging adapters into offloaded weights, or adding to them, would have no effect."""
     placement = {"embed_tokens": "cpu", "layers.0": "cpu", "layers.1": "disk", "norm": "cpu", "rotary_emb": "cpu"}
     with pytest.raises(ValueError, match="self-contained"):
         JPTForTokenClassification.from_pretrained(parts, device_map=placement, offload_folder=str(tmp_path))
@@ -281,7 +281,7 @@ def test_tensors_that_do_not_fit_are_named(copy, name, action, is_trainable):
     ids=str,
 )
 def test_configs_that_do_not_fit_are_refused(copy, config, is_trainable):
-    """Merging with another rank, above all, would scale the adapters wrongly without a word."""
+    """Merging with another rank, for example, would silently scale the adapters wrongly."""
     with pytest.raises(ValueError, match="does not fit"):
         JPTForTokenClassification.from_pretrained(copy(**config), is_trainable=is_trainable)
 
@@ -326,7 +326,7 @@ def test_truncated_self_contained_files_and_backbones_are_named(whole, backbone,
 
 @pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "head.softmax_classifier.weight.weight"])
 def test_a_self_contained_model_lacks_nothing(whole, tmp_path, name):
-    """Random numbers in place of missing ones would be read without a word."""
+    """Random numbers would silently replace missing ones."""
     kept = tensors(whole)
     del kept[name]
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
@@ -343,7 +343,7 @@ def test_a_config_that_is_given_is_not_changed(parts, model):
 
 
 def test_adapters_of_transposed_layers_are_not_merged(tmp_path):
-    """GPT-2 keeps its weights the other way round, which square ones would not betray."""
+    """GPT-2 stores its weights transposed, which square ones would not reveal."""
     config = AutoConfig.for_model("gpt2", n_embd=32, n_layer=1, n_head=4, vocab_size=320)
     AutoModel.from_config(config).save_pretrained(tmp_path / "gpt2")
     model = tiny_model(str(tmp_path / "gpt2"), lora_target_modules=["c_proj"])

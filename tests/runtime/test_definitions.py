@@ -40,7 +40,7 @@ KEY = "sk-very-secret"
 
 
 class HashEncoder:
-    """A user's encoder: vectors from a hash of the text; remembers what it was asked."""
+    """A user's encoder: vectors from a hash of the text; records its calls."""
 
     def __init__(self, name="hash", size=8):
         self.name = name
@@ -771,7 +771,7 @@ def test_a_missing_package_is_said_when_an_encoder_is_built(monkeypatch, backbon
 
 
 def test_a_broken_package_is_not_called_missing(monkeypatch, tmp_path):
-    """What fails is something that it needs: to install the package again would not help."""
+    """A dependency of it fails: reinstalling the package would not help."""
     (tmp_path / "sentence_transformers.py").write_text("import a_dependency_of_it")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "sentence_transformers", raising=False)
@@ -798,7 +798,7 @@ def test_build_keeps_on_disk_only_what_cannot_change(tmp_path, backbone, cache_h
 
 
 def test_build_accepts_what_other_encoders_need(backbone):
-    """A caller hands over all it has, whatever the configuration says."""
+    """A caller passes everything it has, whatever the configuration."""
     encoder = build_definition_encoder("openai:m", name=MINILM, backbone=backbone, tokenizer=object(), device="cpu")
     assert encoder.name == MINILM
 

@@ -8,7 +8,7 @@ from jpt_ner.flex_jpt import BLOCK, FLEX_ATTENTION, RowMask
 from packed import PROMPT_IDS, packed_row
 from tiny import save_backbone, tiny_backbone, tiny_model
 
-# On a CPU it is slow, and says so.
+# It warns that it is slow on a CPU.
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -1,4 +1,4 @@
-"""The fused way through a backbone against the backbone itself; and that it keeps out wherever it would not be exact."""
+"""The fused path through a backbone against the backbone itself, and that it is not used where it would not be exact."""
 
 import copy
 import gc
@@ -111,7 +111,7 @@ def test_keeps_out():
 
 
 class Quantized(torch.Tensor):
-    """A weight that says bfloat16 and is something else, as torchao's are."""
+    """A weight that claims to be bfloat16 and is something else, like torchao's."""
 
 
 def test_keeps_out_of_quantised_weights():

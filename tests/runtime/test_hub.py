@@ -152,7 +152,7 @@ def test_options_of_the_pipeline_go_through(folders, load):
 
 
 def assert_complete(folder: Path):
-    """All that the Hub needs, nothing that it should not have."""
+    """Everything that the Hub needs, and nothing else."""
     config = json.loads((folder / "config.json").read_text())
     assert config["auto_map"] == {
         "AutoConfig": "configuration_jpt.JPTConfig",

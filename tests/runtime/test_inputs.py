@@ -197,7 +197,7 @@ def test_unknown_template_is_refused():
 @pytest.mark.parametrize("template", PROMPT_TEMPLATES)
 @pytest.mark.parametrize("chat_template", [None, NO_SYSTEM, SYSTEM_LAST, SYSTEM_DROPPED])
 def test_tokenizers_with_other_ideas_of_a_chat(chat_template, template):
-    """Whatever the template thinks of system turns: everything is said, once and in order."""
+    """However the template treats system turns, all contents appear once and in order."""
     tokenizer = tiny_tokenizer(chat_template)
     prompt = build_prompt(tokenizer, NAMES, DEFINITIONS, PromptStyle(template))
     decoded = tokenizer.decode(prompt.input_ids)
@@ -435,10 +435,10 @@ def test_windows_keep_every_token_once_and_are_no_longer_than_asked(text, length
     for window in windows:
         assert window.start <= window.keep_start <= window.keep_end <= window.end <= window.start + length
     for one, other in zip(windows, windows[1:], strict=False):
-        assert one.start < other.start  # progress
+        assert one.start < other.start  # every window makes progress
         assert one.end <= other.end
         assert overlap <= one.end - other.start <= overlap + overlap // 2
-        # Each sees about as much of the other's surroundings.
+        # Both have about the same context around the seam.
         assert abs((one.end - one.keep_end) - (other.keep_start - other.start)) <= 1
     assert windows[0].start == 0 and windows[-1].end == n
     if n <= length:
@@ -453,8 +453,8 @@ def test_windows_end_at_sentences_else_at_blanks_else_anywhere():
     words = "onetwo three fourfive six " * 12
     offsets = word_offsets(words)
     for window in split_windows(words, offsets, 20, 4)[:-1]:
-        edge = offsets[window.end - 1, 1]
-        assert words[edge - 1 : edge + 1].strip() != words[edge - 1 : edge + 1]
+        end = offsets[window.end - 1, 1]
+        assert words[end - 1 : end + 1].strip() != words[end - 1 : end + 1]
     unbroken = "x" * 300
     offsets = word_offsets(unbroken)
     assert all(window.end - window.start == 20 for window in split_windows(unbroken, offsets, 20, 4)[:-1])

@@ -343,7 +343,7 @@ def test_trap_positions_that_restart_at_the_second_copy(plain, probe):
 
     trapped = [plain(each[None], position_ids=restarting[None], use_cache=False) for each in (row, other)]
     first, second = (output.last_hidden_state[0, start] for output in trapped)
-    torch.testing.assert_close(first, second)  # blind to the future, and that without a warning
+    torch.testing.assert_close(first, second)  # silently blind to later tokens
     for backend in BACKENDS:
         states = [probe([0], backend, input_ids=ids[None])[0] for ids in (x, changed)]
         assert (states[0] - states[1]).abs().max() > 1e-2

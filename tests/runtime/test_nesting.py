@@ -1,4 +1,4 @@
-"""Nested mentions: from which number on the sigmoid head is sure, and which spans stand beside the flat ones."""
+"""Nested mentions: the output at which the sigmoid head is sure, and which spans are added to the flat ones."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def span(words, type_index, score=0.9):
 
 
 def rows(**words):
-    """Sigmoid probabilities by word; 0 where nothing is said."""
+    """Sigmoid probabilities by word; 0 by default."""
     values = np.zeros((len(WORDS), 3))
     for row, (start, end) in enumerate(WORDS.tolist()):
         values[row] = words.get(TEXT[start:end], [0, 0, 0])
@@ -81,17 +81,17 @@ def test_nested_decoding_of_a_reading(pipe):
     # 0.6 is less than even odds, 0.8 is more; the flat span is no longer alone.
     nested = pipe.decode(known, nested=True)
     assert brief(nested) == [*flat, ("alpha", "protein")]
-    # Thresholds drop what scores below, here as elsewhere, and nothing else.
+    # Thresholds drop lower scores, here as elsewhere, and nothing else.
     assert pipe.decode(known, nested=True, threshold=0.0) == nested
     assert brief(pipe.decode(known, nested=True, threshold={"dna": 1.0})) == [("alpha", "protein")]
     assert brief(pipe.decode(known, nested=True, threshold={"protein": 0.9})) == flat
-    # Two types that share what one of them would have.
+    # Two types that compete for one mention.
     torn = reading(rows(alpha=[0.62, 0.6, 0], gene=[0.62, 0.6, 0], promoter=[0.62, 0.6, 0]))
     assert brief(pipe.decode(torn, nested=True)) == flat
 
 
 def test_temperature_moves_even_odds_along(pipe, monkeypatch):
-    """What divides the scores before they become probabilities is not to change what is nested."""
+    """Temperatures must not change which spans are nested."""
     logit = np.log(0.65 / 0.35)
     for temperature in (0.5, 1.0, 3.0):
         monkeypatch.setattr(pipe.model.config, "sigmoid_temperature", temperature)

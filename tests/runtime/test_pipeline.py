@@ -131,7 +131,7 @@ def finder(make_pipeline):
 
 
 def to_find(text):
-    """What the finder finds."""
+    """The finder's entities."""
     return [
         {
             "entity_group": "artist" if "Q" in match[0] else "city",

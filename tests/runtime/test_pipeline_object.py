@@ -171,7 +171,7 @@ def test_thresholds_by_type(own):
     name = max(scores, key=scores.get)
     found = own(TEXT, nested=True, threshold=dict.fromkeys(TYPES, 0.0) | {name: 1.0})
     assert found == [each for each in every if each["entity_group"] != name]
-    # What a call says of a type goes before the type's own threshold.
+    # A call's threshold for a type takes precedence over the type's own.
     strict = {each: {"definition": words, "threshold": 1.0} for each, words in TYPES.items()}
     assert own(TEXT, entity_types=strict, nested=True) == []
     found = own(TEXT, entity_types=strict, nested=True, threshold={name: 0.0})

@@ -1,4 +1,4 @@
-"""Schemas: every form types come in, files with line numbers in their errors, presets."""
+"""Schemas: types in every form, files with line numbers in their errors, presets."""
 
 import json
 import re

@@ -217,7 +217,7 @@ def test_an_article_that_begins_a_sentence_stays_where_the_model_is_sure():
 
 
 def test_every_trimming_rule_keeps_something():
-    """A rule that changes nothing is none."""
+    """Every rule must have an effect."""
     marked = {
         "closing": "Heroes (album)",
         "unit": "50 %",
@@ -318,7 +318,7 @@ def test_best_path_equals_the_best_of_all_paths(seed, number_of_words, types, tr
     st.sampled_from([0.0, -1.5, 0.7]),
 )
 def test_best_path_with_begins_equals_the_best_of_all(seed, number_of_words, types, transition_penalty, outside_bias):
-    """Over all sequences of O, beginning and inside of each type, where nothing goes on that did not begin."""
+    """Over all sequences of O, begin and inside of each type, where only what has begun continues."""
     text = " ".join(["word"] * number_of_words)
     offsets, _ = whole_words(text)
     probabilities = random_probabilities(seed, number_of_words, types + 1)
@@ -398,8 +398,8 @@ def test_pooling_and_scores_equal_a_naive_reference(sample, seed):
         if state:
             mean = pooled[row : row + size].mean(axis=0)[1:]
             others = sorted((index for index in range(3) if index != state - 1), key=lambda index: -mean[index])
-            edges = (ranges[row][0], ranges[row + size - 1][1])
-            expected.append((*edges, state - 1, mean[state - 1], [mean[index] for index in others]))
+            bounds = (ranges[row][0], ranges[row + size - 1][1])
+            expected.append((*bounds, state - 1, mean[state - 1], [mean[index] for index in others]))
         row += size
     assert ranges_of(spans) == [entry[:3] for entry in expected]
     for span, (_, _, type_index, score, others) in zip(spans, expected):

@@ -1,4 +1,4 @@
-"""Training with any Trainer: rows of words and tags, what the collator makes of them, and the recipe as it is told."""
+"""Training with any Trainer: rows of words and tags, the collator's batches, and the documented recipe."""
 
 import pickle
 

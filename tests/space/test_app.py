@@ -572,7 +572,7 @@ def test_endpoints_say_what_is_wrong(client, arguments, sentence):
 
 
 def test_a_crowd_gets_its_own_answers_or_is_told_to_wait(client, ner):
-    """More at once than may wait: nobody gets the entities of somebody else, and nobody waits without end."""
+    """More at once than may wait: nobody gets another client's entities, and nobody waits forever."""
     texts = [f"{name} {name}sen moved to {city}." for name in NAMES for city in CITIES]
     jobs = [client.submit(text, {"person": TYPES["person"]}, api_name="/tag") for text in texts]
     answered, busy = {}, []
@@ -591,7 +591,7 @@ NAMES = ("Ada", "Bo", "Cleo", "Dag", "Eva", "Finn", "Gro", "Hans")
 CITIES = ("Oslo", "Lisbon", "Porto", "Turin", "Bergen", "Leeds")
 
 
-# ---- manners --------------------------------------------------------------------------------------------------------
+# ---- layout and accessibility ---------------------------------------------------------------------------------------
 
 
 def tabs_of(page, place):

@@ -55,8 +55,10 @@ TEXTS = st.text(
 @given(data=st.data())
 def test_any_text_with_any_entities_is_drawn_as_it_is(data):
     text = data.draw(TEXTS.filter(str.strip))
-    edges = st.integers(0, len(text))
-    spans = data.draw(st.lists(st.tuples(edges, edges).map(sorted).filter(lambda span: span[0] < span[1]), max_size=6))
+    bounds = st.integers(0, len(text))
+    spans = data.draw(
+        st.lists(st.tuples(bounds, bounds).map(sorted).filter(lambda span: span[0] < span[1]), max_size=6)
+    )
     entities = [entity(*span, data.draw(TEXTS), text=text) for span in spans]
     drawn = Drawn(highlight(text, entities, {}))
     assert drawn.text == text

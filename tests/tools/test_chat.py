@@ -1,4 +1,4 @@
-"""The chat endpoint, against a stand-in on the loopback: answers of all sorts, refusals, silence."""
+"""The chat endpoint, against a stand-in on the loopback: answers of all kinds, refusals, silence."""
 
 import socket
 

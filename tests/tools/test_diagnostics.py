@@ -1,4 +1,4 @@
-"""Warnings about definitions: what is said of which, and that good definitions get none."""
+"""Warnings about definitions: which ones cause them, and that good ones do not."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Annotation of texts by a language model (JPT's paper, Appendix B): texts in, labelled records that train at once out.
+"""Annotation of texts by a language model (JPT's paper, Appendix B): texts in, labelled records for training out.
 
 Types are proposed for each topic, mentions detected, gaps closed, and samples judged, each step for all texts before the next.
 Every answer is logged as it comes (`journal`), so that a run that was killed asks nothing twice.
@@ -48,11 +48,11 @@ class AnnotationOptions:
     Args:
         types (`dict[str, str]`, *optional*): Types to annotate, name to definition. Proposed by the model if none are given.
         types_per (`str`): `"topic"` proposes types once for each topic, from its first passages; `"text"` for each text, as
-            in the paper. Texts without a topic are on their own.
-        gaps (`bool`): Ask again for what was missed.
-        judged (`int`): Number of annotated texts that are judged, a fixed sample.
-        workers (`int`): Questions that are asked at the same time.
-        retry_failed (`bool`): Ask again what had no usable answer in the run that is resumed.
+            in the paper. Texts without a topic get types of their own.
+        gaps (`bool`): Ask again for missed mentions.
+        judged (`int`): Number of annotated texts to judge, a fixed sample.
+        workers (`int`): Number of simultaneous questions.
+        retry_failed (`bool`): Repeat questions that had no usable answer in the run that is resumed.
 
     Raises:
         ValueError: If a value is not as described.
@@ -75,11 +75,11 @@ class AnnotationOptions:
 @dataclass
 class AnnotationReport:
     """
-    What a run has done and cost, with the runs that it resumes.
+    Results and cost of a run, including the runs that it resumes.
 
     Args:
-        texts (`int`), annotated (`int`): Texts given, and those that are in the output.
-        types (`int`), mentions (`int`): Different types, and entities of the output.
+        texts (`int`), annotated (`int`): Texts given, and texts in the output.
+        types (`int`), mentions (`int`): Distinct types, and entities in the output.
         dropped (`Counter`): Mentions that were dropped, by reason (`placing.place`).
         failures (`list[str]`): Questions without a usable answer, with the reason.
         cost (`Counter`): `requests`, `malformed` answers, `prompt_tokens`, `completion_tokens`.
@@ -140,10 +140,10 @@ class Annotator:
     Annotates passages, step by step.
 
     Args:
-        passages (`Sequence[Passage]`): What to annotate.
-        options ([`AnnotationOptions`]): How.
-        journal ([`Journal`]): What was asked, and is not asked again.
-        make_endpoint, make_judge (`Callable`): Give an endpoint for a worker.
+        passages (`Sequence[Passage]`): The texts to annotate.
+        options ([`AnnotationOptions`]): How to annotate them.
+        journal ([`Journal`]): Answered questions, which are not asked again.
+        make_endpoint, make_judge (`Callable`): Create an endpoint for a worker.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Annotator:
         Asks everything that has not been asked yet.
 
         Raises:
-            EndpointError: If the endpoint cannot be used. What was answered until then is kept.
+            EndpointError: If the endpoint cannot be used. Answers until then are kept.
         """
         self._ask("types", self._type_questions())
         self._ask("mentions", self._mention_questions())
@@ -175,7 +175,7 @@ class Annotator:
             self._ask("judgement", self._judge_questions(), self._make_judge)
 
     def records(self) -> tuple[list[Record], Counter]:
-        """The annotated texts in their order, and the numbers of dropped mentions by reason."""
+        """The annotated texts in order, and the numbers of dropped mentions by reason."""
         records, dropped = [], Counter()
         for passage in self.passages:
             types = self._types_of(passage)
@@ -187,7 +187,7 @@ class Annotator:
         return records, dropped
 
     def report(self) -> AnnotationReport:
-        """What was done, and what it cost."""
+        """Results and cost."""
         records, dropped = self.records()
         judged = [
             (record.id, self.journal.answers[key])
@@ -292,13 +292,13 @@ def annotate(
 
     Args:
         output (`str` or `Path`): The records. `OUTPUT.journal.jsonl` keeps every answer: the same command resumes from it.
-        make_endpoint (`Callable`): Gives an endpoint for a worker; `make_judge` one of another model that judges.
-        limit (`int`, *optional*): Annotate the first so many texts.
-        about (`dict`, *optional*): What a run may not change when it resumes, such as the name of the model.
+        make_endpoint (`Callable`): Creates an endpoint for a worker; `make_judge` one of another model, which judges.
+        limit (`int`, *optional*): Number of texts to annotate, from the first.
+        about (`dict`, *optional*): What must not change when a run resumes, such as the name of the model.
         columns: `text_column` and `topic_column` of [`read_passages`].
 
     Raises:
-        EndpointError: If the endpoint cannot be used; the texts that are finished are written all the same.
+        EndpointError: If the endpoint cannot be used; finished texts are written nevertheless.
         ValueError: If the texts or options cannot be used, or no question had a usable answer.
     """
     options = options or AnnotationOptions()

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from ..chat import AnswerError, ChatEndpoint, EndpointError, Message
 from ..resumable_log import ResumableLog
 
-# Statuses that say something of one question, such as a text that is too long, and not of the endpoint.
+# Statuses that concern one question, such as a text that is too long, and not the endpoint.
 REFUSED = (400, 413, 422)
 
 
@@ -29,8 +29,8 @@ class Journal:
     """
     Args:
         path (`str` or `Path`): The log.
-        about (`dict`): What the answers depend on besides the questions. A log with other facts is refused.
-        retry_failed (`bool`): Ask again what had no usable answer.
+        about (`dict`): What the answers depend on besides the questions. A log with other values is refused.
+        retry_failed (`bool`): Repeat questions that had no usable answer.
 
     Raises:
         ValueError: If the file is the log of another run.
@@ -57,16 +57,16 @@ class Journal:
         self, questions: Mapping[str, Question], make_endpoint: Callable[[], ChatEndpoint], workers: int, title: str
     ) -> None:
         """
-        Asks what has not been asked yet, several questions at a time. Answers are in `answers` afterwards, by key, and what
-        had no usable answer in `failures`.
+        Asks what has not been asked yet, several questions at a time. Afterwards `answers` has the answers by key, and
+        `failures` the questions without a usable one.
 
         Args:
             questions (`Mapping[str, Question]`): By key; keys identify the question in the log.
             make_endpoint (`Callable`): Called once for each worker.
-            title (`str`): Of the progress bar.
+            title (`str`): Title of the progress bar.
 
         Raises:
-            EndpointError: If the endpoint cannot be used; what was answered until then is logged.
+            EndpointError: If the endpoint cannot be used; answers until then are logged.
         """
         known = self.answers.keys() if self._retry_failed else self.answers.keys() | self.failures.keys()
         waiting = {key: question for key, question in questions.items() if key not in known}

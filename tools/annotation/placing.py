@@ -1,4 +1,4 @@
-"""Mentions as a language model writes them to entities of the text. What the text does not contain is dropped and counted."""
+"""Mentions written by a language model in, entities of the text out. Mentions not in the text are dropped and counted."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ Span = tuple[int, int, str]
 
 def place(text: str, written: Iterable[Sequence[str]], present: Iterable[Span] = ()) -> tuple[list[Span], Counter]:
     """
-    Entities without overlaps: the n-th time some words are written is their n-th occurrence in the text.
+    Entities without overlaps: the n-th time a string is written is its n-th occurrence in the text.
 
     Args:
         written (`Iterable[Sequence[str]]`): Mention and type of each, in the order of the answer.
@@ -33,7 +33,7 @@ def place(text: str, written: Iterable[Sequence[str]], present: Iterable[Span] =
         for mention, span in zip(mentions[len(kept) :], located.spans[len(kept) :], strict=True)
         if span is not None
     ]
-    # Of new entities that overlap the longest stays.
+    # Of overlapping new entities the longest is kept.
     for start, end, label in sorted(found, key=lambda span: (span[0] - span[1], span)):
         if any(start < other_end and other_start < end for other_start, other_end, _ in kept):
             dropped["overlapping"] += (start, end, label) not in kept

@@ -1,7 +1,7 @@
-"""What a language model is asked for annotation, and what counts as an answer (JPT's paper, Appendix B.2 and D.2).
+"""The questions of annotation to a language model, and the checks of its answers (JPT's paper, Appendix B.2 and D.2).
 
-Four questions: types with definitions for a topic, mentions of these types in a text, mentions that were missed, and a
-judgement of an annotated text. Each function makes the messages; the class beside it checks the answer's JSON value.
+Four questions: types with definitions for a topic, mentions of these types in a text, missed mentions, and a judgement of an
+annotated text. Functions make the messages; functions and classes below check the JSON value of the answer.
 """
 
 import json
@@ -105,10 +105,10 @@ def _listed(types: Mapping[str, str]) -> str:
 
 def check_types(value: Any) -> dict[str, str]:
     """
-    Types, name to definition, of an answer. Those that are no types are left out.
+    Types of an answer, name to definition. Unusable ones are left out.
 
     Raises:
-        ValueError: If the answer is not of the form that was asked for, or has no usable type.
+        ValueError: If the answer does not have the requested form, or no usable type.
     """
     types: dict[str, str] = {}
     for each in _list_of(value, "types"):
@@ -134,10 +134,10 @@ class MentionCheck:
 
     def __call__(self, value: Any) -> list[list[str]]:
         """
-        Mention and type of each entity, as they were written; whether they occur in the text is left to [`place`].
+        Mention and type of each entity, as they were written; [`place`] checks whether they occur in the text.
 
         Raises:
-            ValueError: If the answer is not of the form that was asked for, or has a type that was not asked for.
+            ValueError: If the answer does not have the requested form, or has a type that was not requested.
         """
         known = {name.casefold(): name for name in self.types}
         found = []
@@ -157,7 +157,7 @@ def check_judgement(value: Any) -> dict[str, Any]:
     Ratings from 1 to 5 by aspect, and `problems`.
 
     Raises:
-        ValueError: If the answer is not of the form that was asked for.
+        ValueError: If the answer does not have the requested form.
     """
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object with the ratings")

@@ -1,4 +1,4 @@
-"""The setting of `jpt-ner bench`: a model, texts with their types, and the facts that timings depend on."""
+"""The setup of `jpt-ner bench`: a model, texts with their types, and the facts that timings depend on."""
 
 import os
 import platform
@@ -36,7 +36,7 @@ class Bench:
         systems (`Sequence[str]`): From `building.SYSTEM_NAMES`.
         shape (`str`): Backbone of the section `full`, from `building.BACKBONE_SHAPES`.
         full_texts (`int`), generated_texts (`int`): Number of texts of that section, and of those the generative systems read.
-        price_per_hour (`float`, *optional*): Of the machine, for costs.
+        price_per_hour (`float`, *optional*): Price of the machine, for costs.
     """
 
     model: str

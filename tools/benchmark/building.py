@@ -1,4 +1,4 @@
-"""Builds the systems that `bench` times: from a JPT model, from its backbone alone, or of random weights."""
+"""Builds the systems that `bench` times: from a JPT model, from its backbone alone, or with random weights."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""`jpt-ner compare`: JPT beside the generative systems: F1, latency, generated tokens and failures, from one run.
+"""`jpt-ner compare`: JPT and the generative systems side by side: F1, latency, generated tokens and failures, from one run.
 
 Every text goes through every system, one after the other in changing order, so that other load on the machine affects all
 of them alike. Measurements are logged text by text, so that a stopped run resumes.

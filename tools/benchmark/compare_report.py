@@ -1,4 +1,4 @@
-"""The report of a comparison: figures in, tables beside those of the papers, and plots, out."""
+"""The report of a comparison: figures in, tables next to those of the papers, and plots, out."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ...generative.configuration_generative import DEDUPLICATION
-from ..tables import markdown_table, percent
+from ..tables import markdown_table, percent, write_json_and_markdown
 from .compare import SystemComparison
 from .mention_errors import ERROR_KINDS, label_errors
 from .published import (
@@ -16,7 +16,7 @@ from .published import (
     PADELLM_ERRORS,
     PADELLM_TABLES,
 )
-from .report_files import number, report_file, write_plots, write_report
+from .report_files import number, report_file, write_plots
 from .summary import MANY, baselines, summarize
 
 
@@ -134,7 +134,7 @@ def _several_labels_table(dataset: dict[str, Any]) -> str:
 
 
 def _padellm_table(title: str, summary: dict[str, Any]) -> str:
-    """A table of PaDeLLM-NER's paper, with the measurements beside it."""
+    """A table of PaDeLLM-NER's paper, with the measurements next to it."""
     ours = list(summary["datasets"])
     head = ["", *(f"paper: {each}" for each in PADELLM_DATASETS), *(f"here: {each}" for each in ours)]
     rows = []
@@ -178,7 +178,7 @@ def write_comparison(comparison: SystemComparison, output: str | Path) -> list[P
         `list[Path]`: What was written.
     """
     summary = summarize(comparison)
-    written = write_report(output, summary, markdown(summary))
+    written = write_json_and_markdown(output, summary, markdown(summary))
     errors = label_errors(comparison.texts, "padellm (batch)") if _has_padellm(comparison) else []
     if errors:
         file = report_file(output, ".errors.jsonl")

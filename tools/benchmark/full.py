@@ -1,4 +1,4 @@
-"""The section `full` of `jpt-ner bench`: a large backbone of random weights on the load of the paper's Table 3.
+"""The section `full` of `jpt-ner bench`: a large backbone with random weights under the load of the paper's Table 3.
 
 JPT reads sentences like those of CrossNER-Politics, one by one and packed; the same backbone generates in the formats of the
 systems that JPT's paper compares with, gold outputs forced. Time depends on sizes, not on weights.

@@ -1,4 +1,4 @@
-"""Clients of a load test, in a process of their own: threads that each ask for one text after another."""
+"""Clients of a load test, in a separate process: threads that each request one text after another."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client got for the text of this number, and how long it waited."""
+    """The answer to a client for the text with this number, and the time it waited."""
 
     number: int
     status: int
@@ -23,10 +23,10 @@ class Answer:
 
 def ask(port: int, texts: Sequence[str], entity_types: Mapping[str, str], clients: int) -> tuple[float, list[Answer]]:
     """
-    Asks the server on this machine for all texts, each by one of the clients.
+    Sends all texts to the server on this machine, each by one of the clients.
 
     Returns:
-        The seconds from the first question to the last answer, and the answers.
+        The seconds from the first request to the last answer, and the answers.
 
     Raises:
         OSError: If the server cannot be reached.

@@ -1,6 +1,6 @@
-"""`jpt-ner bench-serve`: the server under load beside direct calls of the same pipeline, turn by turn.
+"""`jpt-ner bench-serve`: the server under load, in turns with direct calls of the same pipeline.
 
-Server and model are in this process, clients in another, all on one machine: clients take some of its time, too.
+Server and model are in this process, clients in another on the same machine, where they take some CPU time, too.
 """
 
 import multiprocessing
@@ -16,11 +16,10 @@ import torch
 from ..loading import load_service_pipeline
 from ..serving.app import build_app
 from ..serving.server import listen, make_server
-from ..tables import markdown_table, percent
+from ..tables import markdown_table, percent, write_json_and_markdown
 from .bench import processor_name
 from .load_clients import Answer, ask
 from .measuring import Spread, ratios, take_turns
-from .report_files import write_report
 from .texts import bench_types, generate_records
 
 TYPES = 9
@@ -38,15 +37,15 @@ def measure(
     """
     Args:
         model (`str`, *optional*): Folder or Hub id. Defaults to the model of this installation.
-        clients (`Sequence[int]`): How many ask at once, each in turns of its own.
-        texts (`int`, *optional*, defaults to 96): Texts in each turn, other ones in each round.
+        clients (`Sequence[int]`): Numbers of simultaneous clients, each measured in turns of its own.
+        texts (`int`, *optional*, defaults to 96): Texts in each turn, different in each round.
         rounds (`int`, *optional*, defaults to 3): Turns of each kind.
-        threads (`int`, *optional*): Of PyTorch.
-        device (`str`, *optional*): Defaults to the best there is.
+        threads (`int`, *optional*): Number of PyTorch's threads.
+        device (`str`, *optional*): Defaults to the best available.
 
     Returns:
-        The machine, the throughput of direct calls, and for each number of clients throughput, latencies and what is
-        wrong with the answers.
+        The machine, the throughput of direct calls, and for each number of clients throughput, latencies and errors in the
+        answers.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -87,7 +86,7 @@ def measure(
 
 
 def _turns(texts: int, rounds: int) -> list[list[str]]:
-    """No two texts alike: a number ends each of them."""
+    """Distinct texts: each ends with a number."""
     records = generate_records(texts * rounds)
     numbered = [f"{record.text} Item {number}." for number, record in enumerate(records)]
     return [numbered[first : first + texts] for first in range(0, len(numbered), texts)]
@@ -109,8 +108,8 @@ def _wrong(
     types: Mapping[str, str],
 ) -> dict[str, int]:
     """
-    Answers that failed; that are of another text (`mixed`: a word that is not at its place, or a type not asked for); and
-    whose spans are not those of the direct call (`differ`: other batches have other rounding).
+    Numbers of answers that failed, that belong to another text (`mixed`: a word that is not at its offsets, or a type that was
+    not requested), and whose spans differ from the direct call's (`differ`: other batches round differently).
     """
     counts = {"answers": len(answers), "failed": 0, "mixed": 0, "differ": 0}
     for turn, answer in answers:
@@ -167,4 +166,4 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def write(result: Mapping[str, Any], output: str | Path) -> list[Path]:
     """Writes `OUTPUT.json` and `OUTPUT.md`."""
-    return write_report(output, result, markdown(result))
+    return write_json_and_markdown(output, result, markdown(result))

@@ -1,6 +1,5 @@
-"""Shared by both reports: numbers in cells, plots, and files that are written whole or not at all."""
+"""Shared by both reports: numbers in cells, names of files, and plots."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,6 @@ def report_file(output: str | Path, suffix: str) -> Path:
     """A file of the report: `OUTPUT` and the suffix, dots in the name kept."""
     output = Path(output)
     return output.with_name(f"{output.name}{suffix}")
-
-
-def write_report(output: str | Path, values: Any, text: str) -> list[Path]:
-    """Writes `OUTPUT.json` and `OUTPUT.md`. The folder is created if needed."""
-    files = [report_file(output, suffix) for suffix in (".json", ".md")]
-    files[0].parent.mkdir(parents=True, exist_ok=True)
-    for file, content in zip(files, (json.dumps(values, indent=1) + "\n", text), strict=True):
-        with atomic_file(file) as path:
-            path.write_text(content, encoding="utf-8")
-    return files
 
 
 def write_plots(output: str | Path, plots: Mapping[str, Callable[[Any], Any]]) -> list[Path]:

@@ -1,8 +1,8 @@
-"""`jpt-ner bench`: measures systems side by side, and how close JPT comes to what the machine can do.
+"""`jpt-ner bench`: measures systems side by side, and how close JPT comes to the machine's peak.
 
 Sections, each a function from a `Bench` to a dict for the report: `compare` (all systems), `definitions` (what long
 definitions cost), `curves` (text length, types, definitions, batch size), `precision` (number formats, speed and F1),
-`profile` (where the time goes), `full` (a large backbone of random weights on the load of the paper's Table 3).
+`profile` (where the time goes), `full` (a large backbone with random weights under the load of the paper's Table 3).
 """
 
 from collections.abc import Callable, Sequence
@@ -47,10 +47,10 @@ def measure(
         output (`str` or `Path`): Name of the report, without suffix.
         sections (`Sequence[str]`, *optional*): From `SECTIONS`. All by default.
         systems, full_texts, options (*optional*): Values of [`Bench`].
-        threads (`int`, *optional*): Of PyTorch.
+        threads (`int`, *optional*): Number of PyTorch's threads.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
         ValueError: If a value is not as described.

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..tables import markdown_table
+from ..tables import markdown_table, write_json_and_markdown
 from .published import JPT_COST_PRICE, JPT_COST_TEXTS, JPT_COSTS
-from .report_files import number, report_file, spread, write_plots, write_report
+from .report_files import number, report_file, spread, write_plots
 
 MEGABYTE = 2**20
 NOTES = {
@@ -44,7 +44,7 @@ def write(result: Mapping[str, Any], output: str | Path) -> list[Path]:
             if name in sections
         },
     )
-    return write_report(output, sections, markdown(sections, [plot.name for plot in plots])) + plots
+    return write_json_and_markdown(output, sections, markdown(sections, [plot.name for plot in plots])) + plots
 
 
 def _without_machine(section: Mapping[str, Any]) -> dict[str, Any]:

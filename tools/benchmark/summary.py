@@ -10,7 +10,7 @@ from ..evaluation.scoring import score_spans
 from .compare import BASELINES, MeasuredText, SystemComparison
 from .mention_errors import error_shares, label_errors, mention_set_score, several_labels
 
-MANY = 5  # entities: texts with as many or more are also looked at by themselves
+MANY = 5  # entities: texts with at least this many are also reported separately
 
 
 def summarize(comparison: SystemComparison) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Texts and types to time systems on: generated sentences in the manner of CrossNER-Politics, or the user's records.
+"""Texts and types to time systems on: generated sentences in the style of CrossNER-Politics, or the user's records.
 
-Generated, so that the command needs no data: seeded, in natural words, with their entities, about 42 words long like the
-sentences of CrossNER-Politics.
+The sentences are generated so that the command needs no data: seeded, in natural words, with their entities, about 42 words
+long like those of CrossNER-Politics.
 """
 
 import random

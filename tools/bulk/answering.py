@@ -47,4 +47,4 @@ def answers(tagger: Tagger, documents: Sequence[Document]) -> list[Entities | Ba
 
 def _reason(error: BaseException) -> str:
     message = str(error).removeprefix("`inputs[0]`: ").removeprefix("`inputs[0]` ")
-    return message if isinstance(error, ValueError) else f"memory does not hold it ({type(error).__name__})"
+    return message if isinstance(error, ValueError) else f"it does not fit into memory ({type(error).__name__})"

@@ -54,14 +54,14 @@ def find_inputs(given: Sequence[str], output: Path, options: ReadOptions) -> lis
     found: dict[Path, str] = {}
     for each in given:
         if each == "-":
-            raise ValueError("--input -: a job cannot go on where it stopped in standard input; name files")
+            raise ValueError("--input -: a job cannot resume in standard input; name files")
         if "://" in each:
             raise ValueError(f"--input {each}: only files of this machine are read here; add --ray for others")
         for path, name in _expanded(each, options):
             if output.absolute() not in path.absolute().parents:
                 found.setdefault(path, name if len(given) == 1 else path.as_posix())
     if not found:
-        raise ValueError(f"--input {given[0]}: no files of texts beside those of the output {str(output)!r}")
+        raise ValueError(f"--input {given[0]}: no files of texts besides those of the output {str(output)!r}")
     inputs = [InputFile(path, name, path.stat().st_size) for path, name in found.items()]
     kinds = {_is_parquet(each, options) for each in inputs}
     if len(kinds) > 1:

@@ -15,7 +15,7 @@ from ...schema_jpt import Schema
 
 MANIFEST = "manifest.json"
 ENDS = 2**20  # bytes at the start and end of a weights file that identify it
-NEW_OUTPUT = "; go on with what it was, or name another --output"
+NEW_OUTPUT = "; keep the earlier value, or name another --output"
 
 
 def about_model(model: str) -> dict[str, str]:
@@ -107,9 +107,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: no manifest of a job ({error})") from None
+        raise ValueError(f"{path}: not the manifest of a job ({error})") from None
     if not isinstance(manifest, dict) or "settings" not in manifest:
-        raise ValueError(f"{path}: no manifest of a job")
+        raise ValueError(f"{path}: not the manifest of a job")
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""Options that belong together, as dataclasses; the functions that take such, made into commands; values of options."""
+"""Groups of options as dataclasses, functions with such groups made into commands, and values of options."""
 
 import inspect
 import os
@@ -13,11 +13,10 @@ import typer
 
 def expanded(function: Callable[..., None]) -> Callable[..., None]:
     """
-    A function for `typer`, in place of one with dataclasses for parameters: their fields are options of the command.
+    Turns a function with dataclasses as parameters into one for `typer`, with their fields as options of the command.
 
     Args:
-        function (`Callable`): Its parameters are dataclasses whose fields are annotated for typer, or annotated so
-            themselves.
+        function (`Callable`): Its parameters are annotated for typer, or are dataclasses whose fields are.
     """
     parameters = inspect.signature(function).parameters
     groups: dict[str, Any] = {
@@ -49,7 +48,7 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass
 class InputFormat:
-    """How a file is read, where that is not to be found out."""
+    """How a file is read, where detection is not enough."""
 
     input_format: Annotated[
         Literal[
@@ -72,45 +71,46 @@ class InputFormat:
         ]
         | None,
         typer.Option(
-            help="Format of the input, where its suffix and content do not say it. `jsonl` is any JSON; the last six are "
-            "exports of that program, which are known by their keys, too."
+            help="Format of the input, if it is not detected from suffix and content. `jsonl` is any JSON; the last six are "
+            "exports of these programs, which are also recognised by their keys."
         ),
     ] = None
     text_column: Annotated[str, typer.Option(help="Key or column of the text in JSON, .csv and .tsv.")] = "text"
     encoding: Annotated[
         str | None,
-        typer.Option(help="Such as `cp1252` or `gb18030`. Default: UTF-8, or what a byte order mark says."),
+        typer.Option(help="Such as `cp1252` or `gb18030`. Default: UTF-8, or the one of the byte order mark."),
     ] = None
     delimiter: Annotated[
-        str | None, typer.Option(help="Of a table: a character, or `tab`. Default: found out from its header.")
+        str | None,
+        typer.Option(help="Separator of a table: a character, or `tab`. Default: detected from its header."),
     ] = None
     columns: Annotated[
         str | None,
         typer.Option(
             metavar="WORD,TAG",
-            help="Columns of words and tags: numbers from 1 in CoNLL files, names in tables and JSON. Default: found out.",
+            help="Columns of words and tags: numbers from 1 in CoNLL files, names in tables and JSON. Default: detected.",
         ),
     ] = None
     tag_names: Annotated[
-        str | None, typer.Option(metavar="NAME,...", help="Names of tags that are numbers, from 0: `O,B-PER,I-PER`.")
+        str | None, typer.Option(metavar="NAME,...", help="Names of numeric tags, from 0: `O,B-PER,I-PER`.")
     ] = None
     tag_scheme: Annotated[
-        Literal["io"] | None, typer.Option(help="`io`: tags are labels without a letter such as B or I before them.")
+        Literal["io"] | None, typer.Option(help="`io`: tags are labels without a prefix such as B or I.")
     ] = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """As `ReadOptions` takes them."""
+        """The options for `ReadOptions`."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {"format": values.pop("input_format"), **values}
 
 
 def schema_of(values: list[str] | None):
     """
-    One schema of all values of `--types`, in their order: schema files, presets and `NAME=DEFINITION`.
+    One schema from all values of `--types`, in order: schema files, presets and `NAME=DEFINITION`.
 
     Raises:
-        ValueError: If one of them is none of these, or two types have one name.
+        ValueError: If a value is none of these, or two types have the same name.
     """
     if not values:
         return None
@@ -129,7 +129,7 @@ def schema_of(values: list[str] | None):
 
 
 def _is_file(value: str) -> bool:
-    """Whether a value with `=` in it is the path of a schema file, and not a definition that ends in such a name."""
+    """Whether a value with `=` is the path of a schema file, not a definition that ends like one."""
     from ...schema_jpt import FILE_SUFFIXES
 
     name, _, rest = value.partition("=")
@@ -137,8 +137,13 @@ def _is_file(value: str) -> bool:
     return os.path.isfile(value) or looks_like_path
 
 
+def note(line: str) -> None:
+    """Prints a note for the user to standard error."""
+    typer.secho(line, fg="yellow", err=True)
+
+
 def model_in_reports(model: str | None) -> str:
-    """A model's name for a report, which is to hold no path of this machine."""
+    """A model's name for a report, without a path of this machine."""
     if model is None:
         return "the shipped model"
     return "/".join(Path(model).absolute().parts[-2:]) if Path(model).is_dir() else model

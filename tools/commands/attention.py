@@ -1,4 +1,4 @@
-"""`jpt-ner attention`: what the second copy of a text looks at in the first."""
+"""`jpt-ner attention`: attention from the second copy of a text to the first."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,14 +29,14 @@ def attention(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write the heat map: .png, .svg, or its numbers as .json. Default: print what each token looks at most.",
+            help="Write the heat map: .png, .svg, or its numbers as .json. Default: print what each token attends to most.",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """
-    Shows attention from the second copy of a text (rows) to the first (columns), the mean over heads and layers.
+    Shows attention from the second copy of a text (rows) to the first (columns), averaged over heads and layers.
 
     Examples:
 

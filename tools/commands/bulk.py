@@ -1,4 +1,4 @@
-"""`jpt-ner tag` over many files into a folder: its options. What it does is `bulk`."""
+"""`jpt-ner tag` over many files into a folder: its options. The work is done in `bulk`."""
 
 import os
 from collections.abc import Callable
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Bulk:
-    """How a job is cut up, and where it is done."""
+    """How a job is divided, and where it runs."""
 
     output_format: Annotated[
         Literal["jsonl", "csv", "parquet"] | None,
         typer.Option(
-            help="Of the files in an output folder. Default: parquet for parquet, csv for tables, else jsonl."
+            help="Format of the files in an output folder. Default: parquet for parquet, csv for tables, else jsonl."
         ),
     ] = None
     shard_rows: Annotated[int, typer.Option(min=1, help="Rows in each file of an output folder.")] = 10_000
@@ -36,15 +36,15 @@ class Bulk:
     workers: Annotated[
         str | None,
         typer.Option(
-            metavar="N[,MOST]",
-            help="Of Ray: processes with a model each; with two numbers, as many as there is work for.",
+            metavar="N[,MAX]",
+            help="For Ray: number of processes, each with a model; with two numbers, a pool that grows with the work.",
         ),
     ] = None
-    worker_cpus: Annotated[float, typer.Option(min=0, help="Of Ray: cores for each.")] = 1
-    worker_gpus: Annotated[float, typer.Option(min=0, help="Of Ray: GPUs for each, or a part of one.")] = 0
+    worker_cpus: Annotated[float, typer.Option(min=0, help="For Ray: cores of each process.")] = 1
+    worker_gpus: Annotated[float, typer.Option(min=0, help="For Ray: GPUs of each process, or a fraction.")] = 0
 
     def is_job(self, output: str | None) -> bool:
-        """Whether an output stands for a folder of many files."""
+        """Whether the output is a folder of many files."""
         if self.ray is not None:
             return True
         return output is not None and (output.endswith(("/", os.sep)) or os.path.isdir(output))
@@ -59,7 +59,7 @@ def run_bulk(
     load: Callable[..., Any],
 ) -> None:
     """
-    Does a job.
+    Runs a job.
 
     Raises:
         ValueError: If options do not go together, or whatever the job raises.

@@ -11,10 +11,10 @@ def convert(
     output: Annotated[Path, typer.Argument(help="Folder to create.")],
     dtype: Annotated[
         Literal["float32", "bfloat16"],
-        typer.Option(help="Of the weights: the first gives the same scores, the second half the size."),
+        typer.Option(help="Format of the weights: the first gives the same scores, the second half the size."),
     ] = "float32",
 ) -> None:
-    """Makes a self-contained model of one that needs its backbone: adapters merged, nothing else to load."""
+    """Makes a model self-contained: adapters merged, no backbone to load."""
     from transformers.utils import logging
 
     from ...generative.loading import convert_generative, read_settings
@@ -28,7 +28,7 @@ def convert(
 
 
 def average(
-    checkpoints: Annotated[list[str], typer.Argument(help="Checkpoints of one run, or of runs that go on from it.")],
+    checkpoints: Annotated[list[str], typer.Argument(help="Checkpoints of one run, or of runs that continue it.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
 ) -> None:
     """Averages the weights of checkpoints of trained parts."""

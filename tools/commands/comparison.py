@@ -22,15 +22,17 @@ def compare(
             metavar="NAME=FOLDER",
             help="A generative system: `padellm`, `autoreg-augmented` or `autoreg-structured` for these systems, `chat` "
             "or `ye2023` for a model that was not trained for them (our wording, or that of Ye et al.), or any name for "
-            "a folder that says what it holds. May be repeated.",
+            "a folder that says which system it is. May be repeated.",
         ),
     ] = None,
     jpt: Annotated[bool, typer.Option(help="Whether JPT takes part.")] = True,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Folder or Hub id of JPT.")] = None,
     types: Annotated[str | None, typer.Option("--types", "-t", help="Types to ask for, as for `evaluate`.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take a fixed sample of so many records a file.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Read every text so often; latencies are means.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use a fixed sample of this many records of each file.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How many times to read every text; latencies are means.")] = 1,
     gold_output: Annotated[
         bool, typer.Option("--gold-output", help="Force the gold outputs: latency of a model without mistakes.")
     ] = False,
@@ -38,7 +40,7 @@ def compare(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write OUTPUT.json, .md and plots; OUTPUT.log.jsonl lets a stopped run go on."
+            "--output", "-o", help="Write OUTPUT.json, .md and plots; a stopped run resumes from OUTPUT.log.jsonl."
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
@@ -72,29 +74,32 @@ def bench(
         ),
     ] = None,
     system: Annotated[
-        list[str] | None, typer.Option("--system", "-s", help="Of `compare`: time only this one. May be repeated.")
+        list[str] | None, typer.Option("--system", "-s", help="For `compare`: time only this system. May be repeated.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Labelled records to read, as for `evaluate`. Default: generated sentences.")
     ] = None,
     texts: Annotated[int, typer.Option(min=1, help="Texts in each turn of a system.")] = 16,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each system.")] = 7,
-    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Maximum number of texts in one forward pass.")] = 16,
     quick: Annotated[
-        bool, typer.Option("--quick", help="3 turns of 4 texts, and 32 in `full`: does it all work?")
+        bool,
+        typer.Option("--quick", help="3 turns of 4 texts, and 32 texts in `full`: a check that everything works."),
     ] = False,
     backbone_shape: Annotated[
-        str, typer.Option(help="Of `full`: `qwen3-4b`, `qwen3-8b`, or `tiny` to try it out.")
+        str, typer.Option(help="For `full`: `qwen3-4b`, `qwen3-8b`, or `tiny` to try it out.")
     ] = "tiny",
     price_per_hour: Annotated[
-        float | None, typer.Option(help="Of `full`: what the machine costs an hour, for the cost of a million texts.")
+        float | None, typer.Option(help="For `full`: price of the machine per hour, for the cost of a million texts.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch. Default: its own choice.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of PyTorch's threads. Default: its own choice.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and plots.")] = Path(
         "speed"
     ),
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best available.")] = None,
 ) -> None:
     """Measures speed side by side: JPT, the same backbone generating, GLiNER, a plain encoder."""
     from ..benchmark.speed import measure

@@ -20,10 +20,10 @@ def data_statistics(
         typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and the distribution of types, OUTPUT.png."),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
+        bool, typer.Option("--skip-bad", help="Leave out unusable records, instead of stopping.")
     ] = False,
 ) -> None:
-    """Counts texts, tokens, mentions and types, beside the numbers of the JPT paper."""
+    """Counts texts, tokens, mentions and types, next to the numbers of the JPT paper."""
     from ..data.statistics import collect_statistics, statistics_table, write_statistics
     from ..files.opening import check_apart
 
@@ -42,27 +42,27 @@ def check_labels(
         list[str],
         typer.Argument(
             metavar="FILE...|RECIPE [KEY=VALUE]...",
-            help="Files of labelled records, each a set of its own; or a recipe (a file, or the name of one that comes with "
-            "this package) with values to use instead of its own, such as data_root=FOLDER.",
+            help="Files of labelled records, each a separate set; or a recipe (a file, or the name of one that comes with "
+            "this package) with values that replace its own, such as data_root=FOLDER.",
         ),
     ],
-    limit: Annotated[int, typer.Option(min=1, help="Search a fixed sample of so many texts of each set.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="Search a fixed sample of this many texts of each set.")] = 1000,
     similarity: Annotated[
-        float, typer.Option(min=0, max=1, help="How alike two definitions are at least for one to cover the other.")
+        float, typer.Option(min=0, max=1, help="Minimum similarity at which one definition covers another.")
     ] = 0.6,
-    least: Annotated[int, typer.Option(min=1, help="Tell of so many unmarked mentions of a type, at least.")] = 5,
+    least: Annotated[int, typer.Option(min=1, help="Minimum number of unmarked mentions of a type to report.")] = 5,
     share: Annotated[
-        float, typer.Option(min=0, max=1, help="And of such a share of all that were found, at least.")
+        float, typer.Option(min=0, max=1, help="Minimum share of unmarked ones among all occurrences.")
     ] = 0.2,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write all findings to OUTPUT.json, the worst to OUTPUT.md.")
     ] = None,
 ) -> None:
     """
-    Looks over the sets of a mixture for labels that contradict each other.
+    Searches the sets of a mixture for labels that contradict each other.
 
-    It tells of mentions of one set that stand unmarked in another under a type that is described alike, of families of
-    types that lack members, and of types that are never or always there. Findings are to be looked at: not all are faults.
+    It reports mentions of one set that are unmarked in another under a type with a similar definition, families of types
+    that lack members, and types that never or always occur. Check the findings: not all of them are errors.
 
     Examples:
 
@@ -90,19 +90,19 @@ def check_labels(
 
 @dataclass
 class Asked:
-    """Who is asked."""
+    """The endpoint."""
 
-    model: Annotated[str, typer.Option(help="The endpoint's name of the language model.")]
+    model: Annotated[str, typer.Option(help="The endpoint's name for the language model.")]
     base_url: Annotated[
         str | None,
         typer.Option(
             help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1. Default: OPENAI_BASE_URL."
         ),
     ] = None
-    judge_model: Annotated[str | None, typer.Option(help="Another model that judges.")] = None
-    judge_base_url: Annotated[str | None, typer.Option(help="Its endpoint, if that is another one, too.")] = None
-    temperature: Annotated[float, typer.Option(min=0, help="Of sampling.")] = 0.0
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 120
+    judge_model: Annotated[str | None, typer.Option(help="Another model, which judges.")] = None
+    judge_base_url: Annotated[str | None, typer.Option(help="Its endpoint, if that differs, too.")] = None
+    temperature: Annotated[float, typer.Option(min=0, help="Sampling temperature.")] = 0.0
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer from the endpoint.")] = 120
 
     def endpoint(self, judge: bool = False):
         """The endpoint that annotates, or the one that judges."""
@@ -116,26 +116,26 @@ class Asked:
 
 @dataclass
 class Questions:
-    """What is asked."""
+    """The questions."""
 
     types: Annotated[
         str | None,
         typer.Option(
-            "--types", "-t", help="Annotate these types: a schema file or preset. Default: the model proposes some."
+            "--types", "-t", help="Annotate these types: a schema file or preset. Default: the model proposes types."
         ),
     ] = None
     types_per: Annotated[
         Literal["topic", "text"], typer.Option(help="Propose types once per topic, or for each text as in the paper.")
     ] = "topic"
-    gaps: Annotated[bool, typer.Option(help="Ask a second time for mentions that were missed.")] = True
-    judge: Annotated[int, typer.Option(min=0, help="Have so many annotated texts judged.")] = 0
-    workers: Annotated[int, typer.Option(min=1, help="Questions that are asked at the same time.")] = 4
+    gaps: Annotated[bool, typer.Option(help="Ask a second time, for missed mentions.")] = True
+    judge: Annotated[int, typer.Option(min=0, help="Number of annotated texts to judge.")] = 0
+    workers: Annotated[int, typer.Option(min=1, help="Number of simultaneous questions.")] = 4
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="When resuming, ask again what had no usable answer.")
+        bool, typer.Option("--retry-failed", help="When resuming, repeat questions without a usable answer.")
     ] = False
 
     def options(self):
-        """As `annotate` takes them."""
+        """Values for `AnnotationOptions`."""
         from ..annotation.annotate import AnnotationOptions
 
         schema = schema_of([self.types] if self.types else None)
@@ -169,13 +169,12 @@ def annotate(
     topic_column: Annotated[
         str, typer.Option(help="Key or column of the topic: a text, or a list from broad to narrow.")
     ] = "topic",
-    limit: Annotated[int | None, typer.Option(min=1, help="Annotate the first so many texts.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Number of texts to annotate, from the first.")] = None,
 ) -> None:
     """
     Annotates texts by a language model, for training: proposes types, finds mentions, closes gaps, judges samples.
 
-    A run that was stopped resumes with the same command, and asks nothing twice. What the model names that is not in the
-    text is dropped.
+    A stopped run resumes with the same command, and asks nothing twice. Mentions that do not occur in the text are dropped.
 
     Examples:
 

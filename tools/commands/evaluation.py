@@ -1,4 +1,4 @@
-"""`jpt-ner evaluate` and `calibrate`: how right a model is, and how far its scores can be trusted."""
+"""`jpt-ner evaluate` and `calibrate`: the quality of a model, and how far its scores can be trusted."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,50 +12,52 @@ from .arguments import InputFormat, model_in_reports
 
 @dataclass
 class Selection:
-    """Which records are evaluated on, and what is told beside the scores."""
+    """Which records to evaluate on, and what to report besides the scores."""
 
     trimming: Annotated[
         bool,
         typer.Option(
-            "--trimming", help="Add what each rule by which the decoder trims mentions gains and loses on this data."
+            "--trimming", help="Add the gains and losses of each of the decoder's trimming rules on this data."
         ),
     ] = False
-    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on a fixed sample of so many records.")] = None
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Evaluate on a fixed sample of this many records of each file.")
+    ] = None
     held_out: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Of each file, evaluate on the records that training leaves out where its recipe says `held_out` with "
-            "this number.",
+            help="Of each file, evaluate on the records that training with `held_out` of this number in its recipe leaves "
+            "out.",
         ),
     ] = 0
     languages: Annotated[
         bool,
         typer.Option(
             "--languages",
-            help="Add scores by language, of all texts of a language together. Languages are read from the records "
-            "(`language`), or from the end of a folder's or file's name, as in `uner_de`.",
+            help="Add scores by language, over all texts of a language. Languages come from the records (`language`), or "
+            "from the end of a folder's or file's name, as in `uner_de`.",
         ),
     ] = False
     language: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FOLDER=CODE", help="The language of a folder whose name does not say it. May be repeated."
+            metavar="FOLDER=CODE", help="The language of a folder whose name does not give it. May be repeated."
         ),
     ] = None
     ignore: Annotated[
-        list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`, as UniNER and GLiNER do.")
+        list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`, as in UniNER and GLiNER.")
     ] = None
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave records out that cannot be used, instead of stopping.")
-    ] = False
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable records, instead of stopping.")] = (
+        False
+    )
     nested: Annotated[
-        bool, typer.Option("--nested", help="Entities may overlap, in the records and in what is found.")
+        bool, typer.Option("--nested", help="Entities may overlap, in the records and in the predictions.")
     ] = False
 
     @property
     def options(self) -> dict[str, Any]:
-        """As `EvaluationOptions` takes them."""
+        """Values for `EvaluationOptions`."""
         languages = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in self.language or [])
         if wrong := [name for name, code in languages.items() if not code]:
             raise ValueError(f"--language: expected FOLDER=CODE, such as news=de, got {wrong[0]!r}")
@@ -73,7 +75,7 @@ class Selection:
 
 @dataclass
 class Reports:
-    """What is written, and which other system takes part."""
+    """Outputs, and a system to compare with."""
 
     output: Annotated[
         Path | None,
@@ -90,7 +92,7 @@ class Reports:
         typer.Option(
             metavar="MODEL_OR_FILE",
             help="In the report, list what this other system (a model, or its predictions as .jsonl) gets right and the "
-            "model wrong, and the other way round.",
+            "model gets wrong, and the reverse.",
         ),
     ] = None
     predictions: Annotated[
@@ -109,7 +111,7 @@ def evaluate(
         list[Path] | None,
         typer.Argument(
             help="Files of labelled records: .jsonl, .conll, exports of annotation tools and others (see docs/files.md), or "
-            "folders of such."
+            "folders of them."
         ),
     ] = None,
     more_data: Annotated[
@@ -127,11 +129,11 @@ def evaluate(
     wording: Annotated[
         list[str] | None,
         typer.Option(
-            help="How the data's own types are worded: `precise` definitions, `generic` ones, or the `name` alone. May be "
+            help="How the data's own types are worded: `precise` or `generic` definitions, or the `name` alone. May be "
             "repeated, like --types."
         ),
     ] = None,
-    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are decoded.")] = "word",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
@@ -174,16 +176,18 @@ def calibrate(
         typer.Option(help="Other labelled files, to fit a temperature for each head on. May be repeated."),
     ] = None,
     types: Annotated[str | None, typer.Option("--types", "-t", help="Types to ask for, as for `evaluate`.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take a fixed sample of so many records a file.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
-    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use a fixed sample of this many records of each file.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None,
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are decoded.")] = "word",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and a plot, OUTPUT.png.")
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
-    """Measures how far scores can be trusted, and fits temperatures that make them more so."""
+    """Measures how far scores can be trusted, and fits temperatures that calibrate them."""
     from ..evaluation.calibration_report import calibrate as run
     from ..evaluation.calibration_report import calibration_table, write_calibration
     from ..files.opening import check_apart

@@ -1,4 +1,4 @@
-"""`jpt-ner redact`: its options. What it does is `redaction`."""
+"""`jpt-ner redact`: its options. The work is done in `redaction`."""
 
 import os
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import schema_of
+from .arguments import note, schema_of
 
 
 @dataclass
 class What:
-    """What is read and written."""
+    """Input and output."""
 
     text: Annotated[str | None, typer.Argument(help="The text, or `-` for standard input.")] = None
     input: Annotated[
@@ -32,21 +32,21 @@ class What:
             "--output",
             "-o",
             metavar="FILE",
-            help="Where the redacted text goes; of many files, a folder. Never what is read. Default: the terminal.",
+            help="Where to write the redacted text; a folder for many files. Never the input. Default: the terminal.",
         ),
     ] = None
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.jsonl",
-            help="Write every place that was changed, without its words, and what scored low and was kept.",
+            help="Write every change, without its words, and what scored low and was kept.",
         ),
     ] = None
 
 
 @dataclass
 class How:
-    """What is redacted, and what stands in its place."""
+    """What to redact, and how to replace it."""
 
     types: Annotated[
         list[str] | None,
@@ -61,12 +61,15 @@ class How:
     method: Annotated[
         Literal["replace", "mask", "hash", "pseudonyms"],
         typer.Option(
-            help="`replace` by the name of the type, `mask` by as many stars, `hash` with a key (HMAC-SHA256), or "
-            "`pseudonyms`: invented names, the same for the same person throughout the job."
+            help="`replace` by the name of the type, `mask` with stars, `hash` with a key (HMAC-SHA256), or `pseudonyms`: "
+            "invented names, the same for the same person throughout the job."
         ),
     ] = "replace"
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Keep what scores below, and report it; types may have their own.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Keep and report mentions with lower scores; types may have their own thresholds."
+        ),
     ] = 0.3
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File with the key of `hash` and of `--mapping`.")
@@ -78,15 +81,15 @@ class How:
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Keep the pseudonyms in this file, encrypted by the key, and go on with those in it. Default: they are "
-            "not written at all.",
+            help="Keep the pseudonyms in this file, encrypted with the key, and continue with those in it. Default: they "
+            "are not written at all.",
         ),
     ] = None
 
 
 @dataclass
 class ReadingRows:
-    """How a file is read, where that is not to be found out."""
+    """How a file is read, where detection is not enough."""
 
     text_column: Annotated[str, typer.Option(help="Key or column of the text in .jsonl, .csv and .tsv.")] = "text"
     also: Annotated[
@@ -95,28 +98,29 @@ class ReadingRows:
     ] = None
     input_format: Annotated[
         Literal["text", "lines", "docx", "pdf", "jsonl", "csv", "tsv"] | None,
-        typer.Option(help="Format of the input, where its suffix does not say it."),
+        typer.Option(help="Format of the input, if its suffix does not determine it."),
     ] = None
-    encoding: Annotated[str | None, typer.Option(help="Such as `cp1252`. Default: UTF-8, or what a mark says.")] = None
+    encoding: Annotated[str | None, typer.Option(help="Such as `cp1252`. Default: UTF-8, or as marked.")] = None
     delimiter: Annotated[
-        str | None, typer.Option(help="Of a table: a character, or `tab`. Default: found out; written are , and tab.")
+        str | None,
+        typer.Option(help="Separator of a table: a character, or `tab`. Default: detected; outputs have , or tab."),
     ] = None
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Report rows and files that cannot be read and go on.")
+        bool, typer.Option("--skip-bad", help="Report rows and files that cannot be read and continue.")
     ] = False
 
     @property
     def options(self) -> dict[str, Any]:
-        """As `ReadOptions` takes them."""
+        """The options for `ReadOptions`."""
         names = ("text_column", "encoding", "delimiter")
         return {"format": self.input_format, **{name: getattr(self, name) for name in names}}
 
 
 @dataclass
 class Running:
-    """What runs, and where."""
+    """The model, and where it runs."""
 
-    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16
+    batch_size: Annotated[int, typer.Option(min=1, help="Maximum number of texts in one forward pass.")] = 16
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None
 
@@ -125,7 +129,7 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
     """
     Replaces personal data, or whatever else is asked for, in texts and files.
 
-    A model of this size misses some: read what it gives before you pass it on.
+    A model of this size misses some mentions: check the output before you share it.
 
     Examples:
 
@@ -153,9 +157,6 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
         batch_size=running.batch_size,
     )
 
-    def tell(line: str) -> None:
-        typer.secho(line, fg="yellow", err=True)
-
     source = "-" if what.text == "-" else what.input
     if source is None:
         (redacted,) = redactor([what.text])
@@ -164,7 +165,7 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
         return
     beside = [each for each in (how.key_file,) if each is not None]
     job = RedactionJob(source, what.output, reading.also or [], what.report, reading.skip_bad, reading.options, beside)
-    redact_files(job, redactor, mapping, tell)
+    redact_files(job, redactor, mapping, note)
 
 
 def _check(what: What, how: How) -> None:

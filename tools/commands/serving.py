@@ -1,4 +1,4 @@
-"""`jpt-ner serve` and `bench-serve`: their options. What they do is in the rooms `serving` and `benchmark`."""
+"""`jpt-ner serve` and `bench-serve`: their options. The work is done in `serving` and `benchmark`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,35 +15,35 @@ PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 
 @dataclass
 class Address:
-    """Where is listened, and with what."""
+    """Address, model and batching."""
 
     host: Annotated[
-        str, typer.Option(help="`0.0.0.0` for all networks. There is no log-in: put a proxy before it.")
+        str, typer.Option(help="`0.0.0.0` for all networks. There is no authentication: put a proxy in front.")
     ] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None
-    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best.")] = None
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best available.")] = None
     types: Annotated[
         list[str] | None,
-        typer.Option("--types", "-t", help="Types of requests that name none, as for `tag`. May be repeated."),
+        typer.Option("--types", "-t", help="Types for requests that name none, as for `tag`. May be repeated."),
     ] = None
     texts_together: Annotated[
-        int, typer.Option(min=1, help="Most texts of all waiting requests that are read together.")
+        int, typer.Option(min=1, help="Maximum number of texts, of all waiting requests, to read together.")
     ] = 32
 
 
 @dataclass
 class RequestLimits:
-    """What requests may ask for."""
+    """Limits of requests."""
 
-    max_characters: Annotated[int, typer.Option(min=1, help="Of one text.")] = Limits.max_characters
-    max_texts: Annotated[int, typer.Option(min=1, help="Of one request.")] = Limits.max_texts
-    max_types: Annotated[int, typer.Option(min=1, help="Of one text.")] = Limits.max_types
-    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request's body; more is answered with 413.")] = (
-        Limits.max_body
-    )
+    max_characters: Annotated[int, typer.Option(min=1, help="Characters of one text.")] = Limits.max_characters
+    max_texts: Annotated[int, typer.Option(min=1, help="Texts of one request.")] = Limits.max_texts
+    max_types: Annotated[int, typer.Option(min=1, help="Types of one text.")] = Limits.max_types
+    max_body: Annotated[
+        int, typer.Option(min=1, help="Bytes of a request's body; larger ones are answered with 413.")
+    ] = Limits.max_body
     max_waiting: Annotated[
-        int, typer.Option(min=1, help="Texts that may wait; requests beyond are answered with 503.")
+        int, typer.Option(min=1, help="Texts that may wait; further requests are answered with 503.")
     ] = Limits.max_waiting
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a request is answered with 504.")] = (
         Limits.timeout
@@ -52,7 +52,7 @@ class RequestLimits:
 
 def serve(address: Address, limits: RequestLimits) -> None:
     """
-    Serves the model over HTTP, requests read together; `/docs` describes it.
+    Serves the model over HTTP, with batching; `/docs` describes it.
 
     Examples:
 
@@ -80,12 +80,14 @@ def bench_serve(
     ] = None,
     texts: Annotated[int, typer.Option(min=1, help="Texts in each turn of each kind.")] = 96,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each kind.")] = 3,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch. Default: its own choice.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of PyTorch's threads. Default: its own choice.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write OUTPUT.json and OUTPUT.md.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best available.")] = None,
 ) -> None:
-    """Load test of `serve` on this machine: throughput and latency beside direct calls, and whether answers are mixed up."""
+    """Load test of `serve` on this machine: throughput, latency and correct answers, compared with direct calls."""
     _check_packages()
     from ..benchmark.load_test import markdown, measure, write
 

@@ -1,4 +1,4 @@
-"""`jpt-ner tag`: its options. What it does is `files.tagging`."""
+"""`jpt-ner tag`: its options. The work is done in `files.tagging`."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import InputFormat, schema_of
+from .arguments import InputFormat, note, schema_of
 from .bulk import Bulk, run_bulk
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TagInput:
-    """What is read."""
+    """The input."""
 
     text: Annotated[str | None, typer.Argument(help="The text, or `-` for standard input.")] = None
     types: Annotated[
@@ -38,20 +38,20 @@ class TagInput:
             "-i",
             metavar="FILE",
             help="Read texts from a file instead: .txt, .docx or .pdf (one document), .jsonl, .json, .csv, .tsv, "
-            ".parquet, .conll and others (see docs/files.md), packed (.gz) or not; a folder, a .zip or a pattern such as "
-            "`'texts/*.txt'` for many; `-` is standard input. Rows of .jsonl may bring their own `entity_types`, which "
+            ".parquet, .conll and others (see docs/files.md), compressed (.gz) or not; a folder, a .zip or a pattern such as "
+            "`'texts/*.txt'` for many; `-` is standard input. Rows of .jsonl may have their own `entity_types`, which "
             "replace `--types`. May be repeated for a job (see `--output`).",
         ),
     ] = None
     lines: Annotated[bool, typer.Option("--lines", help="Every line is a text: `--input-format lines`.")] = False
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Report rows that cannot be read and go on, instead of stopping.")
+        bool, typer.Option("--skip-bad", help="Report rows that cannot be read and continue, instead of stopping.")
     ] = False
 
 
 @dataclass
 class TagOutput:
-    """What is written."""
+    """The output."""
 
     output: Annotated[
         str | None,
@@ -59,11 +59,11 @@ class TagOutput:
             "--output",
             "-o",
             metavar="FILE",
-            help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (a row for each "
-            "entity), .conll (a word and its BIO tag a line), .json (for Label Studio), .ann (brat's standoff, the "
+            help="Write to a file instead of the terminal: .jsonl (each row with its `entities`), .csv (one row per "
+            "entity), .conll (a word and its BIO tag per line), .json (for Label Studio), .ann (brat's standoff, with the "
             "text beside it) or .zip (the same for many texts); .doccano.jsonl, .prodigy.jsonl or .spacy.jsonl. `evaluate` "
-            "and `train` read all of them. A folder, written with a `/` at its end, makes it a job that survives: rows in "
-            "many files, and the same command goes on where it was stopped (see docs/scale.md).",
+            "and `train` read all of them. A folder, with a `/` at its end, makes it a resumable job: its rows are in many "
+            "files, and the same command resumes it (see docs/scale.md).",
         ),
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of highlighted text.")] = False
@@ -75,25 +75,28 @@ class Finding:
     """How entities are found."""
 
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Drop entities that score below.", show_default=False)
+        float | None, typer.Option(min=0, max=1, help="Drop entities with lower scores.", show_default=False)
     ] = None
     nested: Annotated[bool, typer.Option("--nested", help="Let entities of different types overlap.")] = False
     top_k: Annotated[
         int, typer.Option(min=0, help="Add this many other types with their scores to each entity (JSON only).")
     ] = 0
     decoder: Annotated[
-        Literal["word", "token"], typer.Option(help="How entities are read: over words, or the paper's token rule.")
+        Literal["word", "token"],
+        typer.Option(help="How entities are decoded: over words, or by the paper's token rule."),
     ] = "word"
-    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in one forward pass.")] = 16
+    batch_size: Annotated[int, typer.Option(min=1, help="Maximum number of texts in one forward pass.")] = 16
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="Model folder or Hub id. Default: the model that comes with this package."),
     ] = None
-    device: Annotated[str | None, typer.Option(help="Such as `cpu`, `cuda` or `cuda:1`. Default: the best.")] = None
+    device: Annotated[
+        str | None, typer.Option(help="Such as `cpu`, `cuda` or `cuda:1`. Default: the best available.")
+    ] = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """As the pipeline takes them."""
+        """Options for the pipeline's call."""
         values = {name: getattr(self, name) for name in ("nested", "top_k", "batch_size", "decoder")}
         return values if self.threshold is None else {**values, "threshold": self.threshold}
 
@@ -131,9 +134,9 @@ def tag(input: TagInput, reading: InputFormat, output: TagOutput, finding: Findi
     else:
         print_results(tagger(documents), schema, output.scores, titles=bool(input.input) or input.text == "-")
     if tagger.own_types and schema is not None:
-        _note(f"{tagger.own_types} text(s) brought their own `entity_types`, which replaced --types")
+        note(f"{tagger.own_types} text(s) brought their own `entity_types`, which replaced --types")
     if skipped:
-        _note(f"{len(skipped)} row(s) skipped")
+        note(f"{len(skipped)} row(s) skipped")
 
 
 def _check(input: TagInput, output: TagOutput, finding: Finding, bulk: Bulk) -> None:
@@ -162,14 +165,10 @@ def _documents(input: TagInput, reading: InputFormat, skipped: list[str]) -> Ite
 
     def skip(message: str) -> None:
         skipped.append(message)
-        _note(f"skipped: {message}")
+        note(f"skipped: {message}")
 
     source = "-" if input.text == "-" else input.input[0] if input.input else None
     if source is None:
         return iter([Document(1, {"text": input.text}, input.text or "")])
     options = {**reading.options, **({"format": "lines"} if input.lines else {})}
     return read_documents(source, on_bad_row=skip if input.skip_bad else None, **options)
-
-
-def _note(line: str) -> None:
-    typer.secho(line, fg="yellow", err=True)

@@ -12,10 +12,10 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that comes with this package.")],
     values: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Values to use instead of the recipe's: `training.seed=2`."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Values that replace the recipe's: `training.seed=2`."),
     ] = None,
 ) -> None:
-    """Trains a model by a recipe, or goes on with a run that was stopped."""
+    """Trains a model by a recipe, or resumes a stopped run."""
     path = find_recipe(recipe)
     overrides = dict(key_value(value) for value in values or [])
 
@@ -26,7 +26,7 @@ def train(
 
 
 def find_recipe(recipe: str) -> Path:
-    """A recipe file, or that of the name of one that comes with this package; a `ValueError` if there is none."""
+    """The path of a recipe file, given by path or by the name of a shipped one; a `ValueError` if there is none."""
     recipes = HOME / "recipes"
     path = next((each for each in (Path(recipe), recipes / f"{recipe}.yaml") if each.is_file()), None)
     if path is None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import expanded
+from .arguments import expanded, note
 
 types_app = typer.Typer(no_args_is_help=True, help="Entity types: presets and schema files.")
 
@@ -28,7 +28,7 @@ def list_types() -> None:
 
 @types_app.command("show")
 def show_types(name: Annotated[str, typer.Argument(help="A preset or schema file.")]) -> None:
-    """Prints a preset as a schema file, to start one of your own from."""
+    """Prints a preset as a schema file, to start your own from."""
     from ...schema_jpt import resolve_schema
 
     typer.echo(_schema_text(resolve_schema(name)), nl=False)
@@ -36,7 +36,7 @@ def show_types(name: Annotated[str, typer.Argument(help="A preset or schema file
 
 @types_app.command("check")
 def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) -> None:
-    """Validates a schema file; says the line of what is wrong, and which definitions are hard to work with."""
+    """Validates a schema file: names the line of an error, and definitions that are hard to work with."""
     from ...schema_jpt import load_schema
 
     schema = load_schema(file)
@@ -50,10 +50,10 @@ def check_types(file: Annotated[Path, typer.Argument(help="A schema file.")]) ->
     try:
         warnings = diagnose_schema(schema, build_definition_encoder(SIMILARITY_ENCODER))
     except (OSError, ImportError) as error:
-        typer.secho(f"definitions were not compared: {error}", fg="yellow", err=True)
+        note(f"definitions were not compared: {error}")
         warnings = diagnose_schema(schema)
     for warning in warnings:
-        typer.secho(printable(f"warning: {warning}"), fg="yellow", err=True)
+        note(printable(f"warning: {warning}"))
 
 
 @dataclass
@@ -64,9 +64,9 @@ class Drafting:
         str | None,
         typer.Option(help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8080/v1, to draft definitions."),
     ] = None
-    model: Annotated[str | None, typer.Option(help="The endpoint's name of the language model.")] = None
+    model: Annotated[str | None, typer.Option(help="The endpoint's name for the language model.")] = None
     drafts: Annotated[int, typer.Option(min=1, help="Drafts for each type.")] = 3
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer of the endpoint.")] = 60
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer from the endpoint.")] = 60
 
     def endpoint(self):
         """
@@ -95,7 +95,7 @@ def improve_types(
         Path | None,
         typer.Option(
             help="Records labelled with these types. Without them a language model drafts definitions from names and "
-            "examples, which nothing is there to judge."
+            "examples, and nothing judges these."
         ),
     ] = None,
     output: Annotated[
@@ -105,13 +105,13 @@ def improve_types(
     only: Annotated[
         list[str] | None, typer.Option(metavar="TYPE", help="Change this type only. May be repeated.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="Use a fixed sample of so many records.")] = 200,
-    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Use a fixed sample of this many records.")] = 200,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None,
     ner_model: Annotated[str | None, typer.Option(help="Folder or Hub id of the JPT model.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """
-    Shows what each definition loses and to which type, tries better ones on your data, and keeps the best.
+    Shows what each definition misses and which type takes it, tries better ones on your data, and keeps the best.
 
     Examples:
 
@@ -132,8 +132,8 @@ def improve_types(
     if data is None:
         improved, notes = draft_schema(given, endpoint, only or [])
         typer.echo(_schema_text(improved), nl=False)
-        for note in notes:
-            typer.secho(note, fg="yellow", err=True)
+        for line in notes:
+            note(line)
     else:
         result = improve_schema(
             given,
@@ -163,13 +163,13 @@ def tune_types(
             "--output", "-o", metavar="FILE.yaml", help="Write the schema with its thresholds; may be SCHEMA itself."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use a fixed sample of so many records.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Labels that are not asked for. Default: `misc`.")] = None,
-    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are read.")] = "word",
+    limit: Annotated[int | None, typer.Option(min=1, help="Use a fixed sample of this many records.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None,
+    decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are decoded.")] = "word",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
-    """Tunes a threshold for each type on labelled data, cross-validated, and stores them in the schema."""
+    """Tunes a threshold for each type on labelled data, with cross-validation, and stores it in the schema."""
     from ...schema_jpt import check_schema_path, resolve_schema, save_schema
     from ..evaluation.tuning import tune_schema, tuning_report
 
@@ -185,7 +185,7 @@ def tune_types(
 
 
 def _schema_text(schema) -> str:
-    """A schema as a YAML file has it."""
+    """A schema as YAML."""
     import yaml
 
     return yaml.safe_dump(schema.to_dict(), allow_unicode=True, sort_keys=False, width=110)

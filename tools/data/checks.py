@@ -1,4 +1,4 @@
-"""Would-be records in, everything that is wrong with them out, in words for who has to put it right."""
+"""Would-be records in, everything that is wrong with them out, in words for the person who has to fix it."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ WAY_OUT = (
 @dataclass(frozen=True, slots=True)
 class Problem:
     """
-    Why one record cannot be used, and where it stands: `line` counts from 1, rows of a dataset from 0; `None` where a
-    file has no lines.
+    Why a record cannot be used, and where it is: lines count from 1, rows of a dataset from 0; `None` if a file has no
+    lines.
     """
 
     source: str
@@ -36,7 +36,7 @@ class Problems(list[Problem]):
     """The records that could not be used, one [`Problem`] each."""
 
     def summary(self, limit: int = 20) -> str:
-        """The number of bad records, and the first `limit` of them one a line."""
+        """The number of bad records, and the first `limit` of them, one per line."""
         rest = [f"... and {len(self) - limit} more"] if len(self) > limit else []
         return "\n  ".join([f"{len(self)} record(s) cannot be used:", *map(str, self[:limit]), *rest])
 
@@ -50,7 +50,7 @@ def record_problems(
     Args:
         data: The JSON value of one line.
         types (`dict[str, TypeInfo]`, *optional*): Types of the dataset, which `labels` and entities may name.
-        allow_overlaps (`bool`): Whether entities may overlap; none may be there twice.
+        allow_overlaps (`bool`): Whether entities may overlap; duplicates are errors in any case.
 
     Returns:
         `list[str]`: Reasons; empty for a good record.
@@ -66,7 +66,7 @@ def record_problems(
     if not isinstance(text, str) or not text.strip():
         return [*reasons, f"text should be a text that is not blank, got {text!r}"]
     if not is_unicode(text):
-        reasons.append("text holds half of a surrogate pair and is no valid Unicode")
+        reasons.append("text holds half of a surrogate pair and is not valid Unicode")
 
     allowed, found = _allowed_labels(own, labels, types)
     reasons += found
@@ -115,7 +115,7 @@ def _allowed_labels(
 
 
 def _overlaps(spans: list[tuple[int, int, str]], allowed: bool) -> list[str]:
-    """What is wrong with entities, in the order of the text, that share characters."""
+    """Problems of entities, given in the order of the text, that share characters."""
     if allowed:
         repeated = [one for one, other in pairwise(spans) if one == other]
         return [f"entity {start}-{end} of {label!r} is there twice" for start, end, label in repeated]

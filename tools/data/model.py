@@ -1,4 +1,4 @@
-"""What labelled data are: a text with its entities and the types they may be of. Reads no files."""
+"""Labelled data: texts with entities, and the types these may have. Reads no files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class TypeInfo:
-    """What a dataset says of one label: the name to ask for, its definition and, where given, a short `generic` one."""
+    """A label of a dataset: the name to ask for, its definition and, if given, a short `generic` one."""
 
     name: str
     definition: str
@@ -35,13 +35,13 @@ class Record:
         text (`str`): The text that `entities` index.
         entities (`list[Entity]`): Mentions; without overlaps, unless these were allowed when they were read.
         types (`dict[str, str]`, *optional*):
-            The types annotated in this record, name to definition. Stands before the types of the dataset.
-        labels (`list[str]`, *optional*): The only labels annotated in this record; no other may be asked of it.
-        tokens (`list[str]`, *optional*): The words of the source, in the order in which they stand in `text`.
+            The types annotated in this record, name to definition; they replace those of the dataset.
+        labels (`list[str]`, *optional*): The only labels annotated in this record; it may be asked for no others.
+        tokens (`list[str]`, *optional*): The words of the source, in the order of `text`.
         language (`str`, *optional*): The language of the text, such as `de`.
         dataset_types (`dict[str, TypeInfo]`, *optional*):
-            The types of the dataset by label, where it was read with such. Shared by its records, and no part of them
-            when they are compared or written.
+            The types of the dataset by label, if it was read with any. Shared by its records, and ignored when they are
+            compared or written.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Record:
 
     @classmethod
     def from_valid(cls, data: Mapping[str, Any]) -> "Record":
-        """As [`Record.from_dict`], for data in which nothing was found."""
+        """As [`Record.from_dict`], for data that was already checked."""
         entities = [Entity(each["start"], each["end"], each["label"]) for each in data["entities"]]
         tokens = data.get("tokens") if is_list_of_strings(data.get("tokens")) else None
         language = data.get("language") if isinstance(data.get("language"), str) else None
@@ -88,7 +88,7 @@ class Record:
 
 def token_ranges(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
     """
-    Character ranges of tokens that stand in the text in this order, each as early as it can.
+    Character ranges of tokens that occur in the text in this order, each as early as possible.
 
     Raises:
         ValueError: Naming the first token that is not found.

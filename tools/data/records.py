@@ -1,7 +1,7 @@
 """Labelled data for training and evaluation: files of any format in, validated `Record`s out, and back to JSONL.
 
-Says of every record that cannot be used what is wrong with it, with file and line. How formats are laid out is known by
-`files.formats`, what a good record is by `checks`. Knows nothing of tokenizers, models or scores.
+Reports what is wrong with every unusable record, with file and line. `files.formats` knows the formats, `checks` the
+requirements for records. Knows nothing of tokenizers, models or scores.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ from .model import Entity, Record, TypeInfo, token_ranges
 from .types import find_types, read_types, self_contained, types_for
 
 _UNLABELLED = "read as {}, it is a text without labels; another format is named by --input-format"
-# As many documents as it takes for a sample of them to say something.
+# Minimum number of documents to sample from.
 MIN_DOCUMENTS = 20
 
 
 class _Row:
     """
-    A would-be record and where it stands.
+    A would-be record and where it is.
 
     Args:
-        unique_id (`bool`): Whether its id is to be unique; by default one that is there already gets a number.
+        unique_id (`bool`): Whether its id must be unique; by default a repeated id gets a number.
     """
 
     def __init__(self, source: str, line: int | None, data: Any, reason: str | None = None, unique_id: bool = False):
@@ -63,27 +63,26 @@ def iter_records(
     **options: Any,
 ) -> Iterator[Record]:
     """
-    Reads and validates the records of a file, one after the other.
+    Reads and validates the records of a file, one after another.
 
     Args:
         path (`str` or `Path`):
-            A file in any of `files.formats.FORMATS`, packed or not; or a folder or archive of such files.
+            A file in any of `files.formats.FORMATS`, compressed or not; or a folder or archive of such files.
         types (*optional*):
-            The dataset's types, as for [`read_types`]. `types.json` beside the file if there is one and none are given.
-            A label that is among them but for upper and lower case is taken for theirs.
+            The dataset's types, as for [`read_types`]. Defaults to `types.json` beside the file, if there is one. Labels
+            are matched with them regardless of case.
         ignore_labels (`Sequence[str]`):
-            Labels to read as if they were not there: neither types nor mentions of them. `("misc",)` is the zero-shot
-            protocol of UniNER and GLiNER, the rule behind the published numbers: CrossNER's `misc` (labels are compared
-            as written, so CoNLL's `MISC` stays) is not asked and its mentions are no gold; all other types are asked of
-            every sentence, whether it has a mention of them or not (of a record with `labels`, those); sentences left
-            without gold stay.
+            Labels to ignore, with their types and mentions. `("misc",)` is the zero-shot protocol of UniNER and GLiNER, the
+            rule behind the published numbers: CrossNER's `misc` (labels are compared as written, so CoNLL's `MISC` stays)
+            is not asked for and its mentions do not count as gold; every sentence is asked for all other types, whether
+            or not it has mentions of them (a record with `labels`, for those); sentences left without gold stay.
         allow_overlaps (`bool`): Whether the entities of a record may overlap.
-        on_error (`str`): `"raise"` stops after the last record if any was bad, `"skip"` leaves bad records out.
+        on_error (`str`): `"raise"` raises at the end if any record was bad, `"skip"` leaves bad records out.
         report (`list`, *optional*): Receives a [`Problem`] for every bad record, in both modes.
-        options: How the file is read, as for [`ReadOptions`]. By default all is found out.
+        options: How the file is read, as for [`ReadOptions`]. By default everything is detected.
 
     Yields:
-        [`Record`]: With the types of the dataset. Blank texts without entities are passed over.
+        [`Record`]: With the types of the dataset. Blank texts without entities are skipped.
 
     Raises:
         ValueError: For an unknown option, or under `"raise"` at the end, listing up to 20 bad records and their number.
@@ -113,7 +112,7 @@ def records_from_dataset(
         dataset (`datasets.Dataset`, `datasets.IterableDataset` or `Iterable[dict]`): One split, or its rows.
         tokens_column (`str`): Column of lists of words.
         tags_column (`str`): Column of lists of tags: `ClassLabel` numbers or strings, in any scheme `conll` reads.
-        tag_names (`list[str]`, *optional*): Names of the tag numbers, where the features do not hold them.
+        tag_names (`list[str]`, *optional*): Names of the tag numbers, if the features do not have them.
         types, on_error, report: As for [`iter_records`]. Lines in the report are row indices from 0.
         separator (`str`): Joins the words of a text.
 
@@ -121,8 +120,8 @@ def records_from_dataset(
         `list[Record]`: Identified by the column `id` if there is one, else by the row index.
 
     Raises:
-        ValueError: For something else than one split, a column that is missing or holds no lists, tag numbers without
-            names, or bad rows under `on_error="raise"`.
+        ValueError: For anything but one split, a missing column or one without lists, tag numbers without names, or bad rows
+            under `on_error="raise"`.
     """
     features = _features(dataset, tokens_column, tags_column)
     if tag_names is None and features:
@@ -154,7 +153,7 @@ class _NoNames(ValueError):
 
 
 def _features(dataset: Any, *columns: str) -> Any:
-    """The features of a dataset, where it has such; raises a `ValueError` for what is none, or lacks a column."""
+    """The features of a dataset, if it has any; raises a `ValueError` for anything else, or a missing column."""
     if isinstance(dataset, Mapping):
         splits = ", ".join(map(str, dataset))
         raise ValueError(
@@ -173,7 +172,7 @@ def _features(dataset: Any, *columns: str) -> Any:
 
 
 def _item_of(feature: Any) -> Any:
-    """The feature of the items of a list; `None` if it is no list."""
+    """The feature of the items of a list; `None` for other features."""
     return feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
 
 
@@ -187,7 +186,7 @@ def _column(row: Any, column: str) -> list:
 
 
 def _rows(path: str | os.PathLike, options: ReadOptions) -> Iterator[_Row]:
-    """The labelled rows of a file; those without an id are called by the file and their number."""
+    """The labelled rows of a file; those without an id are named after the file and their number."""
     numbers: Counter[str] = Counter()
     for source, row in rows_of_records(path, options):
         if isinstance(row, BadRow):
@@ -267,7 +266,7 @@ def _free(name: str, taken: Container[str]) -> str:
 
 
 def _resolve_types(data: Any, types: Mapping[str, TypeInfo] | None, ignored: Sequence[str]) -> None:
-    """Puts the types of a row in the form of a record, without ignored labels, and labels as the types have them."""
+    """Converts the types and labels of a row to those of a record, without ignored labels."""
     if not isinstance(data, dict):
         return
     given = data.pop(OWN_TYPES, None)
@@ -298,7 +297,7 @@ def _has_label_of(entity: Any, labels: Container[str]) -> bool:
 
 
 def _with_known_label(entity: Any, known: Any) -> Any:
-    """The entity with the label that the types have, where it differs from its own in upper and lower case only."""
+    """The entity, with the label as the types spell it if only its case differs."""
     label = entity.get("label") if isinstance(entity, Mapping) else None
     if known is None or not isinstance(label, str) or label in known:
         return entity
@@ -322,8 +321,8 @@ def write_records(path: str | os.PathLike, records: Iterable[Record]) -> None:
 
 def merge_touching(record: Record) -> Record:
     """
-    A copy in which mentions of one label with nothing but blanks between them are one: for sets whose annotation splits
-    names ("Civita", "Vecchia") and compounds, which would teach that mentions begin within them.
+    A copy in which mentions of one label with only blanks between them are merged: for sets whose annotation splits names
+    ("Civita", "Vecchia") and compounds, which would teach the model that mentions begin within them.
     """
     merged: list[Entity] = []
     last: dict[str, int] = {}
@@ -339,14 +338,14 @@ def merge_touching(record: Record) -> Record:
 
 def hold_out(records: Sequence[Record], number: int) -> tuple[list[Record], list[Record]]:
     """
-    Splits off records to evaluate on: always the same ones, whatever the order and the other records are.
+    Splits off records to evaluate on: the same ones in any order of the records.
 
-    Records whose ids are those of a document with a number behind it (`doc7-3`) stay together, where the ids name at
-    least `MIN_DOCUMENTS` such documents.
+    Records whose ids are a document's name followed by a number (`doc7-3`) stay together, if the ids name at least
+    `MIN_DOCUMENTS` documents.
 
     Args:
         records (`Sequence[Record]`): The records of one file.
-        number (`int`): How many to hold out, at least; 0 for none. At most half of them are.
+        number (`int`): Minimum number to hold out, up to half of the records; 0 for none.
 
     Returns:
         `tuple[list[Record], list[Record]]`: Those held out and the rest, both in their order.

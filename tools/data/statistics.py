@@ -1,6 +1,5 @@
-"""Labelled data in numbers: the statistics of Table 7 of the JPT paper and the distribution of its Figure 4, for any data."""
+"""Statistics of labelled data: those of Table 7 of the JPT paper and the distribution of its Figure 4, for any data."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +9,10 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ...words_jpt import split_words
-from ..tables import markdown_table
+from ..tables import markdown_table, write_json_and_markdown
 from .records import Record, iter_records, token_ranges
 
-RARE = 10  # mentions: the long tail of Figure 4 are the types with so many or fewer
+RARE = 10  # mentions: types with this many or fewer are the long tail of Figure 4
 MAX_LISTED = 20  # types in the report
 
 # JPT, Appendix B: 17,489 passages of Wikipedia, annotated by a language model. Not measured here.
@@ -32,13 +31,13 @@ PAPER = {
 @dataclass
 class DataStatistics:
     """
-    What labelled records hold. Tokens are those of the records where they have such, else words and punctuation marks.
+    Statistics of labelled records. Tokens are those of the records if they have any, else words and punctuation marks.
 
     Args:
         texts (`int`): Number of records; `empty` of them have no mention.
         tokens (`int`), tokens_inside (`int`): All tokens, and those that share a character with a mention.
         mention_tokens (`int`): Sum of the lengths of all mentions, in tokens.
-        asked (`set[str]`): Types that were annotated, with or without mentions, where the records say which.
+        asked (`set[str]`): Types that were annotated, with or without mentions, if the records name them.
         mentions (`Counter`): Number of mentions by type.
     """
 
@@ -101,7 +100,7 @@ def collect_statistics(paths: Sequence[str | Path], skip_bad: bool = False) -> D
 
     Args:
         paths (`Sequence`): Files of labelled records.
-        skip_bad (`bool`): Leave records out that cannot be used, and warn of them, instead of stopping.
+        skip_bad (`bool`): Leave out unusable records with a warning, instead of stopping.
 
     Raises:
         ValueError: If a record cannot be used, or there are none.
@@ -153,15 +152,9 @@ def write_statistics(found: DataStatistics, output: str | Path, files: Iterable[
     Returns:
         `list[Path]`: The files.
     """
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    written = [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")]
-    with atomic_file(written[0]) as path:
-        document = {"files": list(files), **found.to_dict()}
-        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with atomic_file(written[1]) as path:
-        path.write_text(f"# Statistics\n\n{statistics_table(found)}\n", encoding="utf-8")
-    picture = output.with_name(f"{output.name}.png")
+    document = {"files": list(files), **found.to_dict()}
+    written = write_json_and_markdown(output, document, f"# Statistics\n\n{statistics_table(found)}\n")
+    picture = written[0].with_suffix(".png")
     try:
         plot_type_frequencies(found, picture)
     except ImportError:
@@ -171,7 +164,7 @@ def write_statistics(found: DataStatistics, output: str | Path, files: Iterable[
 
 def plot_type_frequencies(found: DataStatistics, path: str | Path) -> None:
     """
-    Draws how many types have how many mentions (Figure 4), in bins that double.
+    Draws the number of types by their number of mentions (Figure 4), in bins of doubling width.
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -179,11 +172,11 @@ def plot_type_frequencies(found: DataStatistics, path: str | Path) -> None:
     from matplotlib.figure import Figure
 
     counts = found.counts
-    edges = [1]
-    while edges[-1] <= max(counts, default=1):
-        edges.append(2 * edges[-1])
-    numbers = [sum(low <= count < high for count in counts) for low, high in zip(edges, edges[1:])]
-    names = [str(low) if high == low + 1 else f"{low} to {high - 1}" for low, high in zip(edges, edges[1:])]
+    bounds = [1]
+    while bounds[-1] <= max(counts, default=1):
+        bounds.append(2 * bounds[-1])
+    numbers = [sum(low <= count < high for count in counts) for low, high in zip(bounds, bounds[1:])]
+    names = [str(low) if high == low + 1 else f"{low} to {high - 1}" for low, high in zip(bounds, bounds[1:])]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.bar(names, numbers, color="#4f7fc0")

@@ -1,4 +1,4 @@
-"""The types of labelled data: a `types.json`, schema or preset in, what to ask of each record out."""
+"""The types of labelled data: a `types.json`, schema or preset in, the candidate types of each record out."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def read_types(value: Any) -> dict[str, TypeInfo]:
             this function returned, or anything [`resolve_schema`] takes: name to definition, a schema file, a preset.
 
     Returns:
-        `dict[str, TypeInfo]`: By label. In a schema labels are names.
+        `dict[str, TypeInfo]`: By label. For a schema, labels are names.
 
     Raises:
         ValueError: For a type without a definition, two labels of one name, or no types at all.
@@ -62,14 +62,14 @@ def read_types(value: Any) -> dict[str, TypeInfo]:
 
 
 def find_types(path: str | os.PathLike) -> dict[str, TypeInfo] | None:
-    """The types in `types.json` beside a data file or in a folder of such, or `None` where there is no such file."""
+    """The types in `types.json` beside a data file or in a folder of data files; `None` if there is no such file."""
     beside = (Path(path) if Path(path).is_dir() else Path(path).parent) / "types.json"
     return read_types(beside) if beside.is_file() else None
 
 
 def types_for(record: Record, dataset_types: Mapping[str, TypeInfo] | None = None) -> dict[str, str]:
     """
-    The types to ask for a record: its own, else those of the dataset, and of these only `record.labels` where given.
+    The candidate types of a record: its own, else those of the dataset, limited to `record.labels` if given.
 
     Args:
         record (`Record`): The record.
@@ -80,7 +80,7 @@ def types_for(record: Record, dataset_types: Mapping[str, TypeInfo] | None = Non
         `dict[str, str]`: Name to definition.
 
     Raises:
-        ValueError: If neither the record nor the dataset says what its types are.
+        ValueError: If neither the record nor the dataset gives its types.
     """
     dataset_types = record.dataset_types if dataset_types is None else dataset_types
     if record.types is not None:
@@ -96,7 +96,7 @@ def types_for(record: Record, dataset_types: Mapping[str, TypeInfo] | None = Non
 
 def self_contained(record: Record, dataset_types: Mapping[str, TypeInfo] | None = None) -> Record:
     """
-    A copy that carries the types to ask for ([`types_for`]) and whose entities are labelled with their names.
+    A copy with its candidate types ([`types_for`]), whose entities are labelled with their names.
 
     Raises:
         ValueError: For an entity whose label is not among those types.
@@ -114,5 +114,5 @@ def self_contained(record: Record, dataset_types: Mapping[str, TypeInfo] | None 
 
 
 def _is_labelled(value: Any) -> bool:
-    """Whether a value of a types dict has the dataset form, which a schema has not: a name of its own, or a generic."""
+    """Whether a value of a types dict has the form of a dataset, with a name or a generic definition, not of a schema."""
     return isinstance(value, TypeInfo) or (isinstance(value, Mapping) and not {"name", "generic"}.isdisjoint(value))

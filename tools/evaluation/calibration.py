@@ -1,8 +1,8 @@
 """Whether scores mean what they say: calibration error of span scores, and one temperature per head that lowers it.
 
-A score is calibrated if of all entities that score 0.7, 70 % are right, boundaries and type. Temperatures are fitted to just
-that, the log loss of span scores. Fitting each head to its tokens' labels instead, as is usual for classifiers, makes span
-scores worse: a token inside of an entity is right more often than the whole entity.
+Scores are calibrated if 70 % of all entities that score 0.7 are right, in boundaries and type. Temperatures are fitted to just
+that: the log loss of span scores. Fitting each head to its tokens' labels instead, as is usual for classifiers, makes span
+scores worse: a token inside an entity is right more often than the whole entity.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,13 +19,13 @@ from .scoring import score_spans
 
 BINS = 10
 TEMPERATURES = (0.25, 4.0)
-FIRST_STEP, LAST_STEP = 0.4, 0.02  # of the search, in the logarithm of a temperature
+FIRST_STEP, LAST_STEP = 0.4, 0.02  # steps of the search, in the logarithm of a temperature
 _SMALLEST = 1e-9
 
 
 @dataclass(frozen=True)
 class Temperatures:
-    """What the logits of each head are divided by: above 1, scores move away from 0 and 1."""
+    """Divisors of each head's logits: above 1, scores move away from 0 and 1."""
 
     softmax: float = 1.0
     sigmoid: float = 1.0
@@ -33,7 +33,7 @@ class Temperatures:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions with scores from `low` to `high`: how many, their mean score and the share that is right."""
+    """Predictions with scores from `low` to `high`: their number, mean score and the share that is right."""
 
     low: float
     high: float
@@ -68,7 +68,7 @@ class Calibration:
 
 
 def with_temperatures(reading, temperatures: Temperatures):
-    """A [`Reading`] as it would be with other temperatures."""
+    """A [`Reading`] with other temperatures."""
     if not len(reading.offsets):
         return reading
     softmax = np.log(np.clip(np.asarray(reading.softmax, np.float64), _SMALLEST, 1)) / temperatures.softmax
@@ -123,7 +123,7 @@ def fit_temperatures(
     The temperatures with the lowest log loss of span scores, found by a search over both.
 
     Args:
-        records (`Sequence[Record]`): Labelled data that no score is going to be reported on.
+        records (`Sequence[Record]`): Labelled data that no scores will be reported on.
         readings (`Sequence[Reading]`): Of their texts.
         decode (`Callable`): Entities of a reading, such as [`JPTPipeline.decode`].
 

@@ -1,14 +1,12 @@
-"""What `jpt-ner calibrate` does: files and a pipeline in, calibration before and after fitting, and its reports out."""
+"""The work of `jpt-ner calibrate`: files and a pipeline in, calibration before and after fitting and its reports out."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...atomic_jpt import atomic_file
 from ..data.records import Record
-from ..tables import markdown_table, percent
+from ..tables import markdown_table, percent, write_json_and_markdown
 from .calibration import (
     Calibration,
     Temperatures,
@@ -18,7 +16,6 @@ from .calibration import (
     with_temperatures,
 )
 from .evaluate import load_datasets, read_texts
-from .reports import report_files
 
 ALL = "all"
 
@@ -29,7 +26,7 @@ class CalibrationReport:
     Args:
         before (`dict[str, Calibration]`): By dataset, and `ALL` for several together.
         after (`dict[str, Calibration]`, *optional*): The same with the fitted temperatures.
-        temperatures ([`Temperatures`], *optional*): For the model's configuration: what was fitted, times those it has.
+        temperatures ([`Temperatures`], *optional*): For the model's configuration: the fitted ones times the present ones.
     """
 
     before: dict[str, Calibration]
@@ -47,7 +44,7 @@ def calibrate(
         pipeline (`JPTPipeline`): The model.
         data (`Sequence`): Files of labelled records to measure on.
         fit (`Sequence`): Files to fit temperatures on; with none, nothing is fitted.
-        decoder (`str`): How entities are read.
+        decoder (`str`): How entities are decoded.
         loading: Further options of `evaluate.load_datasets`.
 
     Raises:
@@ -119,24 +116,22 @@ def write_calibration(report: CalibrationReport, output: str | Path, about: dict
     Returns:
         `list[Path]`: The files.
     """
-    json_file, markdown_file = report_files(output)
     document = {
         **about,
         "temperatures": None if report.temperatures is None else vars(report.temperatures),
         "before": {name: each.to_dict() for name, each in report.before.items()},
         "after": None if report.after is None else {name: each.to_dict() for name, each in report.after.items()},
     }
-    with atomic_file(json_file) as path:
-        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with atomic_file(markdown_file) as path:
-        path.write_text(f"# Calibration of span scores\n\n{calibration_table(report)}\n", encoding="utf-8")
+    written = write_json_and_markdown(
+        output, document, f"# Calibration of span scores\n\n{calibration_table(report)}\n"
+    )
     name = list(report.before)[-1]  # all together, if there are several
     groups = {"before": report.before[name]}
     if report.after is not None:
         groups["after"] = report.after[name]
-    picture = json_file.with_suffix(".png")
+    picture = written[0].with_suffix(".png")
     try:
         plot_reliability(groups, picture)
     except ImportError:
-        return [json_file, markdown_file]
-    return [json_file, markdown_file, picture]
+        return written
+    return [*written, picture]

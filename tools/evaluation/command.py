@@ -1,4 +1,4 @@
-"""What `jpt-ner evaluate` does: files and options in, reports and lines to print out."""
+"""The work of `jpt-ner evaluate`: files and options in, reports and lines to print out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from .runs import Run, run_model, run_predictions, run_source, schema_thresholds
 from .trimming import trimming_section
 from .wording import Variant, compare_variants, comparison_tables, make_variants, write_comparison
 
-# What several sets of definitions leave no place for: the option and its field.
+# Options that allow only one set of definitions, and their fields.
 _FOR_ONE_RUN = {
     "errors": "errors",
     "predictions": "predictions",
@@ -34,15 +34,15 @@ class EvaluationOptions:
         output (`Path`, *optional*): Scores go to `output.json` and `output.md`.
         errors (`Path`, *optional*): The error report, `.html`.
         against (`str`, *optional*): A model or a file of predictions to compare the errors with.
-        predictions (`Path`, *optional*): Predictions to score in place of a model's.
-        save_predictions (`Path`, *optional*): Where to write what was predicted.
+        predictions (`Path`, *optional*): Predictions to score instead of a model's.
+        save_predictions (`Path`, *optional*): Where to write the predictions.
         limit, held_out, ignore_labels, skip_bad: As for `evaluate.load_dataset`.
-        by_language (`bool`): Add scores of all texts of each language.
-        languages (`dict[str, str]`): Languages of files or folders that do not say it themselves.
-        trimming (`bool`): Add what each rule of trimming gains and loses.
-        nested (`bool`): Whether entities may overlap, in the records and in what is found.
+        by_language (`bool`): Add scores by language.
+        languages (`dict[str, str]`): Languages of files or folders that do not give them.
+        trimming (`bool`): Add the gains and losses of each trimming rule.
+        nested (`bool`): Whether entities may overlap, in the records and in the predictions.
         reading (`dict`): How the files are read, as for `records.iter_records`.
-        decoder (`str`): How entities are read.
+        decoder (`str`): How entities are decoded.
         model (`str`): The model's name in reports.
     """
 
@@ -67,7 +67,7 @@ class EvaluationOptions:
 
     @property
     def about(self) -> dict[str, Any]:
-        """How the scores came about, for the report."""
+        """The settings behind the scores, for the report."""
         return {
             "model": self.model,
             "decoder": self.decoder,
@@ -86,8 +86,8 @@ def evaluate_files(
     Args:
         paths (`Sequence[Path]`): Files of labelled records.
         options ([`EvaluationOptions`]): What to do.
-        load_pipeline (`Callable`): Loads the model, or with an argument the one of that name. Called once the data was
-            read and there is a place for what is to be written.
+        load_pipeline (`Callable`): Loads the model, or with an argument the one of that name. Called once the data has been
+            read and the outputs can be written.
 
     Yields:
         `str`: What to print.
@@ -114,7 +114,7 @@ def evaluate_files(
         "nested": options.nested,
     }
     other = None
-    if options.against is not None:  # First, so that what is wrong with it shows at once.
+    if options.against is not None:  # First, so that problems show at once.
         other = run_source(options.against, datasets, paths, options.ignore_labels, load_pipeline, **running)
     pipeline = None
     if options.predictions is not None:
@@ -174,7 +174,7 @@ def _reported(run: Run, pipeline: Any, options: EvaluationOptions) -> Iterator[s
 
 
 def _compare(paths, options: EvaluationOptions, variants: Sequence[Variant], load_pipeline) -> Iterator[str]:
-    for variant in variants:  # read before the model is loaded: what is wrong with the data is said at once
+    for variant in variants:  # read before the model is loaded, so that problems with the data show at once
         load_datasets(paths, types=variant.types, wording=variant.wording, **_loading(options))
     comparison = compare_variants(load_pipeline(), paths, variants, options.decoder, **_loading(options))
     yield comparison_tables(comparison)

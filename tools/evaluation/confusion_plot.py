@@ -6,13 +6,13 @@ from .errors import ConfusionMatrix
 
 CELL = 30
 MAX_LABEL = 26  # characters
-CHARACTER = 7  # wide, at the most, at the size that labels are drawn in
+CHARACTER = 7  # maximum width, at the font size of labels
 
 
 def confusion_svg(matrix: ConfusionMatrix) -> str:
     """
     Draws the matrix: the shade of a cell is its share of the row's gold mentions. Classes (`right`, `confused`, `grid`,
-    `count`) leave colours and letters to the style sheet around it; without one the picture is plain but readable.
+    `count`) leave colours and fonts to the style sheet around it; without one the picture is plain but readable.
     """
     labels = [_shortened(label) for label in matrix.labels]
     margin = CHARACTER * max(map(len, labels)) + 12

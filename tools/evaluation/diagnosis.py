@@ -1,6 +1,6 @@
-"""What each definition loses, and to which other type; and changes to it that might help, worded from the errors alone.
+"""What each definition misses, and to which other type; and changes that might help, derived from the errors alone.
 
-Proposals are only worth something once they are scored: `improving` does that.
+Proposals mean nothing until they are scored: `improving` does that.
 """
 
 from collections import Counter
@@ -11,15 +11,15 @@ from ...schema_jpt import EntityType, Schema
 from .errors import AnalysedText, TypeErrors, errors_by_type
 from .matching import BOTH, BOUNDARY, MISSED, SPURIOUS, TYPE
 
-MIN_COUNT = 3  # errors of a kind that are worth a sentence
-MIN_SHARE = 0.1  # of the type's gold mentions, or of its predictions for what is wrongly found
+MIN_COUNT = 3  # minimum number of errors of a kind to report
+MIN_SHARE = 0.1  # minimum share of the type's gold mentions, or of its predictions for spurious ones
 MAX_EXAMPLES = 3
 MAX_EXAMPLE_WORDS = 5
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A type as it might be defined, and why."""
+    """A changed definition of a type, and the reason."""
 
     entity_type: EntityType
     reason: str
@@ -28,12 +28,12 @@ class Proposal:
 @dataclass
 class Diagnosis:
     """
-    What one definition loses.
+    What one definition misses.
 
     Args:
-        entity_type ([`EntityType`]): The type as it is.
-        errors ([`TypeErrors`]): What became of its mentions.
-        findings (`list[str]`): What is lost, largest first, in sentences.
+        entity_type ([`EntityType`]): The present type.
+        errors ([`TypeErrors`]): The errors at its mentions.
+        findings (`list[str]`): What is missed, as sentences, most frequent first.
         proposals (`list[Proposal]`): Changes to try.
     """
 
@@ -45,7 +45,7 @@ class Diagnosis:
 
 @dataclass
 class _Words:
-    """Mentions of one type as they are written, by what became of them."""
+    """The words of one type's mentions, by what became of them."""
 
     lost: dict[str, Counter] = field(default_factory=dict)  # by the type they were given, `""` for none
     spurious: Counter = field(default_factory=Counter)
@@ -55,10 +55,10 @@ class _Words:
 
 def diagnose_types(schema: Schema, texts: Sequence[AnalysedText]) -> list[Diagnosis]:
     """
-    What each definition of a schema loses on analysed texts.
+    What each definition of a schema misses on analysed texts.
 
     Args:
-        schema ([`Schema`]): The types, by the names that the texts have.
+        schema ([`Schema`]): The types, with the names used in the texts.
         texts (`Sequence[AnalysedText]`): Read under this schema.
 
     Returns:
@@ -103,7 +103,7 @@ def _collect(texts: Sequence[AnalysedText]) -> dict[str, _Words]:
 
 
 def _differences(text: str, gold, predicted) -> tuple[list[str], list[str]]:
-    """What a prediction lacks of the mention at either end, and what it has besides."""
+    """The words of the mention that a prediction lacks at either end, and the words that it has besides."""
     cut = [text[gold.start : predicted.start], text[predicted.end : gold.end]]
     added = [text[predicted.start : gold.start], text[gold.end : predicted.end]]
     return [each.strip() for each in cut if each.strip()], [each.strip() for each in added if each.strip()]
@@ -131,7 +131,7 @@ def _lost(diagnosis: Diagnosis, words: _Words, written: set[tuple[str, str]]) ->
 def _wrongly_found(
     diagnosis: Diagnosis, words: _Words, types: dict[str, EntityType], written: set[tuple[str, str]]
 ) -> None:
-    """Mentions of other types, and what is none, that were given this type."""
+    """Mentions of other types, and words that are no mentions, that were given this type."""
     entity_type, predicted = diagnosis.entity_type, diagnosis.errors.predicted
     for other, count in diagnosis.errors.taken_from.most_common():
         if _matters(count, predicted) and other in types:
@@ -144,7 +144,7 @@ def _wrongly_found(
             )
     if _matters(words.spurious.total(), predicted):
         diagnosis.findings.append(
-            f"{words.spurious.total()} of its {predicted} predictions are no mention of any type, such as "
+            f"{words.spurious.total()} of its {predicted} predictions are not mentions of any type, such as "
             f"{_shown(words.spurious)}."
         )
         wrong = _telling(words.spurious, None, written)
@@ -176,7 +176,7 @@ def _matters(count: int, total: int) -> bool:
 
 
 def _telling(words: Counter, label: str | None, written: set[tuple[str, str]]) -> list[str]:
-    """Frequent, short mentions that are not those of another type elsewhere."""
+    """Frequent, short mentions that are not mentions of another type elsewhere."""
     others = {word for name, word in written if name != label}
     chosen: dict[str, str] = {}
     for word, _ in words.most_common():

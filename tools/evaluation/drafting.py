@@ -1,4 +1,4 @@
-"""Definitions drafted by a language model: a type, its neighbours and examples in; definitions to be tried out.
+"""Definitions drafted by a language model: a type, its neighbours and examples in, definitions to try out.
 
 The guidelines are those of the paper (Appendix D.2): say what counts and what does not, give examples, settle doubtful cases.
 """
@@ -33,10 +33,10 @@ def draft_definitions(
     Args:
         endpoint ([`ChatEndpoint`]): The language model.
         entity_type ([`EntityType`]): The type; its definition may be no more than its name.
-        others (`Sequence[EntityType]`): The types asked for beside it.
+        others (`Sequence[EntityType]`): The other candidate types.
         number (`int`): How many drafts to ask for.
         marked (`Sequence[str]`): Sentences with mentions in double brackets.
-        findings (`Sequence[str]`): What the present definition loses.
+        findings (`Sequence[str]`): What the present definition misses.
 
     Returns:
         `list[str]`: At least one, none of them the present definition.

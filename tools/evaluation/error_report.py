@@ -1,6 +1,6 @@
-"""The error report: what a system got wrong as one HTML file that needs nothing else, and as JSON lines.
+"""The error report: what a system got wrong, as one self-contained HTML file and as JSON lines.
 
-Everything of users is escaped by the templates, and the file's own policy lets it load nothing and run no other script.
+The templates escape all user text, and the file's content security policy blocks all loading and all other scripts.
 """
 
 import base64
@@ -37,7 +37,7 @@ from .resampling import bootstrap_changes
 from .scoring import score_spans
 
 TEMPLATES = Path(__file__).with_name("templates")
-CONTEXT = 60  # characters beside an error in its excerpt
+CONTEXT = 60  # characters on either side of an error in its excerpt
 MAX_TAKEN_FOR = 4
 
 
@@ -112,9 +112,9 @@ def error_page(report: ErrorReport) -> str:
                     "colour": colours[each.label],
                     "gold": each.gold,
                     "predicted": each.predicted,
-                    "precision": each.precision,
-                    "recall": each.recall,
-                    "f1": each.f1,
+                    "precision": each.score.precision,
+                    "recall": each.score.recall,
+                    "f1": each.score.f1,
                     "kinds": each.kinds,
                     "taken_for": each.taken_for.most_common(MAX_TAKEN_FOR),
                 }
@@ -159,7 +159,7 @@ def _style() -> str:
 
 
 def _policy_hash(source: str) -> str:
-    """How a content security policy names a script or style that may be used."""
+    """The hash by which a content security policy allows a script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
@@ -232,7 +232,7 @@ def _error(text: AnalysedText, error: MentionError, number: int) -> dict[str, An
 
 
 def _excerpt(text: str, error: MentionError) -> list[tuple[str, str]]:
-    """The text around an error in pieces, each with the classes of what it belongs to."""
+    """The text around an error in pieces, each with the CSS classes of its spans."""
     spans = {name: each for name, each in (("gold", error.gold), ("predicted", error.predicted)) if each is not None}
     first = min(each.start for each in spans.values())
     last = max(each.end for each in spans.values())
@@ -246,7 +246,7 @@ def _excerpt(text: str, error: MentionError) -> list[tuple[str, str]]:
 
 
 def _texts(report: ErrorReport, numbers: Mapping[int, int], colours: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The texts that either system has errors in, each with all its readings."""
+    """The texts in which either system has errors, each with gold and predicted mentions."""
     others = report.other_texts or [None] * len(report.texts)
     shown = []
     for text, other in zip(report.texts, others, strict=True):
@@ -269,7 +269,7 @@ def _wrong(text: AnalysedText, side: str) -> set[int]:
 def _pieces(
     text: str, spans: Sequence[ScoredSpan], wrong: set[int], colours: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """The whole text in pieces. Where spans overlap, the shortest is seen; each span's label stands at its end."""
+    """The whole text in pieces. Where spans overlap, the shortest is shown; each span's label is at its end."""
     cuts = sorted({0, len(text), *(cut for each in spans for cut in (each.start, each.end))})
     pieces: list[dict[str, Any]] = []
     for start, end in pairwise(cuts):

@@ -1,6 +1,6 @@
-"""What a system gets wrong: records and predictions in, every wrong mention with its kind, scores and runner-up out.
+"""Errors of a system: records and predictions in, every wrong mention with its kind, scores and runner-up out.
 
-Knows nothing of files or HTML; `error_report` writes what is found here.
+Knows nothing of files or HTML; `error_report` writes the results.
 """
 
 from collections import Counter
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.records import Record
 from .matching import BOTH, BOUNDARY, CORRECT, ERRORS, MISSED, SPURIOUS, TYPE, Match, match_spans, overlap
+from .scoring import Score
 
 OUTSIDE = "O"
 
@@ -25,8 +26,8 @@ class ScoredSpan:
         start (`int`): First character.
         end (`int`): One past the last character.
         label (`str`): Its type.
-        score (`float`, *optional*): Of a prediction, its score; of a gold mention, the mean probability of its type over
-            its tokens. `None` where the system gives none.
+        score (`float`, *optional*): The score of a prediction; for a gold mention, the mean probability of its type over
+            its tokens. `None` if the system gives none.
     """
 
     start: int
@@ -42,7 +43,7 @@ class ScoredSpan:
 @dataclass(frozen=True)
 class MentionError:
     """
-    A gold mention that was not found as it is, a prediction that is no mention, or both of a pair.
+    A gold mention that was not found exactly, a prediction that is not a mention, or a pair of both.
 
     Args:
         kind (`str`): One of `matching.ERRORS`.
@@ -65,14 +66,14 @@ class MentionError:
 @dataclass
 class AnalysedText:
     """
-    A text with both readings of it.
+    A text with its gold and predicted mentions.
 
     Args:
-        dataset (`str`), id (`str`): Where it is from.
+        dataset (`str`), id (`str`): Its origin.
         text (`str`): The text.
         gold (`list[ScoredSpan]`), predicted (`list[ScoredSpan]`): Its mentions.
-        matches (`list[Match]`): Which belongs to which.
-        errors (`list[MentionError]`): The matches that are no correct ones, in the order of the text.
+        matches (`list[Match]`): Their pairs.
+        errors (`list[MentionError]`): The matches that are not correct, in the order of the text.
     """
 
     dataset: str
@@ -93,7 +94,7 @@ def analyse_text(dataset: str, record: Record, entities: Sequence[dict[str, Any]
         record ([`Record`]): With types, as `evaluate.load_dataset` gives it.
         entities (`Sequence[dict]`): As the pipeline gives them, or as `predictions.read_predictions` does.
         reading ([`Reading`], *optional*): The model's probabilities. Without it gold mentions have no scores, and
-            runners-up are those that the entities have as `alternatives`.
+            runners-up come from the entities' `alternatives`.
     """
     gold = [
         ScoredSpan(each.start, each.end, each.label, _score_over(reading, each.start, each.end).get(each.label))
@@ -139,7 +140,7 @@ def _runner_up(
 @dataclass
 class TypeErrors:
     """
-    What became of the mentions of one type.
+    The errors at the mentions of one type.
 
     Args:
         label (`str`): The type.
@@ -158,20 +159,13 @@ class TypeErrors:
     taken_from: Counter = field(default_factory=Counter)
 
     @property
-    def f1(self) -> float:
-        return 2 * self.correct / (self.gold + self.predicted) if self.gold + self.predicted else 0.0
-
-    @property
-    def precision(self) -> float:
-        return self.correct / self.predicted if self.predicted else 0.0
-
-    @property
-    def recall(self) -> float:
-        return self.correct / self.gold if self.gold else 0.0
+    def score(self) -> Score:
+        """The strict score of the type."""
+        return Score(self.correct, self.predicted, self.gold)
 
 
 def errors_by_type(texts: Sequence[AnalysedText]) -> dict[str, TypeErrors]:
-    """What became of each type, those with the most gold mentions first."""
+    """The errors of each type, those with the most gold mentions first."""
     found: dict[str, TypeErrors] = {}
 
     def of(label: str) -> TypeErrors:
@@ -223,7 +217,7 @@ def confusion_matrix(texts: Sequence[AnalysedText]) -> ConfusionMatrix:
 
 
 def worst_texts(texts: Sequence[AnalysedText], limit: int = 20) -> list[AnalysedText]:
-    """Texts with errors, those with the most first; of as many, those with fewer right mentions."""
+    """Texts with errors, most errors first; in a tie, fewer correct mentions first."""
     wrong = [text for text in texts if text.errors]
     return sorted(wrong, key=lambda text: (-len(text.errors), len(text.matches)))[:limit]
 
@@ -234,7 +228,7 @@ class Contrast:
     What one of two systems gets right and the other wrong (Tables 12 and 14, Figure 9 of the paper).
 
     Args:
-        both (`int`), neither (`int`): Gold mentions that both systems find exactly, and that none of them does.
+        both (`int`), neither (`int`): Gold mentions that both systems find exactly, and that neither does.
         only_first (`list[tuple[AnalysedText, MentionError]]`): Errors of the second system where the first is right: gold
             mentions that only the first finds, and spurious predictions where the first predicts nothing; each with
             the second's analysis of the text.
@@ -269,12 +263,12 @@ def contrast(first: Sequence[AnalysedText], second: Sequence[AnalysedText]) -> C
 
 
 def _wrong_gold(text: AnalysedText) -> set[int]:
-    """Gold mentions that were not found exactly, by number."""
+    """Indices of the gold mentions that were not found exactly."""
     return {match.gold for match in text.matches if match.gold is not None and match.kind != CORRECT}
 
 
 def _only(text: AnalysedText, other_wrong: set[int], other: AnalysedText) -> Iterator[MentionError]:
-    """The errors of a text that the other analysis of it has not."""
+    """The errors of a text that the other analysis does not have."""
     wrong_matches = (match for match in text.matches if match.kind != CORRECT)
     for match, error in zip(wrong_matches, text.errors, strict=True):
         if match.gold is not None:

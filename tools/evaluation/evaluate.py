@@ -42,19 +42,19 @@ def load_dataset(
     **reading: Any,
 ) -> list[Record]:
     """
-    Records to evaluate on, each with the types to ask for, by the zero-shot protocol (see `records.iter_records`).
+    Records to evaluate on, each with its candidate types, by the zero-shot protocol (see `records.iter_records`).
 
     Args:
         limit (`int`, *optional*): Evaluate on a fixed sample of this many records.
-        held_out (`int`): Evaluate on the records that training with the same `held_out` leaves out, so many of them (see
+        held_out (`int`): Evaluate on the records that training with the same `held_out` leaves out (see
             `records.hold_out`); 0 for all records.
-        types (*optional*): Definitions to ask with, as for `records.read_types`. Where the records or `types.json` beside
-            the file say what their types are, `types` stand for these, by name or label; types that are not
-            annotated there are left out with a warning. Default: those of the records or of `types.json`.
+        types (*optional*): Definitions to ask with, as for `records.read_types`. If the records or `types.json` beside the
+            file give their types, `types` replace these, by name or label; types that are not annotated there are left
+            out with a warning. Defaults to the types of the records or of `types.json`.
         wording (`str`): `"precise"` asks with the definitions, `"generic"` with the short ones of `types.json`,
-            `"name"` with the names alone. `types` have one definition each: `"generic"` is not for them.
+            `"name"` with the names alone. `types` have one definition each, so `"generic"` does not apply to them.
         ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
-        skip_bad (`bool`): Leave records out that cannot be used, and warn of them, instead of stopping.
+        skip_bad (`bool`): Leave out unusable records with a warning, instead of stopping.
         reading: `allow_overlaps`, and how the file is read, as for `records.iter_records`.
 
     Raises:
@@ -89,18 +89,18 @@ def load_dataset(
 
 
 def names_in_data(path: str | Path, names: Iterable[str]) -> dict[str, str]:
-    """For names or labels of types, the names that the records of a file have after [`load_dataset`]."""
+    """By names or labels of types, the names that they have in the records of [`load_dataset`]."""
     own = {label: info.name for label, info in (find_types(path) or {}).items()}
     return {name: own.get(name, name) for name in names}
 
 
 def redefine(records: Sequence[Record], definitions: Mapping[str, str]) -> list[Record]:
-    """The records with other definitions of their types, which `definitions` has by name."""
+    """The records with other definitions of their types, given by name in `definitions`."""
     return [replace(record, types={name: definitions[name] for name in record.types}) for record in records]
 
 
 def _redefined(records: list[Record], definitions: Mapping[str, str], source: str) -> list[Record]:
-    """As [`redefine`]; says what is missing, and what is not asked because the records are not annotated with it."""
+    """As [`redefine`]; refuses missing types, and warns of types that are left out because they are not annotated."""
     annotated = dict.fromkeys(name for record in records for name in record.types)
     if lacking := [name for name in annotated if name not in definitions]:
         raise ValueError(
@@ -133,8 +133,8 @@ def _listed(names: Sequence[str], limit: int = 5) -> str:
 
 def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Record]]:
     """
-    Several files as [`load_dataset`] reads them, by their name: `FOLDER/FILE`, or as much more of the path as tells them
-    apart. A pattern stands for many files, a folder for one data set of all that are in it.
+    Several files as [`load_dataset`] reads them, by name: `FOLDER/FILE`, with more of the path if needed to be unique. A
+    pattern stands for many files, a folder for one data set of all files in it.
 
     Raises:
         ValueError: As [`load_dataset`] does, and for a file that is given twice.
@@ -176,7 +176,7 @@ def predict(
     pipeline, records: Sequence[Record], thresholds: Mapping[str, float] | None = None, **options
 ) -> list[list[dict]]:
     """
-    What the pipeline finds in the records' texts under the records' types, by record.
+    The entities that the pipeline finds in the records' texts under the records' types, by record.
 
     Args:
         thresholds (`Mapping[str, float]`, *optional*): Thresholds of types, by name.
@@ -190,14 +190,14 @@ def read_texts(
     pipeline, records: Sequence[Record], thresholds: Mapping[str, float] | None = None, show_progress: bool = False
 ) -> list:
     """
-    The [`Reading`]s of the records' texts: what both heads of a JPT pipeline say of every token, for all that is to be
-    asked of it without another forward pass.
+    The [`Reading`]s of the records' texts: the probabilities of every token, which can be decoded without another forward
+    pass.
 
     Raises:
-        ValueError: If the pipeline is of a system that has no token probabilities.
+        ValueError: If the pipeline's system has no token probabilities.
     """
     if not hasattr(pipeline, "read"):
-        raise ValueError("this needs the token probabilities of a JPT model, which a generative system has not")
+        raise ValueError("this needs the token probabilities of a JPT model, which a generative system does not have")
     return [
         pipeline.read(record.text, _asked(record, thresholds))
         for record in tqdm(records, unit="text", disable=not show_progress)
@@ -216,7 +216,7 @@ def _asked(record: Record, thresholds: Mapping[str, float] | None) -> dict:
 def score_predictions(
     records: Sequence[Record], predictions: Sequence[Sequence[dict]], interval: bool = False
 ) -> Scores:
-    """`Scores` of what was found in the records' texts, with a bootstrap interval if wanted."""
+    """`Scores` of the predictions for the records' texts, with a bootstrap interval if requested."""
     gold, found = gold_spans(records), predicted_spans(predictions)
     tokens = [token_ranges(record.text, record.tokens or record.text.split()) for record in records]
     scores = score_spans(gold, found, tokens=tokens)

@@ -1,4 +1,4 @@
-"""What `jpt-ner types improve` prints: what each definition loses, what was tried, what was kept and what it is worth."""
+"""The report of `jpt-ner types improve`: what each definition misses, what was tried and kept, and what that gains."""
 
 from ..tables import markdown_table, percent
 from .improving import Improvement, TypeResult
@@ -39,7 +39,7 @@ def _type(each: TypeResult) -> str:
 def _verdict(result: Improvement) -> str:
     judged = result.judgement
     if judged is None:
-        return "Nothing that was tried is better than the definitions as they are."
+        return "Nothing that was tried is better than the present definitions."
     low, high = judged.interval
     before, after = judged.f1
     change = (
@@ -51,4 +51,4 @@ def _verdict(result: Improvement) -> str:
     table = markdown_table(["changed type", "F1 before", "F1 after"], rows, align_right=True)
     if judged.confirmed:
         return f"{change}\n\n{table}"
-    return f"{change} So the definitions stay as they are; more labelled texts would tell better.\n\n{table}"
+    return f"{change} So the definitions stay as they are; with more labelled texts the result would be clearer.\n\n{table}"

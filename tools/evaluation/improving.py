@@ -1,7 +1,7 @@
-"""Better definitions: a schema and labelled data in, the definitions that read them best out.
+"""Better definitions: a schema and labelled data in, the definitions with the best F1 on them out.
 
-Half of the texts choose: what each definition loses is read off them, and every proposal and draft is scored on them. The
-other half judges what was chosen. If it does not confirm the gain, the schema stays as it is.
+Half of the texts are for choosing: they show what each definition misses, and every proposal and draft is scored on them. The
+other half judges the choice. If it does not confirm the gain, the schema stays as it is.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ from .evaluate import gold_spans, load_dataset, names_in_data, predict, predicte
 from .resampling import Interval, bootstrap_changes
 from .scoring import score_spans
 
-MIN_GAIN = 0.002  # of the micro F1: less is taken for chance
-MAX_MARKED = 8  # texts that a language model is shown of each type
+MIN_GAIN = 0.002  # of the micro F1; less counts as chance
+MAX_MARKED = 8  # texts of each type to show to a language model
 MAX_MARKED_CHARACTERS = 400
 
 Predictions = list[list[dict[str, Any]]]
@@ -33,7 +33,7 @@ Predictions = list[list[dict[str, Any]]]
 
 @dataclass
 class Trial:
-    """A changed type that was scored: why, and the F1 of all types and of this one with it."""
+    """A changed type that was scored: the reason, and the F1 of all types and of this one with it."""
 
     proposal: Proposal
     f1: float
@@ -44,10 +44,10 @@ class Trial:
 @dataclass
 class TypeResult:
     """
-    What was found out about one type.
+    The results for one type.
 
     Args:
-        diagnosis ([`Diagnosis`]): What its definition loses, on the texts that choose.
+        diagnosis ([`Diagnosis`]): What its definition misses, on the texts for choosing.
         f1 (`float`): Its F1 there.
         trials (`list[Trial]`): What was tried.
     """
@@ -84,9 +84,9 @@ class Improvement:
     Args:
         schema ([`Schema`]): With the definitions that were kept.
         types (`list[TypeResult]`): Those with the most errors first.
-        texts (`tuple[int, int]`): How many texts chose, and how many judged.
+        texts (`tuple[int, int]`): Numbers of texts for choosing and for judging.
         judgement ([`Judgement`], *optional*): `None` if nothing was changed.
-        notes (`list[str]`): What could not be done, in sentences.
+        notes (`list[str]`): Sentences about what could not be done.
     """
 
     schema: Schema
@@ -97,7 +97,7 @@ class Improvement:
 
 
 class _Bench:
-    """Scores schemas on texts; what was scored before is taken from the log."""
+    """Scores schemas on texts; earlier scores are taken from the log."""
 
     def __init__(
         self, predict_records: Callable[[list[Record]], Predictions], names: Mapping[str, str], log: ResumableLog
@@ -135,7 +135,7 @@ def improve_schema(
     Looks for better definitions.
 
     Args:
-        schema ([`Schema`]): The types as they are defined now.
+        schema ([`Schema`]): The types with their present definitions.
         data (`str` or `Path`): A file of records labelled with these types.
         pipeline (`EntityPipeline`): The model that reads them.
         endpoint ([`ChatEndpoint`], *optional*): A language model that drafts definitions; without one, only what the errors
@@ -200,7 +200,7 @@ def _diagnosed(
         each.proposals = [
             replace(proposal, entity_type=replace(proposal.entity_type, name=name)) for proposal in each.proposals
         ]
-        types.append(TypeResult(each, each.errors.f1))
+        types.append(TypeResult(each, each.errors.score.f1))
     return Improvement(schema, types, texts)
 
 
@@ -214,7 +214,7 @@ def _draft(
     log: ResumableLog,
     notes: list[str],
 ) -> ChatEndpoint | None:
-    """Adds drafts to the proposals of a type. Returns the endpoint, or `None` once it is of no more use."""
+    """Adds drafts to the proposals of a type. Returns the endpoint, or `None` once it no longer answers."""
     entity_type = diagnosis.entity_type
     drafts = next((line["drafts"] for line in log.lines if line.get("drafted") == entity_type.name), None)
     if drafts is None:
@@ -229,7 +229,7 @@ def _draft(
             if not any("drafted" in line for line in log.lines):
                 raise
             notes.append(
-                f"No more drafts, from {entity_type.name!r} on: {error}. Run the same command again to go on."
+                f"No more drafts, from {entity_type.name!r} on: {error}. Run the same command again to resume."
             )
             return None
         log.append({"drafted": entity_type.name, "drafts": drafts})
@@ -266,7 +266,7 @@ def _choose(
     names: Mapping[str, str],
     only: Sequence[str],
 ) -> Schema:
-    """Type by type, those with the most errors first, the proposal with the best F1 of all types, if it gains something."""
+    """Goes through the types, most errors first, and keeps the proposal with the best F1 of all types, if it gains enough."""
     gold = gold_spans(records)
     best = score_spans(gold, predicted_spans(bench.predictions(schema, records, "choose"))).strict.f1
     work = [each for each in result.types if not only or each.diagnosis.entity_type.name in only]
@@ -311,7 +311,7 @@ def draft_schema(schema: Schema, endpoint: ChatEndpoint, only: Sequence[str] = (
         only (`Sequence[str]`): Names of the types to draft instead.
 
     Returns:
-        The schema with what was drafted, and sentences about what could not be.
+        The schema with the drafts, and sentences about types without one.
 
     Raises:
         ValueError: If there is nothing to draft, or `only` names no type of the schema.

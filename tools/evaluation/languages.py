@@ -1,4 +1,4 @@
-"""Scores by language: what was predicted for several datasets in, one row for each language out."""
+"""Scores by language: predictions for several datasets in, one row per language out."""
 
 import re
 from collections import defaultdict
@@ -18,20 +18,20 @@ UNKNOWN = "not stated"
 
 @dataclass
 class LanguageScores:
-    """The scores of all texts of a language, whatever set they are from, and the names of these sets."""
+    """The scores of all texts of a language from any set, and the names of these sets."""
 
     scores: Scores
     datasets: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is written to a report."""
+        """Plain values for a report."""
         return {"datasets": self.datasets, **self.scores.to_dict()}
 
 
 def language_of(record: Record, dataset: str, given: Mapping[str, str] | None = None) -> str:
     """
-    The language of a record, from the first of these that says it: the record's `language`; `given`; the end of the name
-    of the file or its folder (`uner_de`, `wikiann-en`); an id that goes on with it after the folder's name (`xsid-de-7`).
+    The language of a record, from the first of these that gives it: the record's `language`; `given`; the end of the name
+    of the file or its folder (`uner_de`, `wikiann-en`); the part of the id after the folder's name (`xsid-de-7`).
 
     Args:
         record (`Record`): The record.
@@ -39,7 +39,7 @@ def language_of(record: Record, dataset: str, given: Mapping[str, str] | None = 
         given (`Mapping[str, str]`, *optional*): Languages by `FOLDER/FILE`, or by `FOLDER` alone.
 
     Returns:
-        `str`: A code of two letters as a rule, `UNKNOWN` if nothing says it.
+        `str`: Usually a code of two letters; `UNKNOWN` if nothing gives it.
     """
     if record.language:
         return record.language
@@ -60,7 +60,7 @@ def scores_by_language(run: Run, given: Mapping[str, str] | None = None) -> dict
     Scores of all texts of each language taken together, with bootstrap intervals, in the order of the codes.
 
     Args:
-        run ([`Run`]): What was predicted for which records.
+        run ([`Run`]): The predictions and their records.
         given (`Mapping[str, str]`, *optional*): As for [`language_of`].
     """
     pooled: dict[str, list[tuple[str, Record, list[dict]]]] = defaultdict(list)
@@ -77,10 +77,10 @@ def scores_by_language(run: Run, given: Mapping[str, str] | None = None) -> dict
 
 def check_languages(given: Iterable[str], datasets: Iterable[str]) -> None:
     """
-    Whether all folders and files that a language is given for are there.
+    Checks that all folders and files that a language is given for exist.
 
     Raises:
-        ValueError: Naming the first that is not.
+        ValueError: Naming the first that does not.
     """
     datasets = list(datasets)
     known = {*datasets, *(name.rpartition("/")[0].rpartition("/")[2] for name in datasets)}
@@ -89,14 +89,14 @@ def check_languages(given: Iterable[str], datasets: Iterable[str]) -> None:
 
 
 def language_section(run: Run, given: Mapping[str, str] | None = None) -> Section:
-    """[`scores_by_language`] for a report."""
+    """[`scores_by_language`] as a section of a report."""
     languages = scores_by_language(run, given)
     data = {name: each.to_dict() for name, each in languages.items()}
     return Section("languages", data, "By language", language_table(languages))
 
 
 def language_table(languages: Mapping[str, LanguageScores]) -> str:
-    """One row per language, in percent: strict scores of its texts taken together, and where they are lost."""
+    """One row per language, in percent: strict scores over all its texts, and where they are lost."""
     head = ["language", "texts", "mentions", "precision", "recall", "**F1**", "95 % interval"]
     head += ["detection F1", "typing", "boundaries", "sets"]
     rows = []

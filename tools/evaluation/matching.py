@@ -15,7 +15,7 @@ ERRORS = (MISSED, SPURIOUS, TYPE, BOUNDARY, BOTH)
 
 class Match(NamedTuple):
     """
-    What became of a gold mention, a prediction, or a pair of them.
+    The result of matching: a gold mention, a prediction, or a pair of them.
 
     Args:
         kind (`str`): `"correct"`, `"type"` (the right boundaries only), `"boundary"` (the right type only), `"both"`
@@ -30,15 +30,14 @@ class Match(NamedTuple):
 
 
 def overlap(first: Sequence, second: Sequence) -> int:
-    """Length of what two spans share; 0 or less if they share nothing."""
+    """Length of the overlap of two spans; 0 or less if there is none."""
     return min(first[1], second[1]) - max(first[0], second[0])
 
 
 def match_spans(gold: Sequence[Span], predicted: Sequence[Span]) -> list[Match]:
     """
     Pairs the mentions of one text one to one, greedily: first those with the same boundaries and type, then the same
-    boundaries, then the same type and an overlap, then any overlap; among overlaps the longer goes first, then what
-    was given first.
+    boundaries, then the same type and an overlap, then any overlap; longer overlaps come first, then input order.
 
     Returns:
         `list[Match]`: Every mention of either side once, in the order of the text.
@@ -60,7 +59,7 @@ def match_spans(gold: Sequence[Span], predicted: Sequence[Span]) -> list[Match]:
 
 
 def _overlapping(gold: Sequence[Span], predicted: Sequence[Span]) -> Iterator[tuple[int, int]]:
-    """Indices of the spans that share something, found in one pass over the text, which may have thousands of either."""
+    """Indices of overlapping spans, found in one pass over the text, which may have thousands of either kind."""
     sides = (gold, predicted)
     opened: tuple[list[int], list[int]] = ([], [])
     for start, side, index in sorted(

@@ -1,8 +1,8 @@
-"""Predictions of any system as JSON lines: read and fitted to labelled records, and written.
+"""Predictions of any system as JSON lines: read for labelled records, and written.
 
 A line is `{"id", "entities"}`, as `jpt-ner tag` and [`write_predictions`] write it. Each entity has `start`, `end` and a
 label (`entity_group`, `label` or `type`), and may have a `score`. Systems without offsets give `word` or `text` and a label,
-or `[label, mention]`: the n-th mention of some words is then their n-th occurrence. Predictions that do not belong to the
+or `[label, mention]`: the n-th mention of a string is then its n-th occurrence. Predictions that do not belong to the
 records are refused.
 """
 
@@ -49,10 +49,10 @@ def read_predictions(
     Reads predictions for records.
 
     Args:
-        path (`str` or `Path`): JSON lines, or one JSON list. Lines of other records are passed over.
+        path (`str` or `Path`): JSON lines, or one JSON list. Lines of other records are ignored.
         datasets (`Mapping[str, Sequence[Record]]`): The records by dataset. With several datasets lines may say which
             `dataset` they belong to.
-        labels (`Mapping[str, str]`, *optional*): Other labels that the file may use, and the names of types they mean.
+        labels (`Mapping[str, str]`, *optional*): Other labels that the file may use, to names of types.
         ignore_labels (`Sequence[str]`): Labels whose predictions are dropped.
 
     Returns:
@@ -60,8 +60,8 @@ def read_predictions(
         the file has none.
 
     Raises:
-        ValueError: With `FILE:LINE: ` in front for a line that cannot be read or whose text is another one; if records
-            have no line, or no label is among the types: the predictions are of another data set.
+        ValueError: With `FILE:LINE: ` in front for a line that cannot be read or has another text; if records have no line,
+            or no label is among the types, so that the predictions are for another data set.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,7 +84,7 @@ def read_predictions(
 
 
 def _rows_by_id(path: Path) -> dict[tuple[str | None, str], tuple[int, dict]]:
-    """Lines with their numbers, by dataset (`None` where a line names none) and id."""
+    """Lines with their numbers, by dataset (`None` if a line names none) and id."""
     rows: dict[tuple[str | None, str], tuple[int, dict]] = {}
     for each in json_values(open_source(path)):
         if isinstance(each, BadRow):
@@ -93,7 +93,7 @@ def _rows_by_id(path: Path) -> dict[tuple[str | None, str], tuple[int, dict]]:
         if not isinstance(row, dict):
             raise ValueError(f"{path}:{line}: expected an object with `id` and `entities`, got {type(row).__name__}")
         if not isinstance(row.get("id"), (str, int)):
-            raise ValueError(f"{path}:{line}: no `id`: predictions are told apart by the ids of the records")
+            raise ValueError(f"{path}:{line}: no `id`: predictions are matched with records by their ids")
         key = (row.get("dataset"), str(row["id"]))
         if key in rows:
             raise ValueError(f"{path}:{line}: the id {key[1]!r} is that of line {rows[key][0]} too")
@@ -180,7 +180,7 @@ def _entity(value: Any, record: Record, labels: Mapping[str, str]) -> dict[str, 
     word = next((value[key] for key in WORD_KEYS if isinstance(value.get(key), str)), None)
     start, end = value.get("start"), value.get("end")
     if start is None and end is None and word is not None:
-        pass  # to be looked for
+        pass  # to be searched for
     elif type(start) is not int or type(end) is not int or not 0 <= start < end <= len(record.text):
         raise ValueError(f"{start!r} to {end!r} is no span of the text of {len(record.text)} characters")
     elif word is not None and record.text[start:end] != word:

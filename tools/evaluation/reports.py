@@ -1,22 +1,20 @@
 """Scores in, reports out: tables in Markdown, and everything as JSON."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...atomic_jpt import atomic_file
-from ..tables import markdown_table, percent
+from ..tables import markdown_table, percent, write_json_and_markdown
 from .scoring import Score, Scores
 
 
 class Section(NamedTuple):
     """
-    A part of a report beside the scores.
+    A part of a report besides the scores.
 
     Args:
-        key (`str`), data: Where it stands in the JSON, and what stands there.
+        key (`str`), data: Its key and value in the JSON.
         title (`str`), text (`str`): Heading and body in Markdown.
     """
 
@@ -114,7 +112,7 @@ def report_files(output: str | Path) -> tuple[Path, Path]:
 
 def check_writable(output: str | Path) -> Path:
     """
-    The path of a file to write, with its folder created, so that a long run does not end in an error.
+    The path of a file to write, checked and with its folder created, so that a long run does not end in an error.
 
     Raises:
         OSError: If nothing can be written there.
@@ -136,10 +134,9 @@ def write_report(
     Writes the scores of several datasets as `output.json` and `output.md`, each whole or not at all.
 
     Args:
-        about (`dict`, *optional*): What was scored, and how; goes into the JSON.
-        sections (`Sequence[Section]`): What else was found out; stands below the summary.
+        about (`dict`, *optional*): Facts about the run, for the JSON.
+        sections (`Sequence[Section]`): Further results, placed below the summary.
     """
-    json_file, markdown_file = report_files(output)
     mean = sum(scores.strict.f1 for scores in results.values()) / len(results)
     summary = {
         "mean_strict_f1": mean,
@@ -147,9 +144,6 @@ def write_report(
         "datasets": {name: scores.to_dict() for name, scores in results.items()},
         **{section.key: section.data for section in sections},
     }
-    with atomic_file(json_file) as path:
-        path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     added = [part for section in sections for part in (f"## {section.title}", section.text)]
     reports = [summary_table(results), *added, *(markdown_report(scores, name) for name, scores in results.items())]
-    with atomic_file(markdown_file) as path:
-        path.write_text("\n\n".join(reports) + "\n", encoding="utf-8")
+    write_json_and_markdown(output, summary, "\n\n".join(reports) + "\n")

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a strict F1, or the change from one set of predictions to another, depends on the texts drawn.
+"""Bootstrap intervals: how much a strict F1, or its change between two sets of predictions, depends on the sample of texts.
 
 Texts are resampled, not mentions: the mentions of a text depend on each other.
 """
@@ -33,10 +33,10 @@ def bootstrap_interval(
         gold, predicted, labels: As for [`score_spans`].
         samples (`int`): Number of resamplings.
         seed (`int`): Equal seeds give equal intervals.
-        level (`float`): Share of the resamplings inside of the interval.
+        level (`float`): Share of the resamplings inside the interval.
 
     Returns:
-        `tuple[float, float]`: Lower and upper end.
+        `tuple[float, float]`: Lower and upper bound.
 
     Raises:
         ValueError: If there are no texts, or `level` is not between 0 and 1.
@@ -63,7 +63,7 @@ def bootstrap_changes(
 
     Args:
         gold, before, after (`Sequence[Sequence[tuple[int, int, str]]]`): Spans of the same texts.
-        labels (`Sequence[str]`): Types to give an interval for.
+        labels (`Sequence[str]`): Types that get an interval.
         samples, seed, level: As for [`bootstrap_interval`].
 
     Returns:
@@ -88,7 +88,7 @@ def bootstrap_changes(
 def _strict_counts(
     gold: list[list[Span]], predicted: list[list[Span]], labels: Sequence[str | None]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Exact matches `(texts, labels)`, and mentions of both sides together; `None` among the labels stands for all."""
+    """Exact matches `(texts, labels)`, and the sum of gold and predicted mentions; the label `None` stands for all."""
     places = {label: place for place, label in enumerate(labels)}
     counts = np.zeros((2, len(gold), len(labels)))
     for row, (ours, theirs) in enumerate(zip(gold, predicted, strict=True)):

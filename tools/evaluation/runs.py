@@ -24,9 +24,8 @@ class Run:
         name (`str`): The system, for reports.
         datasets (`dict[str, list[Record]]`): The records.
         predictions (`dict[str, list[list[dict]]]`): Entities by dataset and record.
-        readings (`dict[str, list[Reading]]`): Probabilities by dataset and record, where they were asked for and the
-            system has them.
-        failures (`Mapping[str, int]`): Outputs of a generative system that could not be read, by kind.
+        readings (`dict[str, list[Reading]]`): Probabilities by dataset and record, if requested and available.
+        failures (`Mapping[str, int]`): Outputs of a generative system that could not be parsed, by kind.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Run:
         }
 
     def analysed(self) -> list[AnalysedText]:
-        """All texts with what is wrong in them."""
+        """All texts with their errors."""
         return [
             analyse_text(name, record, entities, reading)
             for name, records in self.datasets.items()
@@ -54,7 +53,7 @@ class Run:
 
 
 def is_predictions_file(source: str | Path) -> bool:
-    """Whether a system is given as a file of predictions rather than as a model."""
+    """Whether a system is given as a file of predictions, not as a model."""
     return Path(source).suffix.lower() in PREDICTION_SUFFIXES
 
 
@@ -75,10 +74,10 @@ def run_model(
         name (`str`): The model, for reports.
         pipeline (`EntityPipeline`): Of JPT, or of a generative system.
         datasets (`dict[str, list[Record]]`): From `evaluate.load_datasets`.
-        decoder (`str`): How a JPT pipeline reads entities.
+        decoder (`str`): How a JPT pipeline decodes entities.
         thresholds (`Mapping[str, float]`, *optional*): Thresholds of types, by name.
         keep_readings (`bool`): Keeps the probabilities of a JPT pipeline, for scores of gold mentions and runners-up.
-        nested (`bool`): Whether what is found may overlap.
+        nested (`bool`): Whether predicted entities may overlap.
     """
     options: dict[str, Any] = {"decoder": decoder, **({"nested": True} if nested else {})}
     run = Run(name, datasets, {})
@@ -101,11 +100,11 @@ def run_predictions(
     Args:
         path (`str` or `Path`): The file.
         datasets (`dict[str, list[Record]]`): From `evaluate.load_datasets`.
-        data (`Sequence`): Their files, for the labels that `types.json` beside them gives to names.
+        data (`Sequence`): Their files, for the labels in `types.json` beside them.
         ignore_labels (`Sequence[str]`): Labels whose predictions are dropped.
 
     Raises:
-        ValueError: If the predictions are of other data.
+        ValueError: If the predictions are for other data.
     """
     labels = {label: info.name for file in data for label, info in (find_types(file) or {}).items()}
     return Run(Path(path).name, datasets, read_predictions(path, datasets, labels, ignore_labels))
@@ -119,14 +118,14 @@ def run_source(
     load_pipeline: Callable[[str], Any],
     **options,
 ) -> Run:
-    """A run of what users name: a file of predictions, or a model that `load_pipeline` loads; `options` as for [`run_model`]."""
+    """A run of a file of predictions, or of a model that `load_pipeline` loads; `options` as for [`run_model`]."""
     if is_predictions_file(source):
         return run_predictions(source, datasets, data, ignore_labels)
     return run_model(_model_name(source), load_pipeline(source), datasets, **options)
 
 
 def _model_name(source: str) -> str:
-    """Short, and without a path of this machine."""
+    """A short name, without a path of this machine."""
     return "/".join(Path(source).absolute().parts[-2:]) if Path(source).is_dir() else source
 
 

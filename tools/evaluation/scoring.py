@@ -50,7 +50,7 @@ class Score:
 @dataclass(frozen=True)
 class ErrorSplit:
     """
-    What became of every gold and every predicted mention, paired within each text by [`match_spans`].
+    Results of pairing all gold and predicted mentions within each text by [`match_spans`].
 
     Args:
         correct (`int`): Pairs with the right boundaries and type.
@@ -106,8 +106,8 @@ class Scores:
         type_only (`Score`): Overlap with the right type.
         per_type (`dict[str, Score]`): Strict scores by type; `gold` is the support.
         errors (`ErrorSplit`): Where the strict score is lost.
-        tokens (`Score`, *optional*): Tokens with the right type; tokens outside of all mentions do not count.
-        token_detection (`Score`, *optional*): Tokens inside of mentions of any type.
+        tokens (`Score`, *optional*): Tokens with the right type; tokens outside all mentions do not count.
+        token_detection (`Score`, *optional*): Tokens inside mentions of any type.
         interval (`tuple[float, float]`, *optional*): 95 % interval of the strict F1, from `resampling.bootstrap_interval`.
     """
 
@@ -156,8 +156,8 @@ def score_spans(
     Scores predicted spans against gold ones.
 
     `strict` equals seqeval's strict mode, and all four span scores equal nervaluate's (the SemEval'13 measures) wherever
-    the mentions of each side do not overlap one another. Any overlap counts; nervaluate by default overlooks one of less
-    than 1 % of the gold mention. A span that is given twice in a text counts once.
+    the mentions of each side do not overlap one another. Any overlap counts; nervaluate by default ignores overlaps of less
+    than 1 % of the gold mention. Duplicate spans of a text count once.
 
     Args:
         gold (`Sequence[Sequence[tuple[int, int, str]]]`): Gold spans by text: start, end (exclusive) and label.
@@ -165,7 +165,7 @@ def score_spans(
         labels (`Iterable[str]`, *optional*): Score these labels only; spans of others are left out on both sides.
         tokens (`Sequence[Sequence[tuple[int, int]]]`, *optional*):
             Ranges of the tokens of each text, for the token scores.
-        texts (`Sequence[str]`, *optional*): The texts, for token scores over their white-space words without `tokens`.
+        texts (`Sequence[str]`, *optional*): The texts, for token scores over their words if there are no `tokens`.
 
     Returns:
         [`Scores`]
@@ -226,14 +226,14 @@ def score_mention_sets(
     Micro scores over mention strings without offsets, as PaDeLLM-NER counts them.
 
     Its authors compare *sets* of strings by sentence and class: a string that occurs twice in a sentence counts once,
-    in gold and in the prediction, and finding one occurrence is finding all. That flatters whoever misses or invents
-    repetitions. With `repeats` every occurrence counts, so that a string three times in gold and twice predicted is two
-    right and one missed.
+    in gold and in the prediction, and finding one occurrence is finding all. That favours systems that miss or invent
+    repetitions. With `repeats` every occurrence counts: a string that is three times in gold and predicted twice gives two
+    correct mentions and a missed one.
 
     Args:
         gold (`Sequence[Iterable[tuple[str, str]]]`): By sentence, pairs of class and mention.
         predicted (`Sequence[Iterable[tuple[str, str]]]`): The same for the predictions.
-        repeats (`bool`): Count occurrences instead of different strings.
+        repeats (`bool`): Count occurrences instead of distinct strings.
 
     Returns:
         [`Score`]
@@ -273,7 +273,7 @@ def check_lengths(gold: Sequence, predicted: Sequence) -> None:
 def clean_spans(
     gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], labels: list[str] | None
 ) -> tuple[list[list[Span]], list[list[Span]]]:
-    """Both sides with their spans of `labels` checked, once each and in order of position."""
+    """Both sides, checked: their spans of `labels`, without duplicates, in order of position."""
     check_lengths(gold, predicted)
     cleaned = []
     for name, side in (("gold", gold), ("predicted", predicted)):

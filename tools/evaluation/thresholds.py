@@ -1,8 +1,8 @@
-"""Thresholds by type, tuned on labelled data: the score from which predictions of a type are kept.
+"""Thresholds by type, tuned on labelled data: the minimum score of predictions to keep.
 
-Thresholds only ever drop predictions, so whatever the data they are read off they seem to help. Hence three guards: every
-choice is made on some texts and judged on others, a type with few mentions keeps the threshold that is best for all types
-together, and what the thresholds are worth is measured on texts that had no part in choosing them.
+On the data that they are tuned on, thresholds always seem to help. Hence three safeguards: every choice is made on some texts
+and judged on others, a type with few mentions gets the threshold that is best for all types together, and the gain of the
+thresholds is measured on texts that had no part in choosing them.
 """
 
 import random
@@ -17,7 +17,7 @@ from .scoring import score_spans
 
 MIN_MENTIONS = 20
 FOLDS = 5
-REPEATS = 5  # of the cross-validation behind a choice: one alone is decided by few mentions
+REPEATS = 5  # of the cross-validation behind a choice: a single one would depend on few mentions
 DIGITS = 3
 
 
@@ -29,7 +29,7 @@ class TypeThreshold:
         mentions (`int`): Its gold mentions.
         threshold (`float`, *optional*): Its threshold; `None` for none.
         own (`bool`): Whether it was tuned for this type, rather than for all types together.
-        f1 (`float`), f1_tuned (`float`): Strict F1 without and with thresholds, each text judged by thresholds that were
+        f1 (`float`), f1_tuned (`float`): Strict F1 without and with thresholds, each text scored with thresholds that were
             chosen without it.
     """
 
@@ -67,15 +67,15 @@ class _Scored:
     gold: int
 
     def counts(self, threshold: float | None) -> np.ndarray:
-        """Twice the right predictions that are kept, and kept and gold mentions together: their ratio is F1."""
+        """Twice the number of kept correct predictions, and the sum of kept and gold mentions: their ratio is F1."""
         kept = self.scores >= (-np.inf if threshold is None else threshold)
         return np.array([2 * self.right[kept].sum(), kept.sum() + self.gold])
 
     def best(self) -> float | None:
-        """The threshold with the highest F1, halfway between two scores; of as good ones the lowest, or none."""
+        """The threshold with the highest F1, halfway between two scores; in a tie the lowest, or none."""
         order = np.argsort(-self.scores, kind="stable")
         scores, right = self.scores[order], np.cumsum(self.right[order])
-        # A threshold lies between two different scores; the lowest of all is no threshold.
+        # A threshold lies between two different scores; below the lowest one there is none.
         last = np.flatnonzero(scores[:-1] > scores[1:])
         if not len(last):
             return None
@@ -87,7 +87,7 @@ class _Scored:
 
 
 class _Corpus:
-    """The predictions of all texts as arrays, to be looked at by text and type."""
+    """The predictions of all texts as arrays, to be selected by text and type."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ def tune_thresholds(
     corpus = _Corpus(gold, predicted, labels)
     texts = np.arange(len(gold))
     shared, chosen = _choose(corpus, texts, min_mentions, folds, seed)
-    # What they are worth: the whole choice made anew without each part of the texts, which is then judged.
+    # Their gain: the whole choice is repeated without each part of the texts, which is then scored.
     kept: list[list[Span]] = [[] for _ in gold]
     for inside, outside in _parts(texts, folds, seed - 1):
         there, own_there = _choose(corpus, inside, min_mentions, folds, seed)
@@ -174,7 +174,7 @@ def tune_thresholds(
 def _choose(
     corpus: _Corpus, texts: np.ndarray, min_mentions: int, folds: int, seed: int
 ) -> tuple[float | None, Mapping[str, float | None]]:
-    """The threshold for all types, and those of the types that are better off with their own."""
+    """The threshold for all types, and those of types that gain from their own."""
     parts = [part for repeat in range(REPEATS) for part in _parts(texts, folds, seed + repeat)]
     shared = _validated(corpus, texts, None, parts, None)
     own: dict[str, float | None] = {}
@@ -193,7 +193,7 @@ def _validated(
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
     otherwise: float | None,
 ) -> float | None:
-    """The best threshold on all texts, if choosing so on some of them beats `otherwise` on the others; else `otherwise`."""
+    """The best threshold on all texts, if choosing it on some of them beats `otherwise` on the others; else `otherwise`."""
     tuned, plain = np.zeros(2), np.zeros(2)
     for inside, outside in parts:
         there = corpus.scored(outside, label)
@@ -207,7 +207,7 @@ def _ratio(counts: np.ndarray) -> float:
 
 
 def _parts(texts: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each fold, the texts outside of it and those inside of it."""
+    """For each fold, the texts outside and inside it."""
     order = texts.tolist()
     random.Random(seed).shuffle(order)
     parts = [np.array(order[fold::folds], int) for fold in range(folds)]

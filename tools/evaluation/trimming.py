@@ -1,4 +1,4 @@
-"""What each rule of trimming gains and loses: probabilities that were read once, decoded with all rules and without each."""
+"""Gains and losses of each trimming rule: the same probabilities, decoded with all rules and without each of them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,23 +16,23 @@ from .runs import Run
 from .scoring import score_spans
 
 _TUPLES = ("RULES_AT_RIGHT", "RULES_AT_LEFT")
-# What takes away: without it nothing of its kind is.
+# The trimming itself: without an entry, nothing of its kind is removed.
 _CUTS = {"marks": "is_mark", "article": "is_article"}
 _WHAT_CUTS_DO = {
-    "marks": "Takes away punctuation, signs and tags at the boundaries; the rules below say which of them stay.",
-    "article": "Takes away a leading article that is no part of the name.",
+    "marks": "Removes punctuation, signs and tags at the boundaries; the rules below decide which of them stay.",
+    "article": "Removes a leading article that is not part of the name.",
 }
 
 
 @dataclass
 class RuleEffect:
     """
-    What one rule does to the mentions found in some texts.
+    The effect of one rule on the mentions found in some texts.
 
     Args:
         f1 (`float`), f1_without (`float`): Strict micro F1 with all rules, and with all but this one.
-        made_right (`int`), made_wrong (`int`): Mentions that are right because of the rule, and only without it.
-        changed (`int`): Mentions that are otherwise without the rule, whether right or wrong.
+        made_right (`int`), made_wrong (`int`): Mentions that are right only with the rule, and only without it.
+        changed (`int`): Mentions that differ without the rule, whether right or wrong.
     """
 
     f1: float
@@ -48,7 +48,7 @@ class RuleEffect:
 
 
 def rules() -> dict[str, str]:
-    """All rules by name, with the first sentence of what they say of themselves."""
+    """All rules by name, with their descriptions."""
     kept = {}
     for name in _TUPLES:
         for rule in getattr(words_jpt, name):
@@ -59,7 +59,7 @@ def rules() -> dict[str, str]:
 @contextmanager
 def without(rule: str) -> Iterator[None]:
     """
-    All that is decoded inside is trimmed without one rule, whatever decodes it: not for use beside other threads.
+    Disables one trimming rule for everything decoded inside the context, on all threads.
 
     Args:
         rule (`str`): One of [`rules`].
@@ -91,15 +91,17 @@ def trimming_effects(run: Run, pipeline: Any, *, nested: bool = False) -> dict[s
     The effect of each rule, by rule and dataset.
 
     Args:
-        run ([`Run`]): Of `run_model` with the decoder `word` and `keep_readings`.
-        pipeline (`JPTPipeline`): What read the texts.
+        run ([`Run`]): From `run_model` with the decoder `word` and `keep_readings`.
+        pipeline (`JPTPipeline`): The pipeline that read the texts.
         nested (`bool`): Whether mentions may overlap, as in the run.
 
     Raises:
         ValueError: If the run has no probabilities.
     """
     if not run.readings:
-        raise ValueError("--trimming needs the token probabilities of a JPT model, which a generative system has not")
+        raise ValueError(
+            "--trimming needs the token probabilities of a JPT model, which a generative system does not have"
+        )
     effects: dict[str, dict[str, RuleEffect]] = {}
     for rule in tqdm(rules(), unit="rule"):
         effects[rule] = {}
@@ -117,7 +119,7 @@ def trimming_effects(run: Run, pipeline: Any, *, nested: bool = False) -> dict[s
 
 
 def _differences(gold: list[list[Span]], found: list[list[Span]], other: list[list[Span]]) -> tuple[int, int, int]:
-    """Mentions right in `found` alone, right in `other` alone, and how many differ."""
+    """Numbers of mentions that are right only in `found`, right only in `other`, and different."""
     right = wrong = changed = 0
     for true, here, there in zip(gold, found, other, strict=True):
         only_here, only_there = {*here} - {*there}, {*there} - {*here}
@@ -155,7 +157,7 @@ def trimming_table(effects: Mapping[str, Mapping[str, RuleEffect]]) -> str:
 
 
 def trimming_section(run: Run, pipeline: Any, *, nested: bool = False) -> Section:
-    """[`trimming_effects`] for a report."""
+    """[`trimming_effects`] as a section of a report."""
     effects = trimming_effects(run, pipeline, nested=nested)
     data = {
         rule: {dataset: {**asdict(each), "gain": each.gain} for dataset, each in by_dataset.items()}

@@ -1,4 +1,4 @@
-"""What `jpt-ner types tune` does: a schema, labelled data and a model in, the schema with thresholds out."""
+"""The work of `jpt-ner types tune`: a schema, labelled data and a model in, the schema with thresholds out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +16,8 @@ class Tuning:
     """
     Args:
         schema ([`Schema`]): With the thresholds, if they help.
-        tuned ([`TunedThresholds`]): What was found, by the names that the data has.
-        notes (`list[str]`): What to know of it, in sentences.
+        tuned ([`TunedThresholds`]): The thresholds, by the names in the data.
+        notes (`list[str]`): Notes about the result, in sentences.
     """
 
     schema: Schema
@@ -30,10 +30,10 @@ def tune_schema(schema: Schema, data: str | Path, pipeline: Any, decoder: str = 
     Tunes the thresholds of a schema. They are chosen on flat entities.
 
     Args:
-        schema ([`Schema`]): The types. Thresholds that they have are not used.
+        schema ([`Schema`]): The types. Their present thresholds are ignored.
         data (`str` or `Path`): A file of records labelled with these types.
         pipeline (`JPTPipeline`): The model.
-        decoder (`str`): How entities are read.
+        decoder (`str`): How entities are decoded.
         loading: Further options of `evaluate.load_dataset`.
 
     Raises:
@@ -72,12 +72,12 @@ def _notes(schema: Schema, names: dict[str, str], asked: set[str], tuned: TunedT
     if left := [name for name in schema.names if names[name] not in asked]:
         notes.append(f"Not annotated in this file, so left as they are: {', '.join(left)}.")
     if tuned.f1_tuned <= tuned.f1:
-        notes.append("Thresholds do not help on texts they were not chosen on: the schema is left as it is.")
+        notes.append("Thresholds do not help on texts that had no part in choosing them: the schema is left as it is.")
     return notes
 
 
 def tuning_report(tuning: Tuning) -> str:
-    """The thresholds with what they are worth, in Markdown."""
+    """The thresholds and their gain, in Markdown."""
     tuned = tuning.tuned
     low, high = tuned.interval
     parts = [

@@ -1,15 +1,13 @@
 """The same texts asked with several definitions of their types: F1 by type and its change, with intervals (Table 8)."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...atomic_jpt import atomic_file
-from ..tables import markdown_table, percent
+from ..tables import markdown_table, percent, write_json_and_markdown
 from .evaluate import gold_spans, load_datasets, predicted_spans
-from .reports import report_files, summary_table
+from .reports import summary_table
 from .resampling import Interval, bootstrap_changes
 from .runs import Run, run_model, schema_thresholds
 from .scoring import Scores
@@ -38,7 +36,7 @@ def make_variants(wordings: Sequence[str] | None, types: Sequence[str] | None) -
     Wordings of the data's own types, then schema files.
 
     Raises:
-        ValueError: If one is given twice.
+        ValueError: If one of them is given twice.
     """
     variants = [Variant(wording, wording) for wording in wordings or ()]
     variants += [Variant(str(each), types=each) for each in types or ()]
@@ -76,7 +74,7 @@ def compare_variants(
         pipeline (`EntityPipeline`): The model.
         paths (`Sequence`): Files of labelled records.
         variants (`Sequence[Variant]`): At least one; the first is what the others are compared with.
-        decoder (`str`): How entities are read.
+        decoder (`str`): How entities are decoded.
         loading: Further options of `evaluate.load_datasets`.
 
     Raises:
@@ -151,7 +149,6 @@ def write_comparison(comparison: Comparison, output: str | Path, about: dict[str
     Returns:
         `list[Path]`: The files.
     """
-    json_file, markdown_file = report_files(output)
     first = next(iter(comparison.scores))
     document = {
         **about,
@@ -170,11 +167,7 @@ def write_comparison(comparison: Comparison, output: str | Path, about: dict[str
             for name, scores in comparison.scores.items()
         },
     }
-    with atomic_file(json_file) as path:
-        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     parts = [f"# Definitions compared with “{first}”", comparison_tables(comparison)]
     for name, scores in comparison.scores.items():
         parts += [f"## {name}", summary_table(scores)]
-    with atomic_file(markdown_file) as path:
-        path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return [json_file, markdown_file]
+    return write_json_and_markdown(output, document, "\n\n".join(parts) + "\n")

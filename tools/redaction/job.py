@@ -151,7 +151,7 @@ def _row(document: Document, column: str, report: Report) -> dict[str, Any]:
     is_plain = document.words is None and isinstance(record, dict) and not any(key in record for key in ANNOTATIONS)
     if is_plain:
         return {**document.row, column: document.text}
-    report.note("of rows with annotations only id and text were written, as annotations hold words of the text")
+    report.note("of rows with annotations only id and text were written, because annotations hold words of the text")
     name = document.row.get("id")
     return {**({} if name is None else {"id": name}), column: document.text}
 

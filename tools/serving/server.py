@@ -37,7 +37,7 @@ def serve(
         limits ([`Limits`], *optional*): Limits of requests.
         host (`str`), port (`int`): Where to listen; port 0 takes a free one.
         texts_together (`int`, *optional*, defaults to 32): Maximum number of texts in one call of the pipeline.
-        device (`str`, *optional*): Defaults to the best there is.
+        device (`str`, *optional*): Defaults to the best available.
         log_level (`str`, *optional*, defaults to `"info"`): Of uvicorn.
 
     Raises:

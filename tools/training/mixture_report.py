@@ -1,14 +1,12 @@
 """The findings in a mixture in, Markdown and JSON out."""
 
 import glob
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...atomic_jpt import atomic_file
-from ..tables import markdown_table
+from ..tables import markdown_table, write_json_and_markdown
 from .mixture import CandidateType, Frequency, Gap, collect, extremes, find_gaps
 from .preparation import iter_sources
 from .recipe import DataSource, Recipe
@@ -111,7 +109,7 @@ def mixture_tables(report: MixtureReport) -> str:
     parts = [f"{report.sets} sets, {report.types:,} types, {report.texts:,} texts searched."]
     head = ["set", "type", "unmarked", "marked", "by", "example"]
     parts += _part(
-        "Mentions that stand unmarked",
+        "Unmarked mentions",
         head,
         [
             [*_type_cells(each.type), each.unmarked, each.marked, _sources(each), _example(each)]
@@ -176,10 +174,5 @@ def write_mixture(report: MixtureReport, output: Path) -> list[Path]:
     Returns:
         `list[Path]`: The files.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    json_file, markdown_file = (output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md"))
-    with atomic_file(json_file) as path:
-        path.write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with atomic_file(markdown_file) as path:
-        path.write_text(f"# Labels over a mixture\n\n{mixture_tables(report)}\n", encoding="utf-8")
-    return [json_file, markdown_file]
+    text = f"# Labels over a mixture\n\n{mixture_tables(report)}\n"
+    return write_json_and_markdown(output, report.to_dict(), text)

@@ -180,7 +180,7 @@ def full_disk_named(model: nn.Module, arguments: TrainingArguments) -> Iterator[
     except (RuntimeError, SafetensorError) as error:
         if shutil.disk_usage(arguments.output_dir).free > _checkpoint_bytes(model):
             raise
-        reason = "no space left for a checkpoint; with more of it the same command goes on from the last whole one"
+        reason = "no space left for a checkpoint; with more space the same command resumes from the last complete one"
         raise OSError(errno.ENOSPC, reason, arguments.output_dir) from error
 
 

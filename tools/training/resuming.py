@@ -98,7 +98,7 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> No
             key, was, given = f"{key}: {part}", was.get(part), given.get(part)
         change = "has changed" if key.startswith("data: ") else f"was {was!r}, and is {given!r} now"
         raise ValueError(
-            f"output_dir: {folder} holds a run that was started otherwise: {key} {change}. Choose another "
+            f"output_dir: {folder} holds a run that was started differently: {key} {change}. Choose another "
             "`output_dir` for a new run"
         )
 

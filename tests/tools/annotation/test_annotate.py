@@ -44,7 +44,7 @@ MISSED = {"a": [("Bo", "person"), ("Oslo", "city"), ("Bo", "person")], "b": [("V
 
 
 def answer(body) -> str:
-    """What a faultless model says; mentions that are not in the text included."""
+    """The answers of a perfect model, including mentions that are not in the text."""
     system, question = (message["content"] for message in body["messages"][:2])
     if "schemas" in system:
         return json.dumps({"types": next(types for topic, types in PROPOSED.items() if f": {topic}\n" in question)})
@@ -147,7 +147,7 @@ main()
 
 @pytest.mark.parametrize("at", [2, 4, 7])
 def test_a_killed_run_asks_nothing_twice(texts, tmp_path, at):
-    """Killed without warning while a question is asked: only that one is asked again."""
+    """If it is killed while a question is in flight, only that one is repeated."""
     process, kill = [], []
 
     def deadly(body):
@@ -171,7 +171,7 @@ def test_a_killed_run_asks_nothing_twice(texts, tmp_path, at):
     assert questions[json.dumps(endpoint.requests[at - 1]["messages"])] == 2
     assert {record.id: brief(record) for record in read_records(output)} == EXPECTED
     assert f"{len(questions)} requests, 0 malformed" in done.stdout
-    # Once finished, it asks nothing at all.
+    # A finished run asks nothing.
     with serve([Reply("no", 500)]) as silent:
         again = [silent.url if each == endpoint.url else each for each in command[3:]]
         assert CliRunner().invoke(cli.app, again).exit_code == 0 and not silent.requests
@@ -346,7 +346,7 @@ def test_nothing_is_invented(text, written):
     found = Counter((text[start:end], label) for start, end, label in spans)
     assert not found - wanted and found.total() + dropped.total() == wanted.total()
     assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False))
-    # Asked again, what is there stays.
+    # Existing mentions stay when it is asked again.
     again, _ = place(text, written, present=spans)
     assert set(spans) <= set(again)
 

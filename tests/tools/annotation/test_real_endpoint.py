@@ -53,7 +53,7 @@ def served():
 
 @pytest.mark.long
 def test_a_served_model_annotates(served, tmp_path):
-    """It may write nonsense, being small: then that is counted. Tokens are, and nothing is invented."""
+    """A small model may write nonsense, which is counted, as are tokens; nothing is invented."""
     url, name = served
     journal = Journal(tmp_path / "journal.jsonl", {})
     options = AnnotationOptions(types=TYPES, gaps=False, workers=1)

@@ -1,4 +1,4 @@
-"""The comparison: what it measures, how it goes on, and that its figures are those of the measurements."""
+"""The comparison: what it measures, how it resumes, and that its figures match the measurements."""
 
 import json
 
@@ -226,7 +226,7 @@ def test_stopped_runs_go_on(generative, tmp_path, monkeypatch):
     assert -left[0] - 1 == 2 + len(whole.by_types)  # warmed up again, and only what was missing
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 1 + len(whole.texts) + len(whole.by_types)
-    left[0] = 1  # nothing is read any more
+    left[0] = 1  # nothing is read again
     assert compare.compare(systems, {"tiny": RECORDS}, log=log) == whole
     with pytest.raises(ValueError, match="the log of another run"):
         compare.compare(systems, {"tiny": RECORDS}, log=log, repeats=2)

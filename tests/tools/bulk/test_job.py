@@ -1,4 +1,4 @@
-"""Jobs over many files: what is kept, what a stopped one repeats, what is refused."""
+"""Jobs over many files: what is kept, what a resumed job repeats, what is refused."""
 
 import csv
 import datetime
@@ -28,7 +28,7 @@ MODEL = "stand-in"
 
 
 class StandIn:
-    """Finds words in capitals. Refuses texts with `refuse` in them; ends in the way that is given after so many texts."""
+    """Finds words in capitals. Refuses texts with `refuse` in them; fails as specified after a number of texts."""
 
     model = SimpleNamespace(config=SimpleNamespace(entity_types=None))
 
@@ -95,7 +95,7 @@ def parquet_rows(tmp_path):
     return pq.read_table(tmp_path / "out/shards").to_pylist()
 
 
-# ---- what comes out -------------------------------------------------------------------------------------------------
+# ---- output ---------------------------------------------------------------------------------------------------------
 
 
 def test_parquet_keeps_all_columns_with_their_types(tmp_path):
@@ -226,7 +226,7 @@ def test_rows_of_parquet_without_text_are_bad(tmp_path):
     assert bad["line"] == 2 and "should be a text" in bad["reason"]
 
 
-# ---- stopped and gone on with ---------------------------------------------------------------------------------------
+# ---- resuming -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
@@ -342,7 +342,7 @@ def test_another_job_is_refused_by_what_differs(tmp_path):
     assert "'place' is new" in refused(tmp_path, schema=more)
     assert "--shard-rows" in refused(tmp_path, shard_rows=10)
     assert "--threshold" in refused(tmp_path, finding={"batch_size": 2, "threshold": 0.5})
-    start(tmp_path, finding={"batch_size": 9})  # decides on nothing
+    start(tmp_path, finding={"batch_size": 9})  # does not affect results
     write_jsonl(tmp_path / "in/a.jsonl", 31)
     assert "a.jsonl, of which rows are done, has changed" in refused(tmp_path)
     (tmp_path / "in/a.jsonl").rename(tmp_path / "in/b.jsonl")

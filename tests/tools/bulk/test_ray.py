@@ -1,4 +1,4 @@
-"""Jobs on a Ray cluster of several processes on this machine. Needs `ray[data]`, and `moto[server]` for the stand-in of S3."""
+"""Jobs on a Ray cluster of several processes on this machine. Needs `ray[data]`, and `moto[server]` as a stand-in for S3."""
 
 import json
 import socket
@@ -91,7 +91,7 @@ def test_two_workers_find_the_same_though_one_is_killed(tmp_path, model, expecte
     is_same([row["entities"] for row in rows], expected)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["state"] == "done" and manifest["counts"] == {"rows": 180, "shards": 10}
-    # What is there is not done again; what differs is refused.
+    # Existing shards are skipped; differences are refused.
     assert run_on_ray(job(tmp_path, model), "local", Pool(), told.append)["rows"] == 0
     next((tmp_path / "out/shards").iterdir()).unlink()
     assert run_on_ray(job(tmp_path, model), "local", Pool(), told.append)["rows"] in (10, 20)

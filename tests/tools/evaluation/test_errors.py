@@ -84,8 +84,7 @@ def test_types_and_confusion_matrix_account_for_every_mention():
     by_type = errors_by_type(texts)
     for label, each in by_type.items():
         strict = scores.per_type[label]
-        assert (each.gold, each.predicted, each.correct) == (strict.gold, strict.predicted, strict.correct)
-        assert (each.precision, each.recall, each.f1) == (strict.precision, strict.recall, strict.f1)
+        assert each.score == strict
     assert dict(by_type["city"].taken_for) == {"person": 1} and dict(by_type["person"].taken_from) == {"city": 1}
     matrix = confusion_matrix(texts)
     assert matrix.labels == ["city", "person", "O"]

@@ -117,7 +117,7 @@ def test_files_of_one_name_are_told_apart(dataset, tmp_path):
 
 @pytest.fixture
 def worded(dataset):
-    """The same data with generic definitions of what is asked for."""
+    """The same data with generic definitions of its types."""
     types = {label: {**each, "generic": f"Some {each['name']}."} for label, each in TYPES.items()}
     (dataset.parent / "types.json").write_text(json.dumps(types))
     return dataset

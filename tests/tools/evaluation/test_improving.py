@@ -1,4 +1,4 @@
-"""Definitions improved: what they lose, proposals and drafts scored, what others judge, and runs that stop half-way."""
+"""Improved definitions: what they miss, scored proposals and drafts, judgement on other texts, and stopped runs."""
 
 import json
 import re

@@ -83,7 +83,7 @@ def test_equal_to_seqeval_and_nervaluate_on_flat_mentions(corpus):
 
 
 def test_equal_to_seqeval_and_nervaluate_on_real_mentions():
-    """Real gold (development split) and predictions made of it by moved edges, other types, gaps and inventions."""
+    """Real gold (development split) and predictions made of it by moved boundaries, other types, gaps and inventions."""
     path = SHARED / "eval" / "conll03" / "dev.jsonl"
     if not path.is_file():
         pytest.skip(f"no data at {path}")

@@ -61,7 +61,7 @@ def test_thresholds_help_where_scores_tell_right_from_wrong():
     assert (unseen.mentions, unseen.own, unseen.f1) == (0, False, 0)
     assert tuned.f1_tuned > tuned.f1 + 0.1 and tuned.interval[0] > 0
     assert tune_thresholds(gold, predicted, ["a", "b", "unseen"]) == tuned
-    # On other texts of the kind they are worth about what was said.
+    # On similar texts the gain is about as reported.
     others, found = corpus(seed=1)
     kept = [[span for span, score in each if score >= a.threshold] for each in found]
     assert score_spans(others, kept).strict.f1 == pytest.approx(tuned.f1_tuned, abs=0.05)
@@ -104,14 +104,14 @@ def files(tmp_path):
     return tmp_path, answers
 
 
-def test_command_stores_thresholds_and_says_where_they_are_from(files, monkeypatch):
+def test_command_stores_thresholds_and_says_where_they_are_from(files, monkeypatch, recwarn):
     folder, answers = files
 
     def pipeline(items, **options):
         items = list(items)
         assert all(
             "threshold" not in str(item["entity_types"]) for item in items
-        )  # none that drops what is to be tuned
+        )  # none that drops predictions to tune on
         return [answers[item["text"]] for item in items]
 
     monkeypatch.setattr(types, "load_pipeline", lambda model, device: pipeline)

@@ -1,4 +1,4 @@
-"""What rules of trimming gain and lose: counted on mentions that are known, and restored afterwards."""
+"""Gains and losses of trimming rules: counted on known mentions, and rules restored afterwards."""
 
 import pytest
 from jpt_ner import words_jpt
@@ -8,13 +8,13 @@ from jpt_ner.tools.evaluation.trimming import rules, trimming_effects, trimming_
 from jpt_ner.words_jpt import trim_span
 
 TEXTS = ["Yahoo! said C++ is fine", "He saw the Rhine .", "(Apple Inc.) grew"]
-# What the model would say, before trimming: character ranges.
+# The untrimmed predictions: character ranges.
 SAID = [[(0, 6), (12, 15)], [(7, 18)], [(1, 11)]]
 GOLD = [[(0, 5), (12, 15)], [(11, 16)], [(1, 11)]]
 
 
 class Decoder:
-    """Trims what was said, as the decoder for words does."""
+    """Trims the predictions, as the decoder for words does."""
 
     def decode(self, reading, decoder, nested):
         text, ranges = reading

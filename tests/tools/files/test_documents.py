@@ -1,4 +1,4 @@
-"""Files of texts: what is read from each format, what is said of bad rows, and that nothing changes on the way back."""
+"""Files of texts: what is read from each format, messages for bad rows, and exact round trips."""
 
 import csv
 import io
@@ -223,8 +223,8 @@ def test_tags_of_whole_words_say_what_the_entities_say(data):
     for length, gap in lengths:
         words.append((position, position + length))
         position += length + gap
-    edges = sorted(data.draw(st.sets(st.integers(0, len(words)), max_size=8)))
-    spans = [(first, last, data.draw(st.sampled_from("XY"))) for first, last in zip(edges[::2], edges[1::2])]
+    bounds = sorted(data.draw(st.sets(st.integers(0, len(words)), max_size=8)))
+    spans = [(first, last, data.draw(st.sampled_from("XY"))) for first, last in zip(bounds[::2], bounds[1::2])]
     entities = [entity(words[first][0], words[last - 1][1], name) for first, last, name in spans]
     assert tags_to_spans(bio_tags(words, entities[::-1])) == spans
 

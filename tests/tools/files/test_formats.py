@@ -1,4 +1,4 @@
-"""Each format as the program that it comes from writes it: its texts to be tagged, its records to be evaluated."""
+"""Each format as its program writes it: its texts for tagging, its records for evaluation."""
 
 import json
 import zipfile

@@ -33,10 +33,10 @@ def tagged(draw):
     """A document and entities of whole runs of its words, or of parts of them."""
     text = "".join(draw(st.lists(NASTY, max_size=25)))
     words = split_words(text)
-    edges = sorted(draw(st.sets(st.integers(0, len(words)), max_size=6)))
+    bounds = sorted(draw(st.sets(st.integers(0, len(words)), max_size=6)))
     entities = [
         entity(words[first][0], words[last - 1][1], draw(st.sampled_from(NAMES)), text)
-        for first, last in zip(edges[::2], edges[1::2], strict=False)
+        for first, last in zip(bounds[::2], bounds[1::2], strict=False)
     ]
     row = draw(st.sampled_from([{}, {"id": "a"}, {"id": "A"}, {"id": 3}, {"id": "a/1"}, {"id": ""}, {"id": None}]))
     return {**row, "text": text}, entities

@@ -1,4 +1,4 @@
-"""Redaction of files: every format, columns, folders, reports, pseudonyms on disk, and nothing written over what is read."""
+"""Redaction of files: every format, columns, folders, reports, pseudonyms on disk, and inputs that are never overwritten."""
 
 import csv
 import json
@@ -153,7 +153,7 @@ def test_a_folder_of_files_and_its_report(tmp_path):
     assert kept == ["Hill"] and "Anna" not in (tmp_path / "report.jsonl").read_text()
 
 
-# ---- what is never written over -------------------------------------------------------------------------------------
+# ---- inputs are never overwritten -----------------------------------------------------------------------------------
 
 
 def test_what_is_read_is_never_written_over(tmp_path):

@@ -1,4 +1,4 @@
-"""Redaction of texts: what replaces a mention in each style, the same for the same, and an account of what was left."""
+"""Redaction of texts: the replacements of each style, their consistency, and a record of what was kept."""
 
 import hashlib
 import hmac
@@ -25,7 +25,7 @@ def finder(*found):
     """Stands in for a pipeline: finds these words with their types and scores, wherever they first stand."""
 
     def pipeline(texts, entity_types, threshold, **options):
-        assert set(threshold.values()) == {0.0}  # what scores low is to be told
+        assert set(threshold.values()) == {0.0}  # low scores must be reported
         for text in texts:
             yield [entity(text, *each) for each in found if each[0] in text]
 
@@ -58,7 +58,7 @@ def test_what_scores_low_is_kept_and_told_with_its_place_in_both_texts():
     assert [(each["score"], each["replacement"]) for each in redacted.changed] == [
         (0.9, "[PERSON]"),
         (0.8, "[PHONE]"),
-        (None, "[PERSON]"),  # what the model has marked once is not to be read elsewhere
+        (None, "[PERSON]"),  # what the model has marked once must not remain elsewhere
     ]
     for each in redacted.changed:
         assert redacted.text[each["new_start"] : each["new_end"]] == each["replacement"]

@@ -1,4 +1,4 @@
-"""The service over HTTP: what it answers, what it refuses and how it says so, and that it ends tidily."""
+"""The service over HTTP: answers, refusals and their messages, and a clean shutdown."""
 
 import json
 import signal
@@ -69,7 +69,7 @@ def test_texts_may_have_types_of_their_own(client, pipe):
 
 
 def test_answers_of_many_clients_are_not_mixed(client, pipe):
-    """Each client asks with types of its own, so an answer of another is known by them."""
+    """Each client uses its own types, which reveal an answer to another client."""
     cases = [
         (f"Item {i} of Paris and Zürich, said Merkel {i}.", {f"kind {i % 5}": f"Word {i % 5}."}) for i in range(20)
     ]

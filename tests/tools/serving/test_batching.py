@@ -1,4 +1,4 @@
-"""The batcher: answers belong to their requests, one fault hurts one request, the queue has an end, closing answers."""
+"""The batcher: answers belong to their requests, a fault affects one request, the queue is bounded, closing answers."""
 
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor

@@ -68,7 +68,7 @@ def test_rows_of_table_4(build, encoder, name):
     assert sorted(each.split(":")[0] for each in embedded) == sorted(TYPES)
     assert any("A group of musicians." in each for each in embedded) == embedding_defines
     assert model.text_cost(10) == 10 * copies + len(model.config.separator_ids) * (copies - 1)
-    # The pipeline of the trained model asks as it was trained.
+    # The pipeline of the trained model uses the prompts it was trained with.
     pipe = model.as_pipeline(tokenizer, definition_encoder=encoder)
     plan = pipe._plan(tuple(each.split(":")[0] for each in embedded), tuple(TYPES[n.split(":")[0]] for n in embedded))
     assert plan.prompt.input_ids == group["prompt_input_ids"]

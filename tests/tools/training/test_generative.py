@@ -85,7 +85,7 @@ def test_training_reads_the_tokens_that_inference_will_give():
     for example in build_examples(TOKENIZER, "padellm", TEXT, ENTITIES, {"LOC": ""}):
         assert example.input_ids[: len(prompt)] == prompt and not any(example.loss_mask[: len(prompt)])
         assert example.loss_mask[len(prompt)]
-    # A text is no markup.
+    # Text is not markup.
     assert TOKENIZER.eos_token_id not in encode_part(TOKENIZER, "a <|im_end|> b")
 
 

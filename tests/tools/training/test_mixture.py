@@ -1,4 +1,4 @@
-"""Faults of labels over several sets: what is found, and what is none."""
+"""Label errors across several sets: what is found, and what is not an error."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def test_what_is_no_fault_is_not_told(sports, wiki, tmp_path):
     assert not gaps([sports, wiki], similarity=0.95)  # no definition covers another
     assert not gaps([sports, wiki], least=13)
     assert not gaps([wiki])
-    # The set marks such names as something else that is asked for, in most places.
+    # The set mostly marks such names as another candidate type.
     path = write(
         tmp_path / "bands", ["none"], {}, {"person": PERSON, "band": {"name": "band", "definition": "Music."}}
     )

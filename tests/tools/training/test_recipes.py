@@ -599,7 +599,7 @@ def test_a_disk_too_small_for_the_checkpoints_is_refused_at_once(write_recipe, m
         check(save_steps=1, save_total_limit=3)
     with pytest.raises(OSError, match="output_dir"):
         check(save_steps=1)
-    for step in (1, 2):  # A run that goes on has some of them already.
+    for step in (1, 2):  # A resumed run has some of them already.
         (Path(load_recipe(write_recipe()).output_dir) / f"checkpoint-{step}").mkdir(parents=True)
     check(save_steps=1, save_total_limit=3)
 

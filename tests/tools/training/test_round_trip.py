@@ -70,7 +70,7 @@ def tokenizers():
 def round_trip(records: list[Record], tokenizer) -> tuple[int, int]:
     """
     Mentions, and those that did not come back; checks that labelling named these very ones, apart from mentions with
-    an edge that cannot be seen (such as a mark of the writing direction), which come back without it.
+    a boundary that cannot be seen (such as a mark of the writing direction), which come back without it.
     """
     mentions = lost = 0
     for record, encoded in zip(records, encode_texts(tokenizer, [each.text for each in records]), strict=True):
@@ -126,6 +126,6 @@ def test_all_other_data_comes_back(tokenizers):
         assert mentions > 2500 and lost <= LOST_ELSEWHERE[name] * mentions, name
 
 
-# Shares of mentions that may be lost: mentions of one type that touch, and edges within a token.
+# Shares of mentions that may be lost: mentions of one type that touch, and boundaries within a token.
 LOST = {"product": 0.01, "sentencepiece": 0.01, "wordpiece": 0.01}
 LOST_ELSEWHERE = {"product": 0.05, "sentencepiece": 0.06, "wordpiece": 0.05}

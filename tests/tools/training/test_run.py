@@ -1,4 +1,4 @@
-"""Training groups and training runs: what is asked, what is labelled, and that a run can be stopped anywhere."""
+"""Training groups and runs: prompts, labels, and that a run can be stopped anywhere."""
 
 import hashlib
 import json
@@ -142,7 +142,7 @@ def test_a_share_of_the_groups_is_read_openly_and_holds_more_texts():
         TrainingGroups([source()], 1, TOKENIZER, COMPACT, sampling)
 
 
-# ---- what is asked --------------------------------------------------------------------------------------------------
+# ---- prompts --------------------------------------------------------------------------------------------------------
 
 
 def read_back(group: dict, texts: dict[tuple, str]) -> list[tuple[str, str]]:
@@ -187,7 +187,7 @@ def test_types_come_in_every_order_and_some_do_not_occur():
 
 
 def test_only_types_that_a_record_was_annotated_for_are_asked_of_it():
-    """What nobody looked for is no negative example."""
+    """Types that were not annotated are not negative examples."""
     records = make_records(24)
     for record in records[:12]:
         record.labels = ["PER", "ORG"]
@@ -233,7 +233,7 @@ def test_records_without_types_are_refused():
 
 
 def test_wordings():
-    """Each on its own; the definition encoder is told names and definitions as the prompt tells them."""
+    """Each alone; the definition encoder gets the same names and definitions as the prompt."""
 
     def first(**sampling):
         group = make_groups([source()], 40, min_types=4, **sampling)[7]
@@ -528,7 +528,7 @@ def test_a_killed_run_goes_on_exactly(write_recipe, tmp_path):
 
 
 def test_a_folder_is_that_of_one_run(write_recipe, tmp_path, capsys):
-    """Another recipe or other data would go on from weights they have nothing to do with, and be told as trained."""
+    """Another recipe or other data would continue from unrelated weights and be reported as trained."""
     path = write_recipe()
     folder, _ = run(path)
     weights = (folder / "model.safetensors").read_bytes()
@@ -844,7 +844,7 @@ def test_every_trained_weight_takes_part_in_every_loss(make_model, encoder, type
 
 
 def test_a_full_disk_while_saving_costs_one_checkpoint(write_recipe, tmp_path, monkeypatch):
-    """The optimizer's state is cut off in the second checkpoint: the run says so and goes on from the first."""
+    """The optimizer's state is cut off in the second checkpoint: the run says so and resumes from the first."""
     path = write_recipe(training__save_steps=2)
     _, expected = run(path, output_dir=str(tmp_path / "straight"))
     save = torch.save

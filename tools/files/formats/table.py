@@ -317,7 +317,7 @@ def _place(row: dict[str, Any]) -> tuple[Any, Any]:
 
 def _entity_document(line: int, row: dict[str, Any], mentions: list[dict[str, Any]]) -> Row:
     if not row["text"]:
-        return BadRow(line, "has no text; it stands in the first row of each document")
+        return BadRow(line, "has no text; the first row of each document must have it")
     kept = {key: row[key] for key in ("id", "text") if row.get(key)}
     parsed = parsed_text(row["text"], mentions, kept)
     assert isinstance(parsed.record, dict)
