@@ -290,6 +290,8 @@ def test_what_tag_refuses(model, tmp_path):
     assert "overlapping" in refused("tag", "x", *TYPES, "--nested", "-o", tmp_path / "out.conll")
     assert "--top-k" in refused("tag", "x", *TYPES, "--top-k", 2, "-o", tmp_path / "out.csv")
     assert "model folder not found" in refused("tag", "x", *TYPES, "-m", tmp_path / "none")
+    for device in ("abacus", ""):
+        assert f"`device` {device!r} cannot be used here" in refused("tag", "x", *TYPES, "--device", device)
     assert "--types" in refused("tag", "x", *there)
     assert "decoder" in refused("tag", "x", *TYPES, *there, "--nested", "--decoder", "token")
     assert "less than or equal to 1" in refused("tag", "x", *TYPES, "--threshold", "2")
