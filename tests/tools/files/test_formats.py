@@ -1,5 +1,7 @@
 """Each format as the program that it comes from writes it: its texts to be tagged, its records to be evaluated."""
 
+import csv
+import io
 import json
 import zipfile
 
@@ -321,6 +323,21 @@ def test_kaggles_tables(tmp_path):
     assert next(read_documents(path)).words == ["Anna", "Berg", "in", "Oslo"]
     listed = "Sentence #,Sentence,POS,Tag\n1,Anna Berg in Oslo,[],\"['B-PER', 'I-PER', 'O', 'B-LOC']\"\n"
     assert found(read_records(write(path, listed))[0]) == GOLD
+    for words, tags in (
+        ("['Anna', 'Berg', 'in', \"Oslo\"]", "['B-PER', 'I-PER', 'O', 'B-LOC']"),
+        ("['Anna' 'Berg'\n 'in' 'Oslo']", "['B-PER' 'I-PER' 'O' 'B-LOC']"),
+        ("['Anna', 'Berg', 'in', 'Oslo']", "[1, 2, 0, 3]"),
+        ("['Anna' 'Berg' 'in' 'Oslo']", "[1 2 0 3]"),
+    ):
+        rows = io.StringIO()
+        csv.writer(rows).writerows([["id", "tokens", "ner_tags"], ["7", words, tags]])
+        write(path, rows.getvalue())
+        (record,) = read_records(path, tag_names="O,B-PER,I-PER,B-LOC")
+        assert found(record) == GOLD and record.id == "7"
+        (document,) = read_documents(path)
+        assert document.words == ["Anna", "Berg", "in", "Oslo"] and document.row["id"] == "7"
+    with pytest.raises(ValueError, match=r"a.csv:2: .*'ner_tags' should be a list such as .*, got '\[B-PER\]'"):
+        read_records(write(path, "tokens,ner_tags\nAnna,[B-PER]\n"))
     plain = "token;ner_tag\nAnna;B-PER\nBerg;I-PER\n\nOslo;B-LOC\n"
     assert [found(record) for record in read_records(write(path, plain))] == [GOLD[:1], GOLD[1:]]
     named = "w;t\nAnna;B-PER\n"
