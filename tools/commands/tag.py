@@ -149,7 +149,7 @@ def _check(input: TagInput, output: TagOutput, finding: Finding, bulk: Bulk) -> 
     from ..files.writers import check_output, output_suffix
 
     check_output(output.output)
-    check_apart(input.input or [], [output.output])
+    check_apart([*(input.input or []), *filter(os.path.isfile, input.types or [])], [output.output])
     suffix = output_suffix(Path(output.output))
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
