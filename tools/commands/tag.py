@@ -158,7 +158,7 @@ def _check(input: TagInput, output: TagOutput, finding: Finding, bulk: Bulk) -> 
 
 
 def _documents(input: TagInput, reading: InputFormat, skipped: list[str]) -> Iterator["Document"]:
-    from ..files.documents import Document, read_documents
+    from ..files.documents import Document, passed_over, read_documents, read_options
 
     def skip(message: str) -> None:
         skipped.append(message)
@@ -168,6 +168,8 @@ def _documents(input: TagInput, reading: InputFormat, skipped: list[str]) -> Ite
     if source is None:
         return iter([Document(1, {"text": input.text}, input.text or "")])
     options = {**reading.options, **({"format": "lines"} if input.lines else {})}
+    if told := passed_over(source, read_options(options)):
+        _note(told)
     return read_documents(source, on_bad_row=skip if input.skip_bad else None, **options)
 
 

@@ -24,6 +24,7 @@ from .opening import Source, Unreadable, expand, open_source
 OPTIONS = tuple(each.name for each in fields(ReadOptions))
 # What damaged archives, those with a password and those of unknown compression raise.
 ARCHIVE_FAULTS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError)
+MOST_NAMED = 5  # files in a message
 NOT_DATA = ("types.json", "readme.md", "readme.txt")  # beside labelled data, none of it
 
 
@@ -71,6 +72,23 @@ def read_options(options: dict[str, Any]) -> ReadOptions:
     if reading.format not in (None, *FORMATS):
         raise ValueError(f"`format` should be one of {', '.join(FORMATS)}, got {reading.format!r}")
     return reading
+
+
+def passed_over(path: str | os.PathLike, options: ReadOptions, output: Path | None = None) -> str | None:
+    """
+    What to say of the files of a folder or pattern that are not read, as their suffix names no format; `None` of none.
+
+    Args:
+        output (`Path`, *optional*): A folder whose files are not to be read.
+    """
+    files = (expand(path) if options.format is None else None) or []
+    if output is not None:
+        files = [each for each in files if output.absolute() not in each.absolute().parents]
+    unknown = [str(each) for each in files if plain_suffix(each) not in (*SUFFIXES, ARCHIVE)]
+    if not unknown:
+        return None
+    more = f" and {len(unknown) - MOST_NAMED:,} more" if len(unknown) > MOST_NAMED else ""
+    return f"passed over, as no format is known by their suffix: {', '.join(unknown[:MOST_NAMED])}{more}"
 
 
 def rows_of_records(path: str | os.PathLike, options: ReadOptions) -> Iterator[tuple[Source, Row]]:

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 from jpt_ner.tools.data.records import Entity, read_records
 from jpt_ner.tools.files import opening
-from jpt_ner.tools.files.documents import read_documents
+from jpt_ner.tools.files.documents import passed_over, read_documents
 from jpt_ner.tools.files.formats import json_values, table
+from jpt_ner.tools.files.model import ReadOptions
 
 ROWS = "id,text\n1,Jürgen lives in Köln.\n2,Čapek 🙂\n"
 TEXTS = ["Jürgen lives in Köln.", "Čapek 🙂"]
@@ -223,6 +224,16 @@ def test_folders_and_patterns_stand_for_their_files(tmp_path):
     with pytest.raises(ValueError, match=r"c\.jsonl:3: broken JSON"):
         (folder / "deep" / "c.jsonl").write_text('{"text": "third"}\n{"text": "fourth"}\n{')
         list(read_documents(folder))
+
+
+def test_files_that_are_passed_over_are_named(tmp_path):
+    for name in ("a.txt", "a.ann", "b.csv.gz", *(f"{number}.rtf" for number in range(6))):
+        (tmp_path / name).write_text("")
+    assert passed_over(tmp_path, ReadOptions()) == (
+        f"passed over, as no format is known by their suffix: {', '.join(f'{tmp_path}/{n}.rtf' for n in range(5))} and 1 more"
+    )
+    assert passed_over(tmp_path / "*.txt", ReadOptions()) is None
+    assert passed_over(tmp_path, ReadOptions(format="text")) is None
 
 
 def test_archives_hold_files_of_any_format(tmp_path):
