@@ -131,6 +131,11 @@ def test_columns_of_a_table_are_known_before_its_text_is():
         assert isinstance(table.header_of(opening.Source(io.BytesIO(content), "a.csv", "a.csv")), list)
 
 
+def test_a_blank_text_is_one_and_a_blank_line_is_none(tmp_path):
+    assert texts(tmp_path / "a.csv", 'text\none\n""\n\nthree\n') == ["one", "", "three"]
+    assert texts(tmp_path / "a.tsv", "text\tn\none\t1\n\t2\n\nthree\t3\n") == ["one", "", "three"]
+
+
 def test_quotation_marks_in_tsv_are_characters(tmp_path):
     content = 'id\ttext\n1\t"To be or not to be\n2\ta "b" c"\n3\t"whole"\n'
     documents = read(tmp_path / "a.tsv", content)
@@ -170,6 +175,15 @@ def test_repeated_columns_take_nobodys_place(tmp_path):
 
 
 # ---- packed, folders, archives --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", ["{}\n{}\n", "[\n{},\n{}]"])
+def test_repeated_keys_of_json_are_named(tmp_path, frame):
+    messages = []
+    content = frame.format('{"text": "Ann", "meta": {"a": 1, "a": 2}}', '{"text": "Bo"}')
+    assert texts(tmp_path / "a.jsonl", content, on_bad_row=messages.append) == ["Bo"]
+    line = 1 if content.startswith("{") else 2
+    assert messages == [f"{tmp_path / 'a.jsonl'}:{line}: the key 'a' stands twice in one object"]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
