@@ -57,8 +57,8 @@ def read_tsv(source: Source, options: ReadOptions) -> Iterator[Row]:
     first = next(lines, "")
     delimiter = options.delimiter or _delimiter(first, options, "\t")
     numbered = (
-        (number, line.rstrip("\r\n").split(delimiter), faults.pop(number, None))
-        for number, line in enumerate(chain([first], lines), 1)
+        (number, line.split(delimiter) if line else [], faults.pop(number, None))
+        for number, line in enumerate((each.rstrip("\r\n") for each in chain([first], lines)), 1)
     )
     yield from _rows(numbered, options, "; a quoted table is read with --input-format csv --delimiter tab")
 
@@ -166,8 +166,8 @@ def _texts(lines: Iterator[Line], header: list[str], options: ReadOptions, hint:
         )
     names_of = _unique(header)
     for number, cells, reason in lines:
-        if reason is None and cells in ([], [""]):
-            continue  # a blank line
+        if reason is None and not cells:
+            continue  # a blank line; a quoted cell with nothing in it is a text
         reason = reason or _count_problem(cells, header, hint)
         if reason is not None:
             yield BadRow(number, reason)
@@ -310,6 +310,8 @@ def _entities(lines: Iterator[Line], header: list[str]) -> Iterator[Row]:
     mentions: list[dict[str, Any]] = []
     first = 0
     for number, cells, reason in lines:
+        if reason is None and not cells:
+            continue  # a blank line
         reason = reason or _count_problem(cells, header)
         if reason is not None:
             yield BadRow(number, reason)
