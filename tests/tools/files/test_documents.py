@@ -261,6 +261,13 @@ def test_word_file_is_read_in_order_with_tables_insertions_and_controls(tmp_path
     assert document.text == "Ünï 🙂 one.\n\nTwo.\na\tb\nc\nd\te\nPaid in\ttime\nIn a control."
 
 
+def test_word_files_aligned_tabs_and_readings_above_words(tmp_path):
+    ruby = "<w:ruby><w:rt><w:r><w:t>hon</w:t></w:r></w:rt><w:rubyBase><w:r><w:t>本</w:t></w:r></w:rubyBase></w:ruby>"
+    xml = f"<w:p><w:r><w:t>Ann</w:t></w:r><w:r><w:ptab/><w:t>Oslo </w:t></w:r><w:r>{ruby}</w:r></w:p>"
+    (document,) = read(tmp_path, "a.docx", docx_bytes(xml=xml))
+    assert document.text == "Ann\tOslo 本"
+
+
 def test_pdf_is_read_page_by_page(tmp_path):
     (document,) = read(tmp_path, "a.PDF", pdf_bytes("Marta Kovac lives", "", "in Lisbon."))
     assert document.text == "Marta Kovac lives\n\n\n\nin Lisbon."
