@@ -17,7 +17,7 @@ from ..opening import MAX_LINE, Source, Unreadable
 from . import jsonl
 from .hub import named_tags, record_of_tags
 from .lists import list_in_cell
-from .shapes import free_name, is_list_of_strings, parsed_text, with_text
+from .shapes import free_name, is_list_of_strings, parsed_text, with_own
 from .tags import record_of_words, tags_to_spans
 from .writing import Entities, Writer, readable
 
@@ -280,9 +280,11 @@ def _listed(
         row = {**row, "id": cells[sentence]}
     words = list_in_cell(given)
     if is_list_of_strings(words):
-        document = Document(line, with_text({**row, names[word]: words}, " ".join(words)), " ".join(words), words)
+        document = Document(
+            line, with_own({**row, names[word]: words}, "text", " ".join(words)), " ".join(words), words
+        )
     else:
-        document = Document(line, with_text(row, given), given)
+        document = Document(line, with_own(row, "text", given), given)
     name = {"id": row["id"]} if row.get("id") else {}
     try:
         tags = list_in_cell(cells[tag])
