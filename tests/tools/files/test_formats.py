@@ -365,7 +365,10 @@ def test_brats_folders_and_archives(tmp_path):
     with zipfile.ZipFile(tmp_path / "brat.zip", "w") as archive:
         for file in folder.iterdir():
             archive.write(file, f"brat/{file.name}")
+        archive.writestr("brat/three.txt", "Not annotated.")
     assert sorted(record.text for record in read_records(tmp_path / "brat.zip")) == [ANNA, "Nothing."]
+    documents = {document.row["id"]: document.text for document in read_documents(tmp_path / "brat.zip")}
+    assert documents == {"brat/one": ANNA, "brat/two": "Nothing.", "brat/three": "Not annotated."}
     (folder / "two.txt").unlink()
     with pytest.raises(ValueError, match=r"two\.ann: .*no text beside it \(two\.txt\)"):
         read_records(folder)
