@@ -66,6 +66,15 @@ def test_the_bytes_that_are_wrong_take_no_row_but_their_own(tmp_path):
     assert found == ["one", "three"] and [message.split(":")[1] for message in messages] == ["3"]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_damaged_utf_16_is_named(tmp_path, name):
+    content = {"a.csv": "text\none\nt\ud800wo\n", "a.json": '[\n{"text": "one"},\n{"text": "t\ud800wo"}\n]'}[name]
+    messages = []
+    damaged = "\ufeff".encode("utf-16-le") + content.encode("utf-16-le", "surrogatepass")
+    assert texts(tmp_path / name, damaged, on_bad_row=messages.append) == ["one"]
+    assert len(messages) == 1 and messages[0].startswith(f"{tmp_path / name}:3: not utf-16; save it as UTF-8")
+
+
 @pytest.mark.parametrize("frame", ["[\n{},\n{},\n{}\n]\n", "{}\n{}\n{}\n"])
 def test_wrong_bytes_in_json_over_many_lines_are_named_too(tmp_path, frame):
     content = frame.format(*(json.dumps({"text": text}, indent=1) for text in ("one", "caf?", "three")))
