@@ -192,7 +192,7 @@ class EntityPipeline(TokenClassificationPipeline):
         if delimiter is not None and not isinstance(delimiter, str):
             raise ValueError(f"`delimiter` must be text, got {delimiter!r}")
         for value in threshold.values() if isinstance(threshold, Mapping) else given_options(all=threshold).values():
-            if not (isinstance(value, Real) and 0 <= float(value) <= 1):
+            if isinstance(value, bool) or not (isinstance(value, Real) and 0 <= float(value) <= 1):
                 raise ValueError(
                     f"`threshold` must be a number from 0 to 1, or a dict of such by name of type, got {threshold!r}"
                 )

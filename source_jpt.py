@@ -126,7 +126,15 @@ class SourceDocument:
             raise self.error_at(line, f"cannot read {shown(node.value)}{reason}; put text in quotes") from error
         if isinstance(value, (list, dict, set)):  # such as !!seq on a text
             raise self.error_at(line, f"cannot read {shown(node.value)} as a {type(value).__name__}")
+        if self.kind == "schema" and isinstance(value, str) and node.style is None:
+            self._check_whole(node.end_mark)
         return value
+
+    def _check_whole(self, end: yaml.Mark) -> None:
+        """A text without quotes ends where a blank and `#` follow: a comment, unless "#1" or the like was meant."""
+        if comment := re.match(r"[ \t]+(#[^\s#]\S*)", end.buffer[end.pointer :]):
+            message = f"the text ends before {shown(comment[1])}, which is a comment; put the text in quotes"
+            raise self.error_at(end.line + 1, f'{message}, or write "# " before a comment')
 
 
 class _Shown(reprlib.Repr):

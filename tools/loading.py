@@ -24,8 +24,10 @@ def load_pipeline(
     Raises:
         ImportError: If a package is missing that the model needs.
         OSError: If the model or its backbone cannot be found.
-        ValueError: If there is no such folder, its files are damaged, or no model comes with this installation.
+        ValueError: If there is no such folder or device, its files are damaged, or no model comes with this installation.
     """
+    if device is not None:
+        _check_device(device)
     if model is None:
         if not (HOME / "config.json").is_file():
             raise ValueError(f"no model comes with this installation ({HOME}); name one with --model")
@@ -53,6 +55,20 @@ def load_pipeline(
             f"the tokenizer of {model} cannot be read ({type(error).__name__}: {str(error)[:200]}); save or download it again"
         ) from error
     return loaded.as_pipeline(tokenizer, device=device)
+
+
+def _check_device(device: str) -> None:
+    """
+    Raises:
+        ValueError: If there is no such device, or this installation cannot use it.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"`device` {device!r} cannot be used here ({reason}); take another, such as 'cpu'") from error
 
 
 def load_service_pipeline(model: str | None = None, *, device: str | None = None):

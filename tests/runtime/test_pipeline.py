@@ -532,6 +532,7 @@ def test_options_of_the_pipeline_and_of_the_call(make_pipeline):
         ({"threshold": 1.5}, "threshold"),
         ({"threshold": "high"}, "threshold"),
         ({"threshold": float("nan")}, "threshold"),
+        ({"threshold": True}, "threshold"),
         ({"top_k": -1}, "top_k"),
         ({"decoder": "paper"}, "decoder"),
         ({"decoder": "token", "nested": True}, "nested"),

@@ -216,6 +216,11 @@ HEAD = "name: music\nentity_types:\n  - name: artist\n    definition: A band.\n"
     [
         (HEAD + "colour: blue\n", 5, 'unknown key "colour" in the schema'),
         (HEAD + "    color: blue\n", 5, '"artist" has an unknown field "color"'),
+        (
+            HEAD + "  - name: hit\n    definition: In the charts, #1 or not.\n",
+            6,
+            "the text ends before '#1', which is a com",
+        ),
         (HEAD + "    threshold: 2\n", 5, '"artist": threshold must be a number from 0 to 1'),
         (HEAD + "    threshold: .nan\n", 5, '"artist": threshold must be a number from 0 to 1'),
         (HEAD + "    threshold: yes\n", 5, "\"artist\": threshold must be a number from 0 to 1, got 'True' (bool)"),
@@ -286,6 +291,11 @@ def test_bad_json_names_line_and_culprit(tmp_path, text, line, message):
     path = write(tmp_path, text, "types.json")
     found = message_of(load_schema, path)
     assert found.startswith(f"{path}:{line}: ") and message in found
+
+
+def test_yaml_may_have_comments(tmp_path):
+    text = "entity_types: # all\n  artist: A band.  # not a duo\n  city: 'The town #1'\n#dish: Food.\n  village: A # town\n"
+    assert load_schema(write(tmp_path, text)).descriptions == ["A band.", "The town #1", "A"]
 
 
 def test_yaml_never_runs_code(tmp_path):

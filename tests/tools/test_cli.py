@@ -290,25 +290,36 @@ def test_what_tag_refuses(model, tmp_path):
     assert "overlapping" in refused("tag", "x", *TYPES, "--nested", "-o", tmp_path / "out.conll")
     assert "--top-k" in refused("tag", "x", *TYPES, "--top-k", 2, "-o", tmp_path / "out.csv")
     assert "model folder not found" in refused("tag", "x", *TYPES, "-m", tmp_path / "none")
+    for device in ("abacus", ""):
+        assert f"`device` {device!r} cannot be used here" in refused("tag", "x", *TYPES, "--device", device)
     assert "--types" in refused("tag", "x", *there)
     assert "decoder" in refused("tag", "x", *TYPES, *there, "--nested", "--decoder", "token")
     assert "less than or equal to 1" in refused("tag", "x", *TYPES, "--threshold", "2")
 
 
-@pytest.mark.parametrize("command", ["tag", "tag a folder", "evaluate", "calibrate", "data stats"])
-def test_an_output_replaces_no_file_that_is_read(model, tmp_path, command):
+OUTPUTS = {
+    "tag": ("tag", "-i", "own.json", *TYPES, "-o", "link.json"),
+    "tag a folder": ("tag", "-i", ".", *TYPES, "-o", "own.json"),
+    "tag with types": ("tag", "x", "-t", "own.json", "-o", "own.json"),
+    "evaluate": ("evaluate", "own.json", *TYPES[:2], "-o", "own"),
+    "evaluate with types": ("evaluate", "other.json", "-t", "own.json", "-o", "own"),
+    "compare": ("compare", "own.json", *TYPES[:2], "-o", "own"),
+    "calibrate": ("calibrate", "own.json", *TYPES[:2], "-o", "own"),
+    "data stats": ("data", "stats", "own.json", "-o", "own"),
+    "data check": ("data", "check", "own.json", "-o", "own"),
+    "types tune": ("types", "tune", "general", "--data", "own.json", "-o", "own.json"),
+    "types improve": ("types", "improve", "general", "--data", "own.json", "-o", "own.json"),
+}
+
+
+@pytest.mark.parametrize("command", [*OUTPUTS])
+def test_an_output_replaces_no_file_that_is_read(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
     content = json.dumps([{"id": 1, "text": TEXTS[0], "entities": []}])
     (tmp_path / "own.json").write_text(content)
+    (tmp_path / "other.json").write_text(content)
     (tmp_path / "link.json").symlink_to("own.json")
-    call = {
-        "tag": ("tag", "-i", tmp_path / "own.json", "-o", tmp_path / "link.json"),
-        "tag a folder": ("tag", "-i", tmp_path, "-o", tmp_path / "own.json"),
-        "evaluate": ("evaluate", tmp_path / "own.json", "-o", tmp_path / "own"),
-        "calibrate": ("calibrate", tmp_path / "own.json", "-o", tmp_path / "own"),
-        "data stats": ("data", "stats", tmp_path / "own.json", "-o", tmp_path / "own"),
-    }[command]
-    options = () if command == "data stats" else (*TYPES[:2], "-m", model)
-    assert "is a file that is read" in refused(*call, *options)
+    assert "is a file that is read" in refused(*OUTPUTS[command])
     assert (tmp_path / "own.json").read_text() == content
 
 

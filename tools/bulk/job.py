@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ...schema_jpt import Schema, save_schema
-from ..files.documents import read_options
+from ..files.documents import passed_over, read_options
 from ..files.formats.writing import Entities
 from ..files.model import BadRow, Document, Row
 from ..files.tagging import Tagger
@@ -100,6 +100,9 @@ def run_job(job: TaggingJob, load_pipeline: Callable[[], Any], tell: Callable[[s
     if job.format not in (None, *FORMATS):
         raise ValueError(f"--output-format should be one of {', '.join(FORMATS)}, got {job.format!r}")
     inputs = find_inputs(job.inputs, job.output, options)
+    for each in job.inputs:
+        if skipped := passed_over(each, options, job.output):
+            tell(skipped)
     read_manifest(job.output)  # refuses other folders before anything is written to them
     (job.output / OWN).mkdir(parents=True, exist_ok=True)
     lock = FileLock(job.output / OWN / "lock", timeout=0)

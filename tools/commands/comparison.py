@@ -51,7 +51,11 @@ def compare(
     from ..benchmark.compare_report import markdown, write_comparison
     from ..benchmark.summary import summarize
     from ..evaluation.evaluate import load_datasets
+    from ..evaluation.reports import report_files
+    from ..files.opening import check_apart
 
+    if output is not None:
+        check_apart(data, report_files(output))
     ignored = ("misc",) if ignore is None else tuple(ignore)
     datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored, **reading.options)
     systems = build_compared(

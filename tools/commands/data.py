@@ -72,6 +72,8 @@ def check_labels(
     """
     from ...definitions_jpt import build_definition_encoder
     from ..diagnostics import SIMILARITY_ENCODER
+    from ..evaluation.reports import report_files
+    from ..files.opening import check_apart
     from ..training.mixture_report import MixtureOptions, check_mixture, mixture_tables, recipe_of_files, write_mixture
     from ..training.recipe import load_recipe
 
@@ -81,6 +83,8 @@ def check_labels(
         recipe = load_recipe(find_recipe(name), dict(map(key_value, values)))
     else:
         recipe = recipe_of_files([Path(each) for each in data])
+    if output is not None:
+        check_apart([recipe.find(each.path) for each in recipe.data], report_files(output))
     options = MixtureOptions(limit, similarity, least, share)
     report = check_mixture(recipe, build_definition_encoder(SIMILARITY_ENCODER), options)
     typer.echo(mixture_tables(report))

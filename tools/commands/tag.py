@@ -152,7 +152,7 @@ def _check(input: TagInput, output: TagOutput, finding: Finding, bulk: Bulk) -> 
     from ..files.writers import check_output, output_suffix
 
     check_output(output.output)
-    check_apart(input.input or [], [output.output])
+    check_apart([*(input.input or []), *filter(os.path.isfile, input.types or [])], [output.output])
     suffix = output_suffix(Path(output.output))
     if finding.nested and suffix == ".conll":
         raise ValueError("--nested: BIO tags cannot hold overlapping entities; write another format")
@@ -161,7 +161,7 @@ def _check(input: TagInput, output: TagOutput, finding: Finding, bulk: Bulk) -> 
 
 
 def _documents(input: TagInput, reading: InputFormat, skipped: list[str]) -> Iterator["Document"]:
-    from ..files.documents import Document, read_documents
+    from ..files.documents import Document, passed_over, read_documents, read_options
 
     def skip(message: str) -> None:
         skipped.append(message)
@@ -171,4 +171,6 @@ def _documents(input: TagInput, reading: InputFormat, skipped: list[str]) -> Ite
     if source is None:
         return iter([Document(1, {"text": input.text}, input.text or "")])
     options = {**reading.options, **({"format": "lines"} if input.lines else {})}
+    if told := passed_over(source, read_options(options)):
+        _note(told)
     return read_documents(source, on_bad_row=skip if input.skip_bad else None, **options)

@@ -122,12 +122,14 @@ def improve_types(
     from ...schema_jpt import check_schema_path, resolve_schema, save_schema
     from ..evaluation.improvement_report import improvement_report
     from ..evaluation.improving import draft_schema, improve_schema
+    from ..files.opening import check_apart
 
     endpoint = drafting.endpoint()
     if data is None and endpoint is None:
         raise typer.BadParameter("give --data FILE to judge definitions by, or --base-url and --model to draft them")
     if output is not None:
         check_schema_path(output)
+        check_apart([] if data is None else [data], [output])
     given = resolve_schema(schema)
     if data is None:
         improved, notes = draft_schema(given, endpoint, only or [])
@@ -172,9 +174,11 @@ def tune_types(
     """Tunes a threshold for each type on labelled data, with cross-validation, and stores it in the schema."""
     from ...schema_jpt import check_schema_path, resolve_schema, save_schema
     from ..evaluation.tuning import tune_schema, tuning_report
+    from ..files.opening import check_apart
 
     if output is not None:
         check_schema_path(output)
+        check_apart([data], [output])
     given = resolve_schema(schema)
     ignored = ["misc"] if ignore is None else ignore
     tuning = tune_schema(given, data, load_pipeline(model, device=device), decoder, limit=limit, ignore_labels=ignored)

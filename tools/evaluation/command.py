@@ -1,5 +1,6 @@
 """The work of `jpt-ner evaluate`: files and options in, reports and lines to print out."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ def evaluate_files(
     variants = make_variants(options.wordings, options.types)
     _check(options, variants)
     reports = () if options.output is None else report_files(options.output)
-    read = [*paths, *([] if options.predictions is None else [options.predictions])]
+    read = [*paths, *filter(os.path.isfile, [*options.types, options.predictions or ""])]
     check_apart(read, [*reports, options.errors, options.save_predictions])
     if len(variants) > 1:
         yield from _compare(paths, options, variants, load_pipeline)

@@ -24,6 +24,7 @@ from .opening import Source, Unreadable, expand, open_source
 OPTIONS = tuple(each.name for each in fields(ReadOptions))
 # Raised by damaged archives, and by those with a password or an unknown compression.
 ARCHIVE_FAULTS = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError)
+MAX_NAMED = 5  # files in a message
 NOT_DATA = ("types.json", "readme.md", "readme.txt")  # files beside labelled data that are not data
 
 
@@ -71,6 +72,23 @@ def read_options(options: dict[str, Any]) -> ReadOptions:
     if reading.format not in (None, *FORMATS):
         raise ValueError(f"`format` should be one of {', '.join(FORMATS)}, got {reading.format!r}")
     return reading
+
+
+def passed_over(path: str | os.PathLike, options: ReadOptions, output: Path | None = None) -> str | None:
+    """
+    A message about the files of a folder or pattern that are skipped, as their suffix names no format; `None` if none are.
+
+    Args:
+        output (`Path`, *optional*): A folder whose files are not to be read.
+    """
+    files = (expand(path) if options.format is None else None) or []
+    if output is not None:
+        files = [each for each in files if output.absolute() not in each.absolute().parents]
+    unknown = [str(each) for each in files if plain_suffix(each) not in (*SUFFIXES, ARCHIVE)]
+    if not unknown:
+        return None
+    more = f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
+    return f"skipped, as no format is known by their suffix: {', '.join(unknown[:MAX_NAMED])}{more}"
 
 
 def rows_of_records(path: str | os.PathLike, options: ReadOptions) -> Iterator[tuple[Source, Row]]:

@@ -26,8 +26,8 @@ MAX_SECONDS = 300.0
 MAX_MEMORY = 2 * 2**30  # bytes of address space
 OLD_WORD = b"\xd0\xcf\x11\xe0"  # also the container of a Word file with a password
 # Elements of a Word file by name: those that stand for a character, those without running text, and those that contain blocks.
-WRITTEN = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
-NOT_TEXT = {"pPr", "drawing", "pict", "AlternateContent", "del", "moveFrom"}
+WRITTEN = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+NOT_TEXT = {"pPr", "drawing", "pict", "AlternateContent", "del", "moveFrom", "rt"}
 BLOCK_CONTAINERS = {"tbl", "sdt", "sdtContent", "customXml", "ins"}
 CELL_CONTAINERS = {"sdt", "sdtContent", "customXml"}
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")

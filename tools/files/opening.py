@@ -33,6 +33,8 @@ PACKERS: dict[str, tuple[str, bytes, Any]] = {
     ".xz": ("xz", b"\xfd7zXZ\0", lzma.open),
 }
 ESCAPED_BYTES = re.compile("[\udc80-\udcff]")  # the results of `surrogateescape` for undecodable bytes
+WIDE_ESCAPE = "jpt_ner.wide_escape"  # the same for UTF-16 and UTF-32, which `surrogateescape` does not know
+codecs.register_error(WIDE_ESCAPE, lambda error: ("\udc80", error.end))
 
 
 class Unreadable(ValueError):
@@ -145,15 +147,17 @@ class Source:
 
     def _decoded(self, newline: str) -> io.TextIOWrapper:
         is_wide = re.match("utf-?(16|32)", self.encoding.replace("_", "-").lower())
-        errors = "replace" if is_wide else "surrogateescape"
+        errors = WIDE_ESCAPE if is_wide else "surrogateescape"
         return io.TextIOWrapper(self.stream, self.encoding, errors=errors, newline=newline)
 
     def fault(self, text: str) -> str:
         """What is wrong with the encoding of a text that has `ESCAPED_BYTES`."""
         try:
             text.encode(self.encoding, "surrogateescape").decode(self.encoding)
-        except UnicodeError as error:
+        except UnicodeDecodeError as error:
             return not_decoded(error, self.encoding)
+        except UnicodeEncodeError:  # of UTF-16 and UTF-32 the bytes are not known any more
+            pass
         return not_decoded(None, self.encoding)
 
 

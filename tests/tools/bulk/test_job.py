@@ -380,6 +380,15 @@ def test_tables_need_the_same_columns(tmp_path):
     assert [row.get("n") for row in rows(tmp_path)] == ["2", None]
 
 
+def test_files_of_no_known_format_are_told(tmp_path):
+    write_jsonl(tmp_path / "in/a.jsonl", 1)
+    (tmp_path / "in/b.rtf").write_text("")
+    for _ in range(2):  # the second time, files of the output lie there, too
+        told = []
+        run_job(TaggingJob([str(tmp_path / "in")], tmp_path / "in/out", SCHEMA, MODEL), StandIn, told.append)
+        assert told[0].endswith(f"suffix: {tmp_path / 'in/b.rtf'}")
+
+
 def test_outputs_and_inputs_that_cannot_be(tmp_path):
     write_jsonl(tmp_path / "in/a.jsonl", 3)
     assert "standard input" in refused(tmp_path, inputs=["-"])

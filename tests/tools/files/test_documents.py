@@ -169,6 +169,18 @@ def test_another_field_called_text_is_kept_beside_the_text(tmp_path, suffix):
     assert (row["text"], row["text.1"], row["body"]) == ("Ann left.", "A summary.", "Ann left.")
 
 
+@pytest.mark.parametrize(("suffix", "key"), [(".doccano.jsonl", "label"), (".prodigy.jsonl", "answer")])
+def test_fields_that_mean_something_else_to_a_program_are_kept(tmp_path, suffix, key):
+    path, kept = tmp_path / f"out{suffix}", {"id": 1, "text": "Ann left.", f"{key}.1": "good"}
+    with document_writer(path) as write:
+        for document in read(tmp_path, "a.jsonl", json.dumps({"id": 1, "text": "Ann left.", key: "good"})):
+            write(document, [entity(0, 3, "person", document.text)])
+    row = json.loads(path.read_text())
+    assert row | kept == row and row.get(key) in (None, [[0, 3, "person"]])
+    (record,) = read_records(path)
+    assert [each.label for each in record.entities] == ["person"]
+
+
 def test_the_text_of_given_words_takes_no_other_fields_place(tmp_path):
     content = json.dumps({"text": "Don't!", "tokens": ["Do", "n't", "!"]})
     (document,) = read(tmp_path, "a.jsonl", content, text_column="tokens")
@@ -259,6 +271,13 @@ def test_word_file_is_read_in_order_with_tables_insertions_and_controls(tmp_path
     content = docx_bytes("Ünï 🙂 one.", "", "Two.", table=[["a", "b"], ["c\nd", "e"]], xml=TRACKED)
     (document,) = read(tmp_path, "a.docx", content, text_column="unused here")
     assert document.text == "Ünï 🙂 one.\n\nTwo.\na\tb\nc\nd\te\nPaid in\ttime\nIn a control."
+
+
+def test_word_files_aligned_tabs_and_readings_above_words(tmp_path):
+    ruby = "<w:ruby><w:rt><w:r><w:t>hon</w:t></w:r></w:rt><w:rubyBase><w:r><w:t>本</w:t></w:r></w:rubyBase></w:ruby>"
+    xml = f"<w:p><w:r><w:t>Ann</w:t></w:r><w:r><w:ptab/><w:t>Oslo </w:t></w:r><w:r>{ruby}</w:r></w:p>"
+    (document,) = read(tmp_path, "a.docx", docx_bytes(xml=xml))
+    assert document.text == "Ann\tOslo 本"
 
 
 def test_pdf_is_read_page_by_page(tmp_path):

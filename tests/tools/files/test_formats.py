@@ -1,5 +1,7 @@
 """Each format as its program writes it: its texts for tagging, its records for evaluation."""
 
+import csv
+import io
 import json
 import zipfile
 
@@ -322,6 +324,21 @@ def test_kaggles_tables(tmp_path):
     assert next(read_documents(path)).words == ["Anna", "Berg", "in", "Oslo"]
     listed = "Sentence #,Sentence,POS,Tag\n1,Anna Berg in Oslo,[],\"['B-PER', 'I-PER', 'O', 'B-LOC']\"\n"
     assert found(read_records(write(path, listed))[0]) == GOLD
+    for words, tags in (
+        ("['Anna', 'Berg', 'in', \"Oslo\"]", "['B-PER', 'I-PER', 'O', 'B-LOC']"),
+        ("['Anna' 'Berg'\n 'in' 'Oslo']", "['B-PER' 'I-PER' 'O' 'B-LOC']"),
+        ("['Anna', 'Berg', 'in', 'Oslo']", "[1, 2, 0, 3]"),
+        ("['Anna' 'Berg' 'in' 'Oslo']", "[1 2 0 3]"),
+    ):
+        rows = io.StringIO()
+        csv.writer(rows).writerows([["id", "tokens", "ner_tags"], ["7", words, tags]])
+        write(path, rows.getvalue())
+        (record,) = read_records(path, tag_names="O,B-PER,I-PER,B-LOC")
+        assert found(record) == GOLD and record.id == "7"
+        (document,) = read_documents(path)
+        assert document.words == ["Anna", "Berg", "in", "Oslo"] and document.row["id"] == "7"
+    with pytest.raises(ValueError, match=r"a.csv:2: .*'ner_tags' should be a list such as .*, got '\[B-PER\]'"):
+        read_records(write(path, "tokens,ner_tags\nAnna,[B-PER]\n"))
     plain = "token;ner_tag\nAnna;B-PER\nBerg;I-PER\n\nOslo;B-LOC\n"
     assert [found(record) for record in read_records(write(path, plain))] == [GOLD[:1], GOLD[1:]]
     named = "w;t\nAnna;B-PER\n"
@@ -349,7 +366,10 @@ def test_brats_folders_and_archives(tmp_path):
     with zipfile.ZipFile(tmp_path / "brat.zip", "w") as archive:
         for file in folder.iterdir():
             archive.write(file, f"brat/{file.name}")
+        archive.writestr("brat/three.txt", "Not annotated.")
     assert sorted(record.text for record in read_records(tmp_path / "brat.zip")) == [ANNA, "Nothing."]
+    documents = {document.row["id"]: document.text for document in read_documents(tmp_path / "brat.zip")}
+    assert documents == {"brat/one": ANNA, "brat/two": "Nothing.", "brat/three": "Not annotated."}
     (folder / "two.txt").unlink()
     with pytest.raises(ValueError, match=r"two\.ann: .*no text beside it \(two\.txt\)"):
         read_records(folder)

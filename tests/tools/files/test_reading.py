@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 from jpt_ner.tools.data.records import Entity, read_records
 from jpt_ner.tools.files import opening
-from jpt_ner.tools.files.documents import read_documents
+from jpt_ner.tools.files.documents import passed_over, read_documents
 from jpt_ner.tools.files.formats import json_values, table
+from jpt_ner.tools.files.model import ReadOptions
 
 ROWS = "id,text\n1,Jürgen lives in Köln.\n2,Čapek 🙂\n"
 TEXTS = ["Jürgen lives in Köln.", "Čapek 🙂"]
@@ -63,6 +64,15 @@ def test_the_bytes_that_are_wrong_take_no_row_but_their_own(tmp_path):
     messages = []
     found = texts(tmp_path / "a.csv", b"text\none\nt\xffo\nthree\n", on_bad_row=messages.append)
     assert found == ["one", "three"] and [message.split(":")[1] for message in messages] == ["3"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_damaged_utf_16_is_named(tmp_path, name):
+    content = {"a.csv": "text\none\nt\ud800wo\n", "a.json": '[\n{"text": "one"},\n{"text": "t\ud800wo"}\n]'}[name]
+    messages = []
+    damaged = "\ufeff".encode("utf-16-le") + content.encode("utf-16-le", "surrogatepass")
+    assert texts(tmp_path / name, damaged, on_bad_row=messages.append) == ["one"]
+    assert len(messages) == 1 and messages[0].startswith(f"{tmp_path / name}:3: not utf-16; save it as UTF-8")
 
 
 @pytest.mark.parametrize("frame", ["[\n{},\n{},\n{}\n]\n", "{}\n{}\n{}\n"])
@@ -130,6 +140,11 @@ def test_columns_of_a_table_are_known_before_its_text_is():
         assert isinstance(table.header_of(opening.Source(io.BytesIO(content), "a.csv", "a.csv")), list)
 
 
+def test_a_blank_text_is_one_and_a_blank_line_is_none(tmp_path):
+    assert texts(tmp_path / "a.csv", 'text\none\n""\n\nthree\n') == ["one", "", "three"]
+    assert texts(tmp_path / "a.tsv", "text\tn\none\t1\n\t2\n\nthree\t3\n") == ["one", "", "three"]
+
+
 def test_quotation_marks_in_tsv_are_characters(tmp_path):
     content = 'id\ttext\n1\t"To be or not to be\n2\ta "b" c"\n3\t"whole"\n'
     documents = read(tmp_path / "a.tsv", content)
@@ -169,6 +184,15 @@ def test_repeated_columns_take_nobodys_place(tmp_path):
 
 
 # ---- packed, folders, archives --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", ["{}\n{}\n", "[\n{},\n{}]"])
+def test_repeated_keys_of_json_are_named(tmp_path, frame):
+    messages = []
+    content = frame.format('{"text": "Ann", "meta": {"a": 1, "a": 2}}', '{"text": "Bo"}')
+    assert texts(tmp_path / "a.jsonl", content, on_bad_row=messages.append) == ["Bo"]
+    line = 1 if content.startswith("{") else 2
+    assert messages == [f"{tmp_path / 'a.jsonl'}:{line}: the key 'a' stands twice in one object"]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
@@ -223,6 +247,16 @@ def test_folders_and_patterns_stand_for_their_files(tmp_path):
     with pytest.raises(ValueError, match=r"c\.jsonl:3: broken JSON"):
         (folder / "deep" / "c.jsonl").write_text('{"text": "third"}\n{"text": "fourth"}\n{')
         list(read_documents(folder))
+
+
+def test_files_that_are_passed_over_are_named(tmp_path):
+    for name in ("a.txt", "a.ann", "b.csv.gz", *(f"{number}.rtf" for number in range(6))):
+        (tmp_path / name).write_text("")
+    assert passed_over(tmp_path, ReadOptions()) == (
+        f"skipped, as no format is known by their suffix: {', '.join(f'{tmp_path}/{n}.rtf' for n in range(5))} and 1 more"
+    )
+    assert passed_over(tmp_path / "*.txt", ReadOptions()) is None
+    assert passed_over(tmp_path, ReadOptions(format="text")) is None
 
 
 def test_archives_hold_files_of_any_format(tmp_path):

@@ -212,7 +212,7 @@ def test_cells_of_csv_are_no_formulas(tmp_path):
 
 def test_tables_of_entities_may_repeat_the_text(tmp_path):
     (tmp_path / "a.csv").write_text(
-        "text,start,end,entity_group\nAnna in Oslo,0,4,person\nAnna in Oslo,8,12,city\nBonn,0,4,city\nnone,,,\n"
+        "text,start,end,entity_group\nAnna in Oslo,0,4,person\nAnna in Oslo,8,12,city\nBonn,0,4,city\n\nnone,,,\n\n"
     )
     records = read_records(tmp_path / "a.csv")
     assert [(record.text, spans(record)) for record in records] == [

@@ -46,7 +46,7 @@ def read(source: Source, options: ReadOptions) -> Iterator[Row]:
 
 
 def read_archive(archive: zipfile.ZipFile, options: ReadOptions) -> Iterator[Row]:
-    """The texts of an archive in order, each with its annotations."""
+    """The texts of an archive in order, each with its annotations; one without any is a text, but no record."""
     members = {
         each.filename: each for each in archive.infolist() if not each.is_dir() and "__MACOSX" not in each.filename
     }
@@ -61,15 +61,19 @@ def read_archive(archive: zipfile.ZipFile, options: ReadOptions) -> Iterator[Row
         if Path(name).name == "visual.conf":
             names |= visual_names(content(name))
     for name in members:
-        if name.endswith(".ann"):
-            stem = name.removesuffix(".ann")
-            if f"{stem}.txt" not in members:
-                yield BadRow(None, f"{name}: there is no text beside it ({stem}.txt)", stem)
-                continue
-            try:
-                yield document(stem, content(f"{stem}.txt"), content(name), names, options)
-            except UnicodeDecodeError as error:
-                yield BadRow(None, f"{name}: {not_decoded(error, error.encoding)}", stem)
+        stem, suffix = name[:-4], name[-4:]
+        is_marked = f"{stem}.ann" in members
+        if suffix != ".ann" and not (suffix == ".txt" and not is_marked):
+            continue
+        if f"{stem}.txt" not in members:
+            yield BadRow(None, f"{name}: there is no text beside it ({stem}.txt)", stem)
+            continue
+        try:
+            text = content(f"{stem}.txt")
+            plain = Document(1, {"id": stem, options.text_column: text}, text)
+            yield document(stem, text, content(name), names, options) if is_marked else plain
+        except UnicodeDecodeError as error:
+            yield BadRow(None, f"{name}: {not_decoded(error, error.encoding)}", stem)
 
 
 def decoded(content: bytes, encoding: str) -> str:

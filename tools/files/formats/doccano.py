@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Document, ReadOptions
-from .shapes import Parsed, parsed_text, triples, with_text
+from .shapes import Parsed, parsed_text, triples, with_own
 from .writing import Entities, Writer, as_triples, json_lines
 
 LABEL_KEYS = ("label", "labels")  # the second in older versions
@@ -57,5 +57,6 @@ def write(temporary: Path, *_) -> AbstractContextManager[Writer]:
 
 
 def _row(document: Document, entities: Entities) -> dict[str, Any]:
-    kept = {key: each for key, each in document.row.items() if key not in (*LABEL_KEYS, "entities", "relations")}
-    return {**with_text(kept, document.text), "label": as_triples(entities)}
+    old = ("entities", "relations", *(key for key in LABEL_KEYS if isinstance(document.row.get(key), list)))
+    row = with_own({key: each for key, each in document.row.items() if key not in old}, "text", document.text)
+    return with_own(row, "label", as_triples(entities))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..model import ReadOptions
-from .shapes import Parsed, is_list_of_strings, shown, with_text
+from .shapes import Parsed, is_list_of_strings, shown, with_own
 from .tags import Span, record_of_words
 
 
@@ -30,7 +30,7 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
         record |= {new: value[old] for new, old in keys if value.get(old) is not None}
     except ValueError as error:  # The words can still be tagged.
         record = str(error)
-    row = with_text({key: each for key, each in value.items() if key != "ner"}, " ".join(words))
+    row = with_own({key: each for key, each in value.items() if key != "ner"}, "text", " ".join(words))
     yield Parsed(row["text"], words, record, row)
 
 

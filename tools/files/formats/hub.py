@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..model import ReadOptions
-from .shapes import Parsed, is_list_of_strings, shown, with_text
+from .shapes import Parsed, is_list_of_strings, shown, with_own
 from .tags import record_of_words, tags_to_spans
 
 WORDS_KEYS = ("tokens", "words")
@@ -42,7 +42,7 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
         record = str(error)
     if text is None:
         joined = " ".join(words)
-        yield Parsed(joined, words, record, with_text(value, joined))
+        yield Parsed(joined, words, record, with_own(value, "text", joined))
     else:
         yield Parsed(text, None, record, dict(value))
 

@@ -43,18 +43,49 @@ def _has_one_a_line(source: Source) -> bool:
     return not isinstance(value, list) or is_spacy_pair(value) or rest.lstrip().startswith("[")
 
 
+class _Decoder:
+    """Decodes values, and notes keys that stand twice in one object: of these only the last would be left."""
+
+    def __init__(self) -> None:
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._object)
+        self._repeated: list[str] = []
+
+    def decode(self, text: str) -> Any:
+        self._repeated.clear()
+        return self._decoder.decode(text)
+
+    def raw_decode(self, text: str, position: int) -> tuple[Any, int]:
+        self._repeated.clear()
+        return self._decoder.raw_decode(text, position)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            keys = [key for key, _ in pairs]
+            self._repeated.append(next(key for key in keys if keys.count(key) > 1))
+        return value
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the value that was decoded last, though it is JSON."""
+        return f"the key {self._repeated[0]!r:.80} stands twice in one object" if self._repeated else None
+
+
 def _values_by_line(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
     faults: dict[int, str] = {}
+    decoder = _Decoder()
     for number, line in enumerate(source.lines(faults), 1):
         if reason := faults.pop(number, None):
             yield BadRow(number, reason)
         elif line.strip():
             try:
-                yield number, json.loads(line)
+                value = decoder.decode(line)
             except RecursionError:
                 yield BadRow(number, "JSON that is nested too deeply")
             except ValueError as error:
                 yield BadRow(number, f"broken JSON ({error})")
+            else:
+                yield BadRow(number, decoder.problem) if decoder.problem else (number, value)
 
 
 class _Buffer:
@@ -91,7 +122,7 @@ class _Buffer:
 
 
 def _values_in_stream(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
-    buffer, decoder = _Buffer(source.pieces()), json.JSONDecoder()
+    buffer, decoder = _Buffer(source.pieces()), _Decoder()
     is_list = buffer.skip_between() == "["
     if is_list:
         buffer.position += 1
@@ -108,13 +139,15 @@ def _values_in_stream(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
             return
         if match := ESCAPED_BYTES.search(text):
             yield BadRow(line + text.count("\n", 0, match.start()), source.fault(text))
+        elif decoder.problem:
+            yield BadRow(line, decoder.problem)
         else:
             yield line, value
     if is_list:
         yield BadRow(buffer.line, "broken JSON (the list has no end)")
 
 
-def _next_value(buffer: _Buffer, decoder: json.JSONDecoder) -> tuple[int, Any, str]:
+def _next_value(buffer: _Buffer, decoder: _Decoder) -> tuple[int, Any, str]:
     """The line that the next value begins on, the value, and how it is written."""
     while True:
         try:

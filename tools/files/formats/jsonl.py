@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Document, ReadOptions
-from .shapes import OWN_TYPES, Parsed, is_list_of_strings, shown, with_text
+from .shapes import OWN_TYPES, Parsed, is_list_of_strings, shown, with_own
 from .tags import align
 from .writing import Entities, Writer, json_text
 
@@ -47,7 +47,7 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
         words, text = content, " ".join(content)
     else:
         raise ValueError(f"{column!r} should be a text or a list of words, got {shown(content)}")
-    row = {**value, column: text} if words is None or column == "text" else with_text(value, text)
+    row = {**value, column: text} if words is None or column == "text" else with_own(value, "text", text)
     yield Parsed(text, words, record_of(value, text), row, _has_labels(value))
 
 

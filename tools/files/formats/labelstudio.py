@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Document, ReadOptions
-from .shapes import Parsed, parsed_text, shown, with_text
+from .shapes import Parsed, parsed_text, shown, with_own
 from .writing import Entities, Writer, json_text
 
 RESULT_LISTS = ("annotations", "completions", "predictions")  # the second before version 1
@@ -134,6 +134,6 @@ def _task(document: Document, entities: Entities) -> dict[str, Any]:
     ]
     data = {key: value for key, value in document.row.items() if key != "entities"}
     return {
-        "data": with_text(data, document.text),
+        "data": with_own(data, "text", document.text),
         "predictions": [{"model_version": MODEL_VERSION, "result": result}],
     }

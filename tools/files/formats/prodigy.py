@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Document, ReadOptions
-from .shapes import Parsed, parsed_text, shown, with_text
+from .shapes import Parsed, parsed_text, shown, with_own
 from .writing import Entities, Writer, json_lines
 
 ANSWERS = ("accept", "reject", "ignore")
@@ -37,8 +37,8 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
     mentions = [{key: each[key] for key in ("start", "end", "label", "text") if key in each} for each in spans]
     row = {key: each for key, each in value.items() if key not in ("spans", "tokens")}
     parsed = parsed_text(value.get("text"), mentions, row)
-    is_accepted = value.get("answer", "accept") == "accept"
-    yield parsed if is_accepted else parsed._replace(record=None)
+    is_left_out = value.get("answer") in ANSWERS[1:]
+    yield parsed._replace(record=None) if is_left_out else parsed
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -49,9 +49,13 @@ def write(temporary: Path, *_) -> AbstractContextManager[Writer]:
 
 
 def _task(document: Document, entities: Entities) -> dict[str, Any]:
-    kept = {key: each for key, each in document.row.items() if key not in ("entities", "spans", "tokens", "answer")}
+    old = ("entities", "spans", "tokens")
+    kept = {key: each for key, each in document.row.items() if key not in old}
+    if kept.get("answer") not in ANSWERS:
+        kept = with_own(kept, "answer", None)
+    del kept["answer"]
     spans = [
         {"start": each["start"], "end": each["end"], "label": each["entity_group"], "text": each["word"]}
         for each in entities
     ]
-    return {**with_text(kept, document.text), "spans": spans}
+    return {**with_own(kept, "text", document.text), "spans": spans}

@@ -45,11 +45,11 @@ def parsed_text(text: Any, mentions: Iterable[Mapping[str, Any]], row: Mapping[s
     return Parsed(text, None, record, dict(row))
 
 
-def with_text(row: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """A row with its text as `text`; what else it called so keeps a place beside it."""
-    other = row.get("text")
-    named = {**row, "text": text}
-    return named if other in (None, text) else {**named, free_name("text", named): other}
+def with_own(row: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """A row with a value of ours under a name; another that it has under this name keeps a place beside it."""
+    other = row.get(name)
+    named = {**row, name: value}
+    return named if other is None or other == value else {**named, free_name(name, named): other}
 
 
 def free_name(name: str, taken: Container[str]) -> str:

@@ -3,7 +3,6 @@
 In .csv, quotation marks quote, and a line may end within a cell; in .tsv they are ordinary characters.
 """
 
-import ast
 import csv
 import json
 import re
@@ -16,7 +15,9 @@ from typing import Any
 from ..model import BadRow, Document, ReadOptions, Row
 from ..opening import MAX_LINE, Source, Unreadable
 from . import jsonl
-from .shapes import free_name, parsed_text
+from .hub import named_tags, record_of_tags
+from .lists import list_in_cell
+from .shapes import free_name, is_list_of_strings, parsed_text, with_own
 from .tags import record_of_words, tags_to_spans
 from .writing import Entities, Writer, readable
 
@@ -56,8 +57,8 @@ def read_tsv(source: Source, options: ReadOptions) -> Iterator[Row]:
     first = next(lines, "")
     delimiter = options.delimiter or _delimiter(first, options, "\t")
     numbered = (
-        (number, line.rstrip("\r\n").split(delimiter), faults.pop(number, None))
-        for number, line in enumerate(chain([first], lines), 1)
+        (number, line.split(delimiter) if line else [], faults.pop(number, None))
+        for number, line in enumerate((each.rstrip("\r\n") for each in chain([first], lines)), 1)
     )
     yield from _rows(numbered, options, "; a quoted table is read with --input-format csv --delimiter tab")
 
@@ -165,8 +166,8 @@ def _texts(lines: Iterator[Line], header: list[str], options: ReadOptions, hint:
         )
     names_of = _unique(header)
     for number, cells, reason in lines:
-        if reason is None and cells in ([], [""]):
-            continue  # a blank line
+        if reason is None and not cells:
+            continue  # a blank line; a quoted cell with nothing in it is a text
         reason = reason or _count_problem(cells, header, hint)
         if reason is not None:
             yield BadRow(number, reason)
@@ -235,8 +236,8 @@ def _words(
     first, name, fault = 0, "", None
     for number, cells, reason in chain(lines, [(0, [], None)]):
         is_blank = not any(cells) and reason is None
-        if cells and cells[tag : tag + 1] and cells[tag].lstrip().startswith("["):
-            yield _listed(number, cells, columns)
+        if reason is None and cells[tag : tag + 1] and cells[tag].lstrip().startswith("["):
+            yield _listed(number, cells, header, columns, options)
             continue
         new = cells[sentence].strip() if sentence is not None and sentence < len(cells) else ""
         if words and (is_blank or new and new != name):
@@ -266,18 +267,35 @@ def _sentence(line: int, name: str, words, tags, fault: BadRow | None, options: 
     return document
 
 
-def _listed(line: int, cells: list[str], columns: tuple[int | None, int, int]) -> Row:
-    """A row with a sentence and the list of its tags."""
+def _listed(
+    line: int, cells: list[str], header: list[str], columns: tuple[int | None, int, int], options: ReadOptions
+) -> Row:
+    """A row with a sentence, or the list of its words, and the list of its tags."""
     sentence, word, tag = columns
+    if (reason := _count_problem(cells, header)) is not None:
+        return BadRow(line, reason)
+    given, names = cells[word], _unique(header)
+    row: dict[str, Any] = dict(zip(names, cells))
+    if sentence is not None and not row.get("id"):
+        row = {**row, "id": cells[sentence]}
+    words = list_in_cell(given)
+    if is_list_of_strings(words):
+        document = Document(
+            line, with_own({**row, names[word]: words}, "text", " ".join(words)), " ".join(words), words
+        )
+    else:
+        document = Document(line, with_own(row, "text", given), given)
+    name = {"id": row["id"]} if row.get("id") else {}
     try:
-        tags, words = ast.literal_eval(cells[tag]), cells[word].split()
-        if not isinstance(tags, list) or len(words) != len(tags):
-            raise ValueError(f"{len(words)} words but {len(tags)} tags")
-        record = record_of_words(words, tags_to_spans([str(each) for each in tags]), text=cells[word])
-    except (ValueError, SyntaxError, RecursionError) as error:
-        return BadRow(line, f"expected a sentence and a list of tags ({error})")
-    name = {"id": cells[sentence]} if sentence is not None else {}
-    return Document(line, {**name, "text": cells[word]}, cells[word], record={**name, **record})
+        tags = list_in_cell(cells[tag])
+        if tags is None:
+            raise ValueError(f"{names[tag]!r} should be a list such as ['B-PER', 'O'], got {cells[tag]!r:.80}")
+        tags = named_tags(tags, options.tag_names, names[tag])
+        text = given if document.words is None else None
+        document.record = {**name, **record_of_tags(document.words or given.split(), tags, options, text)}
+    except ValueError as error:  # The words are good to be tagged, all the same.
+        document.record = BadRow(line, str(error), name.get("id"))
+    return document
 
 
 # ---- an entity a row ------------------------------------------------------------------------------------------------
@@ -294,6 +312,8 @@ def _entities(lines: Iterator[Line], header: list[str]) -> Iterator[Row]:
     mentions: list[dict[str, Any]] = []
     first = 0
     for number, cells, reason in lines:
+        if reason is None and not cells:
+            continue  # a blank line
         reason = reason or _count_problem(cells, header)
         if reason is not None:
             yield BadRow(number, reason)
