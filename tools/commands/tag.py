@@ -172,5 +172,5 @@ def _documents(input: TagInput, reading: InputFormat, skipped: list[str]) -> Ite
         return iter([Document(1, {"text": input.text}, input.text or "")])
     options = {**reading.options, **({"format": "lines"} if input.lines else {})}
     if told := passed_over(source, read_options(options)):
-        _note(told)
+        note(told)
     return read_documents(source, on_bad_row=skip if input.skip_bad else None, **options)
