@@ -34,7 +34,7 @@ PACKERS: dict[str, tuple[str, bytes, Any]] = {
 }
 ESCAPED_BYTES = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of bytes that cannot be decoded
 WIDE_ESCAPE = "jpt_ner.wide_escape"  # the same for UTF-16 and UTF-32, which `surrogateescape` does not know
-codecs.register_error(WIDE_ESCAPE, lambda error: ("\udc80", error.end))
+codecs.register_error(WIDE_ESCAPE, lambda error: ("\udc80", error.end))  # type: ignore[attr-defined]
 
 
 class Unreadable(ValueError):
