@@ -34,14 +34,7 @@ PACKERS: dict[str, tuple[str, bytes, Any]] = {
 }
 ESCAPED_BYTES = re.compile("[\udc80-\udcff]")  # the results of `surrogateescape` for undecodable bytes
 WIDE_ESCAPE = "jpt_ner.wide_escape"  # the same for UTF-16 and UTF-32, which `surrogateescape` does not know
-
-
-def _escape(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    return "\udc80", error.end
-
-
-codecs.register_error(WIDE_ESCAPE, _escape)
+codecs.register_error(WIDE_ESCAPE, lambda error: ("\udc80", error.end))  # type: ignore[attr-defined]
 
 
 class Unreadable(ValueError):
