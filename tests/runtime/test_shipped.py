@@ -69,11 +69,47 @@ EVERYDAY = {
             {("location", name) for name in ("Germany", "France", "Italy")}
             | {("organization", "Johnson and Johnson")},
         ),
+        ("Maria Sharapova beat Serena Williams.", {("person", "Maria Sharapova"), ("person", "Serena Williams")}),
+        (
+            "Apple and Microsoft opened offices in Dublin, Ireland.",
+            {
+                ("organization", "Apple"),
+                ("organization", "Microsoft"),
+                ("location", "Dublin"),
+                ("location", "Ireland"),
+            },
+        ),
+        (
+            "Noam Chomsky taught at the Massachusetts Institute of Technology.",
+            {("person", "Noam Chomsky"), ("organization", "Massachusetts Institute of Technology")},
+        ),
+        (
+            "Priya Natarajan, a nurse from Nairobi, joined Doctors Without Borders.",
+            {("person", "Priya Natarajan"), ("location", "Nairobi"), ("organization", "Doctors Without Borders")},
+        ),
+        (
+            "Taylor Swift performed at Wembley Stadium in London.",
+            {("person", "Taylor Swift"), ("location", "Wembley Stadium"), ("location", "London")},
+        ),
     ],
 )
 def test_everyday_sentences(ner, text, expected):
-    """Lower case, a row of a table, two other languages, names in a list and with "and" inside."""
+    """Lower case, a row of a table, two other languages, lists, names with "and" inside, people of all walks of life."""
     assert set(found(ner(text, entity_types=EVERYDAY))) == expected
+
+
+@needs_weights
+def test_neighbouring_mentions_of_one_type_come_apart(ner):
+    types = {"people": "A kind of people with their number, such as six adults.", "food": "A dish or an ingredient."}
+    text = "Table for six adults two toddlers, fish and chips please"
+    assert found(ner(text, entity_types=types)) == [
+        ("people", "six adults"),
+        ("people", "two toddlers"),
+        ("food", "fish and chips"),
+    ]
+    elements = {"chemical element": "A chemical element by name or symbol."}
+    symbols = [word for _, word in found(ner("The stars show Ne , Mg , Si and Fe lines.", entity_types=elements))]
+    assert symbols == ["Ne", "Mg", "Si", "Fe"]
 
 
 @needs_weights
