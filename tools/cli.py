@@ -32,10 +32,10 @@ class _Commands(TyperGroup):
         except BrokenPipeError:
             raise  # click exits quietly when the reader of a pipe has gone
         except (ValueError, OSError, ImportError) as error:
-            from .files.highlight import printable  # of names in files, too, which could command the terminal
+            from .files.highlight import printable  # names in messages may hold control characters
 
-            told = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else error
-            typer.secho(f"error: {printable(str(told))}", fg="red", err=True)
+            message = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else error
+            typer.secho(f"error: {printable(str(message))}", fg="red", err=True)
             raise typer.Exit(2) from error
 
 
