@@ -114,10 +114,7 @@ class EntityPipeline(TokenClassificationPipeline):
         Raises:
             ValueError: If an item, the types or an option are not as described; the message names what is wrong.
         """
-        if batch_size is None:
-            batch_size = self.default_batch_size if self._batch_size is None else self._batch_size
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
+        batch_size = self._checked_batch_size(batch_size)
         preprocess_params, forward_params, postprocess_params = self._with_defaults(**options)
         preprocess_params = self._with_types(preprocess_params)
         _check_thresholds(postprocess_params.get("threshold"), preprocess_params.get("schema"))
@@ -149,11 +146,16 @@ class EntityPipeline(TokenClassificationPipeline):
         show_progress=False,
     ) -> Iterator[list[dict]]:
         """The entities of all texts, in their order."""
+        documents, progress = self._prepare(inputs, preprocess_params, show_progress)
+        with progress:
+            yield from self.process(documents, batch_size, forward_params, postprocess_params, progress)
+
+    def _prepare(self, inputs, preprocess_params: dict, show_progress: bool) -> tuple[Iterator[Any], tqdm]:
+        """The documents of a call, checked as they are taken, and its progress bar."""
         total = len(inputs) if isinstance(inputs, Sized) else None
         items = inputs if isinstance(inputs, Iterable) else (inputs[i] for i in range(len(inputs)))
         documents = (self.preprocess(item, position=i, **preprocess_params) for i, item in enumerate(items))
-        with tqdm(total=total, unit="text", bar_format=PROGRESS_FORMAT, disable=not show_progress) as progress:
-            yield from self.process(documents, batch_size, forward_params, postprocess_params, progress)
+        return documents, tqdm(total=total, unit="text", bar_format=PROGRESS_FORMAT, disable=not show_progress)
 
     def forward(self, model_inputs, **forward_params):
         """As [`Pipeline.forward`], in evaluation mode even if the model is being trained."""
@@ -165,6 +167,14 @@ class EntityPipeline(TokenClassificationPipeline):
         self, documents: Iterator[Any], batch_size: int, forward_params: dict, postprocess_params: dict, progress: tqdm
     ) -> Iterator[list[dict]]:
         """The entities of each document, in order; advances `progress` by 1 for each."""
+
+    def _checked_batch_size(self, batch_size: int | None) -> int:
+        """The batch size of a call, or its default."""
+        if batch_size is None:
+            batch_size = self.default_batch_size if self._batch_size is None else self._batch_size
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a whole number from 1, got {batch_size!r}")
+        return batch_size
 
     def _with_defaults(self, **options) -> tuple[dict, dict, dict]:
         """Options of a call for each part of the pipeline, completed by those given when it was created."""

@@ -183,6 +183,26 @@ class JPTPipeline(EntityPipeline):
                 on_progress(done, len(document.windows))
         return _reading(document)
 
+    def read_all(
+        self, inputs: Iterable[Any], batch_size: int | None = None, show_progress: bool = False, **options
+    ) -> Iterator[Reading]:
+        """
+        Reads many texts in batches, as calls do, for [`~JPTPipeline.decode`].
+
+        Args:
+            inputs (`Iterable`): Items as for calls.
+            batch_size (`int`, *optional*): As for calls.
+            show_progress (`bool`, *optional*, defaults to `False`): Whether to show a progress bar, by texts.
+            options: `entity_types`, `reading`, `is_split_into_words` and `delimiter`, as for calls.
+
+        Raises:
+            ValueError: As for calls.
+        """
+        preprocess_params, forward_params, _ = self._with_defaults(**options)
+        documents, progress = self._prepare(inputs, self._with_types(preprocess_params), show_progress)
+        with progress:
+            yield from self._readings(documents, self._checked_batch_size(batch_size), forward_params, progress)
+
     def decode(self, reading: Reading, **options) -> list[dict[str, Any]]:
         """
         The entities of a text that was read, as a call with the same text, types and options returns them.
@@ -212,7 +232,12 @@ class JPTPipeline(EntityPipeline):
                 self._read_by = state
 
     def process(self, documents, batch_size, forward_params, postprocess_params, progress) -> Iterator[list[dict]]:
-        """Reads some texts ahead, batches them by length, and returns their entities in the order of the texts."""
+        """The entities of the texts, in their order."""
+        for reading in self._readings(documents, batch_size, forward_params, progress):
+            yield self.postprocess(reading, **postprocess_params)
+
+    def _readings(self, documents, batch_size: int, forward_params: dict, progress) -> Iterator[Reading]:
+        """Reads some texts ahead, batches them by length, and returns them in their order."""
         # With `batch_size=1` the caller may need an answer before it can provide the next text.
         for ahead in _read_ahead(documents, batch_size * BATCHES_AHEAD if batch_size > 1 else 1):
             self._tokenize(ahead, **forward_params)
@@ -220,8 +245,7 @@ class JPTPipeline(EntityPipeline):
             for batch in self._read_windows(ahead, batch_size, **forward_params):
                 for document, _ in batch:
                     progress.update(1 / len(document.windows))
-            for document in ahead:
-                yield self.postprocess(_reading(document), **postprocess_params)
+            yield from map(_reading, ahead)
 
     # Options
 

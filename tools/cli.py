@@ -15,7 +15,7 @@ from .commands.attention import attention
 from .commands.checkpoints import average, convert
 from .commands.comparison import bench, compare
 from .commands.data import annotate, data_app
-from .commands.evaluation import calibrate, evaluate
+from .commands.evaluation import calibrate, evaluate, sweep
 from .commands.redaction import redact
 from .commands.serving import bench_serve, serve
 from .commands.tag import tag
@@ -59,6 +59,7 @@ for command in (
     average,
     bench,
     calibrate,
+    expanded(sweep),
     expanded(annotate),
     attention,
     expanded(serve),

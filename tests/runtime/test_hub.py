@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from comparing import assert_same_entities
 from hub import put_in_hub_cache
 from jpt_ner.pipeline_jpt import JPTPipeline
 from peft import LoraConfig
@@ -23,15 +24,6 @@ from transformers import (
 TEXTS = ["Angela Merkel visited Paris in May, said Bob Dylan.", "Paris released a new album.", ""]
 TYPES = {"artist": "Who sings", "city": "Big town", "dish": "Food or drink"}
 FORMS = ["trained parts", "self-contained"]
-
-
-def assert_same(found, expected):
-    assert [[{**each, "score": 0} for each in text] for text in found] == [
-        [{**each, "score": 0} for each in text] for text in expected
-    ]
-    assert [each["score"] for text in found for each in text] == pytest.approx(
-        [each["score"] for text in expected for each in text], abs=1e-4
-    )
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +72,7 @@ def test_every_task_gives_the_pipeline(folder, load, expected, task):
     ner = load(str(folder), task)
     assert type(ner).__name__ == "JPTPipeline"
     assert ner.task == (task or "jpt-ner")
-    assert_same(ner(TEXTS), expected)
+    assert_same_entities(ner(TEXTS), expected)
 
 
 def test_places(folders, load, expected, tmp_path, monkeypatch):
@@ -88,23 +80,23 @@ def test_places(folders, load, expected, tmp_path, monkeypatch):
     odd = tmp_path / "my-model.v1 (copy)"
     shutil.copytree(folder, odd)
     for place in (folder, f"{folder}/", odd):
-        assert_same(load(place)(TEXTS), expected)
+        assert_same_entities(load(place)(TEXTS), expected)
     monkeypatch.chdir(odd)
-    assert_same(load(".")(TEXTS), expected)
+    assert_same_entities(load(".")(TEXTS), expected)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_hub_repository(folders, load, expected, form, tmp_path):
     name = put_in_hub_cache(folders[form], f"org/jpt-tiny.{form.replace(' ', '-')}")
     ner = load(name)
-    assert_same(ner(TEXTS), expected)
-    assert_same(load(name, "token-classification")(TEXTS), expected)
+    assert_same_entities(ner(TEXTS), expected)
+    assert_same_entities(load(name, "token-classification")(TEXTS), expected)
     assert ner.model.config_class is type(ner.model.config)
     # Presets are found, and the folder saved from here is as complete as the repository.
     assert isinstance(ner("Paris", entity_types="music"), list)
     ner.save_pretrained(tmp_path / "saved")
     assert_complete(tmp_path / "saved")
-    assert_same(load(tmp_path / "saved")(TEXTS), expected)
+    assert_same_entities(load(tmp_path / "saved")(TEXTS), expected)
 
 
 def test_auto_classes(folder, expected, encoder):
@@ -113,7 +105,7 @@ def test_auto_classes(folder, expected, encoder):
     assert config.get_text_config().model_type == "llama"
     model = AutoModelForTokenClassification.from_pretrained(folder, trust_remote_code=True)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert_same(model.as_pipeline(tokenizer, definition_encoder=encoder)(TEXTS), expected)
+    assert_same_entities(model.as_pipeline(tokenizer, definition_encoder=encoder)(TEXTS), expected)
 
 
 def test_trust_is_asked_for(folder):
@@ -126,8 +118,8 @@ def test_objects(model, folders, load, expected, encoder):
     """Once the file was loaded, here or from anywhere, the task works with models that are loaded already."""
     load(folders["trained parts"])
     options = {"model": model, "tokenizer": tiny_tokenizer(), "definition_encoder": encoder, "device": "cpu"}
-    assert_same(pipeline("jpt-ner", **options)(TEXTS), expected)
-    assert_same(pipeline("token-classification", pipeline_class=JPTPipeline, **options)(TEXTS), expected)
+    assert_same_entities(pipeline("jpt-ner", **options)(TEXTS), expected)
+    assert_same_entities(pipeline("token-classification", pipeline_class=JPTPipeline, **options)(TEXTS), expected)
 
 
 def test_pipeline_of_transformers_says_what_to_do(model):
@@ -180,21 +172,21 @@ def test_saved_pipelines_load_again_and_again(folders, load, expected, form, tmp
         ner.save_pretrained(tmp_path / name)
         assert_complete(tmp_path / name)
         ner = load(tmp_path / name)
-        assert_same(ner(TEXTS), expected)
+        assert_same_entities(ner(TEXTS), expected)
 
 
 def test_pipelines_of_new_models_are_saved_whole(model, load, expected, encoder, tmp_path):
     model.as_pipeline(tiny_tokenizer(), definition_encoder=encoder).save_pretrained(tmp_path)
     assert_complete(tmp_path)
-    assert_same(load(tmp_path)(TEXTS), expected)
-    assert_same(load(tmp_path, None)(TEXTS), expected)
+    assert_same_entities(load(tmp_path)(TEXTS), expected)
+    assert_same_entities(load(tmp_path, None)(TEXTS), expected)
 
 
 def test_trainer_saves_a_folder_that_loads(model, load, expected, tmp_path):
     arguments = TrainingArguments(tmp_path / "run", use_cpu=True, report_to="none")
     Trainer(model=model, args=arguments, processing_class=tiny_tokenizer()).save_model(tmp_path / "final")
     assert_complete(tmp_path / "final")
-    assert_same(load(tmp_path / "final")(TEXTS), expected)
+    assert_same_entities(load(tmp_path / "final")(TEXTS), expected)
 
 
 def test_configuration_stays_as_it_is_for_pipelines(folders, tmp_path):
@@ -217,4 +209,4 @@ def test_adapters_on_top(folders, load, expected, form, tmp_path):
     tiny_tokenizer().save_pretrained(tmp_path)
     found = load(tmp_path)(TEXTS)
     assert found != expected
-    assert_same(found, adapted)
+    assert_same_entities(found, adapted)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from comparing import assert_same_entities, scores, without_scores
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,23 +73,6 @@ def naive(pipe, text, types, *, nested=False, rule="word", thresholds=None, top_
             names = [{"entity_group": schema.names[i], "score": score} for i, score in span.alternatives]
             found[-1]["alternatives"] = names
     return found
-
-
-def without_scores(value):
-    if isinstance(value, dict):
-        return {key: without_scores(each) for key, each in value.items() if key != "score"}
-    return [without_scores(each) for each in value] if isinstance(value, list) else value
-
-
-def scores(value):
-    if isinstance(value, dict):
-        return [value["score"]] * ("score" in value) + [x for each in value.values() for x in scores(each)]
-    return [x for each in value for x in scores(each)] if isinstance(value, list) else []
-
-
-def assert_same(found, expected):
-    assert without_scores(found) == without_scores(expected)
-    assert scores(found) == pytest.approx(scores(expected), abs=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +137,8 @@ def test_equals_naive_reference(make_pipeline, attention, type_embedding):
     reference = make_pipeline(attention="sdpa", type_embedding=type_embedding)
     expected = [naive(reference, text, TYPES) for text in TEXTS]
     assert sum(map(len, expected)) >= 5
-    assert_same(pipe(TEXTS, entity_types=TYPES), expected)
-    assert_same(pipe(TEXTS[0], entity_types=TYPES), expected[0])
+    assert_same_entities(pipe(TEXTS, entity_types=TYPES), expected)
+    assert_same_entities(pipe(TEXTS[0], entity_types=TYPES), expected[0])
 
 
 @pytest.mark.parametrize(
@@ -162,7 +146,7 @@ def test_equals_naive_reference(make_pipeline, attention, type_embedding):
 )
 def test_equals_naive_reference_in_other_configurations(make_pipeline, values):
     pipe, reference = make_pipeline(**values), make_pipeline(attention="sdpa", **values)
-    assert_same(pipe(TEXTS, entity_types=TYPES), [naive(reference, text, TYPES) for text in TEXTS])
+    assert_same_entities(pipe(TEXTS, entity_types=TYPES), [naive(reference, text, TYPES) for text in TEXTS])
 
 
 def test_options_equal_naive_reference(pipe, reference):
@@ -176,7 +160,7 @@ def test_options_equal_naive_reference(pipe, reference):
     ]:
         expected = [naive(reference, text, TYPES, **same) for text in TEXTS]
         assert any(expected)
-        assert_same(pipe(TEXTS, entity_types=TYPES, **options), expected)
+        assert_same_entities(pipe(TEXTS, entity_types=TYPES, **options), expected)
 
 
 @pytest.mark.parametrize("attention", ["jpt_packed", "sdpa"])
@@ -187,9 +171,9 @@ def test_scores_do_not_depend_on_the_batch(make_pipeline, attention):
     texts = [" ".join(rng.choices(words, k=rng.choice([1, 3, 20, 80]))) for _ in range(25)]
     alone = [pipe(text, entity_types=TYPES) for text in texts]
     for batch_size in (1, 3, 64):
-        assert_same(pipe(texts, entity_types=TYPES, batch_size=batch_size), alone)
+        assert_same_entities(pipe(texts, entity_types=TYPES, batch_size=batch_size), alone)
     order = rng.sample(range(len(texts)), len(texts))
-    assert_same(pipe([texts[i] for i in order], entity_types=TYPES), [alone[i] for i in order])
+    assert_same_entities(pipe([texts[i] for i in order], entity_types=TYPES), [alone[i] for i in order])
 
 
 def test_budget_of_tokens_changes_nothing_but_the_batches(pipe, monkeypatch):
@@ -201,7 +185,7 @@ def test_budget_of_tokens_changes_nothing_but_the_batches(pipe, monkeypatch):
     )
     try:
         monkeypatch.setattr(pipeline_jpt, "TOKENS_PER_FORWARD", 100)
-        assert_same(pipe(texts, entity_types=TYPES), expected)
+        assert_same_entities(pipe(texts, entity_types=TYPES), expected)
         single = max(len(encode_texts(pipe.tokenizer, [text])[0].input_ids) for text in texts)
         assert len(sizes) > 3 and all(size <= max(50, single) for size in sizes)
     finally:
@@ -220,8 +204,8 @@ def test_items_with_types_of_their_own(pipe):
         else pipe(item["text"], entity_types=item["entity_types"])
         for item in items
     ]
-    assert_same(pipe(items, entity_types=TYPES), expected)
-    assert_same(pipe(items, entity_types=TYPES, batch_size=2), expected)
+    assert_same_entities(pipe(items, entity_types=TYPES), expected)
+    assert_same_entities(pipe(items, entity_types=TYPES, batch_size=2), expected)
     assert len({each["entity_group"] for each in sum(expected, [])}) >= 5
 
 
@@ -236,7 +220,7 @@ def test_forgotten_prompts_are_read_again(make_pipeline, monkeypatch, attention)
     monkeypatch.setattr(
         pipeline_jpt, "PROMPT_BYTES", int(2.5 * pipeline_jpt.total_memory(pipe._read_prompts.values()))
     )
-    assert_same(pipe(items), expected)
+    assert_same_entities(pipe(items), expected)
     assert len(pipe._read_prompts) == 2
 
 
@@ -258,7 +242,7 @@ def test_attention_may_be_changed(make_pipeline):
     expected = pipe(TEXTS, entity_types=TYPES)
     for attention in ("jpt_packed", "eager", "sdpa"):
         pipe.model.model.set_attn_implementation(attention)
-        assert_same(pipe(TEXTS, entity_types=TYPES), expected)
+        assert_same_entities(pipe(TEXTS, entity_types=TYPES), expected)
 
 
 # ---- long texts -----------------------------------------------------------------------------------------------------
@@ -414,7 +398,7 @@ def test_nothing_to_read(pipe):
         assert pipe([blank], entity_types=TYPES) == [[]]
         assert pipe({"text": blank}, entity_types=TYPES, nested=True, top_k=3) == []
     found = pipe([TEXTS[0], "", TEXTS[2], " "], entity_types=TYPES)
-    assert_same(found, [pipe(TEXTS[0], entity_types=TYPES), [], pipe(TEXTS[2], entity_types=TYPES), []])
+    assert_same_entities(found, [pipe(TEXTS[0], entity_types=TYPES), [], pipe(TEXTS[2], entity_types=TYPES), []])
 
 
 def test_streams_read_ahead_within_bounds(pipe, monkeypatch):
@@ -429,7 +413,7 @@ def test_streams_read_ahead_within_bounds(pipe, monkeypatch):
     assert taken == []
     first = list(islice(results, 3))
     assert len(taken) <= 2 * pipeline_jpt.BATCHES_AHEAD + 1
-    assert_same(first, pipe([f"Paris {i}" for i in range(3)], entity_types=TYPES))
+    assert_same_entities(first, pipe([f"Paris {i}" for i in range(3)], entity_types=TYPES))
     assert len(list(islice(results, 40))) == 40
     assert len(taken) <= 43 + 2 * pipeline_jpt.BATCHES_AHEAD + 1
 
@@ -488,12 +472,12 @@ def test_where_types_come_from(make_pipeline, tmp_path):
     configured = make_pipeline(entity_types=OTHER_TYPES)
     expected = configured(text, entity_types=TYPES)
     assert {each["entity_group"] for each in configured(text)} <= {*OTHER_TYPES}
-    assert_same(configured(text), configured(text, entity_types=OTHER_TYPES))
-    assert_same(make_pipeline({"entity_types": TYPES}, entity_types=OTHER_TYPES)(text), expected)
+    assert_same_entities(configured(text), configured(text, entity_types=OTHER_TYPES))
+    assert_same_entities(make_pipeline({"entity_types": TYPES}, entity_types=OTHER_TYPES)(text), expected)
     file = tmp_path / "types.yaml"
     file.write_text("entity_types:\n" + "".join(f"- {{name: {k}, definition: '{v}'}}\n" for k, v in TYPES.items()))
     for same in (str(file), file, resolve_schema(TYPES), [{"name": k, "definition": v} for k, v in TYPES.items()]):
-        assert_same(configured(text, entity_types=same), expected)
+        assert_same_entities(configured(text, entity_types=same), expected)
     assert configured(text, entity_types="music") is not None
 
     with pytest.raises(ValueError, match="`entity_types` must be given"):
@@ -512,7 +496,7 @@ def test_own_threshold_of_a_type_goes_first(pipe):
     types = {**TYPES, "artist": {"definition": TYPES["artist"], "threshold": 0.0}}
     kept = [[x for x in found if x["score"] >= 0.7 or x["entity_group"] == "artist"] for found in every]
     assert kept not in (every, strict)
-    assert_same(pipe(TEXTS, entity_types=types, threshold=0.7), kept)
+    assert_same_entities(pipe(TEXTS, entity_types=types, threshold=0.7), kept)
 
 
 def test_options_of_the_pipeline_and_of_the_call(make_pipeline):
@@ -655,7 +639,7 @@ def test_encoder_is_built_from_the_configuration(make_model):
     pipe.clear_cache()
     after = pipe(TEXTS, entity_types=TYPES)
     assert after != before
-    assert_same(model.as_pipeline(tiny_tokenizer())(TEXTS, entity_types=TYPES), after)
+    assert_same_entities(model.as_pipeline(tiny_tokenizer())(TEXTS, entity_types=TYPES), after)
 
 
 def test_tokenizer_is_needed(make_model):
@@ -691,7 +675,7 @@ def test_threads_share_a_pipeline(make_pipeline, quick_switches):
         return [list(pipe(iter(texts), entity_types=types, batch_size=2)) for _ in range(4)]
 
     for each, right in zip(in_threads(*(partial(work, *job) for job in jobs)), expected, strict=True):
-        assert_same(each, [right] * 4)
+        assert_same_entities(each, [right] * 4)
 
 
 def test_threads_do_not_share_settings_of_the_tokenizer(pipe, quick_switches):
@@ -722,17 +706,17 @@ def test_readings_are_those_of_the_model(make_pipeline):
     pipe = make_pipeline(readings=["twice", "open"], begin_head=True, window_length=24, window_overlap=6)
     texts = [*TEXTS, " ".join(TEXTS) * 3]
     calls = {reading: pipe(texts, entity_types=TYPES, reading=reading) for reading in ("twice", "open")}
-    assert_same(pipe(texts, entity_types=TYPES), calls["twice"])
+    assert_same_entities(pipe(texts, entity_types=TYPES), calls["twice"])
     assert without_scores(calls["open"]) != without_scores(calls["twice"])
     for reading, found in calls.items():
         model_says = pipe.read(TEXTS[0], TYPES, reading=reading)
-        assert_same(pipe.decode(model_says), found[0])
+        assert_same_entities(pipe.decode(model_says), found[0])
         assert model_says.begin.shape == model_says.sigmoid.shape
 
     config = pipe.model.config
     for confidence, expected in ((0.0, calls["open"]), (1.01, calls["twice"])):
         config.auto_confidence = confidence
-        assert_same(pipe(texts, entity_types=TYPES, reading="auto"), expected)
+        assert_same_entities(pipe(texts, entity_types=TYPES, reading="auto"), expected)
     # Window by window; these texts are one each.
     pipe = make_pipeline(readings=["twice", "open"], begin_head=True)
     calls = {reading: pipe(TEXTS, entity_types=TYPES, reading=reading) for reading in ("twice", "open")}
@@ -741,7 +725,7 @@ def test_readings_are_those_of_the_model(make_pipeline):
     config.auto_confidence = sorted(sure)[1]
     found = pipe(TEXTS, entity_types=TYPES, reading="auto")
     mixed = [calls["open" if each >= config.auto_confidence else "twice"][i] for i, each in enumerate(sure)]
-    assert_same(found, mixed)
+    assert_same_entities(found, mixed)
     assert len({each >= config.auto_confidence for each in sure}) == 2
 
 

@@ -118,23 +118,39 @@ def schema_of(values: list[str] | None):
 
     schemas = []
     for value in values:
-        name, is_definition, definition = value.partition("=")
-        if is_definition and not _is_file(value):
-            schemas.append(resolve_schema({name: definition}))
-        else:
-            schemas.append(resolve_schema(value))
+        name, _, definition = value.partition("=")
+        schemas.append(resolve_schema({name: definition} if _is_definition(value) else value))
     if len(schemas) == 1:
         return schemas[0]
     return resolve_schema([entity_type for schema in schemas for entity_type in schema.entity_types])
 
 
-def _is_file(value: str) -> bool:
-    """Whether a value with `=` is the path of a schema file, not a definition that ends like one."""
+def schemas_of(values: list[str] | None) -> list:
+    """
+    The values of a `--types` that compares: schema files and presets as they are; all `NAME=DEFINITION` together are one
+    schema, in the place of the first.
+
+    Raises:
+        ValueError: If two definitions have the same name.
+    """
+    values = values or []
+    definitions = [value for value in values if _is_definition(value)]
+    schemas: list = []
+    for value in values:
+        if not _is_definition(value):
+            schemas.append(value)
+        elif value == definitions[0]:
+            schemas.append(schema_of(definitions))
+    return schemas
+
+
+def _is_definition(value: str) -> bool:
+    """Whether a value is `NAME=DEFINITION`, and not the path of a schema file with `=` in it."""
     from ...schema_jpt import FILE_SUFFIXES
 
-    name, _, rest = value.partition("=")
+    name, equals, rest = value.partition("=")
     looks_like_path = value.lower().endswith(FILE_SUFFIXES) and not any(map(str.isspace, value)) and "/" in name + rest
-    return os.path.isfile(value) or looks_like_path
+    return bool(equals) and not (os.path.isfile(value) or looks_like_path)
 
 
 def note(line: str) -> None:

@@ -1,4 +1,4 @@
-"""`jpt-ner evaluate` and `calibrate`: the quality of a model, and how far its scores can be trusted."""
+"""`jpt-ner evaluate`, `calibrate` and `sweep`: the quality of a model, and how far its scores can be trusted."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import InputFormat, model_in_reports
+from .arguments import InputFormat, model_in_reports, schema_of, schemas_of
 
 
 @dataclass
@@ -123,7 +123,8 @@ def evaluate(
             "--types",
             "-t",
             help="A schema file or preset with the definitions to ask with. May be repeated: all are compared with the "
-            "first. Default: the records' own, or `types.json` beside the file.",
+            "first. Types as `NAME=DEFINITION`, one each, are one of them together. Default: the records' own, or "
+            "`types.json` beside the file.",
         ),
     ] = None,
     wording: Annotated[
@@ -156,7 +157,7 @@ def evaluate(
     if not paths:
         raise typer.BadParameter("give one or more files of labelled records")
     options = EvaluationOptions(
-        types=types or [],
+        types=schemas_of(types),
         wordings=wording or [],
         **asdict(reports),
         **selection.options,
@@ -175,7 +176,12 @@ def calibrate(
         list[Path] | None,
         typer.Option(help="Other labelled files, to fit a temperature for each head on. May be repeated."),
     ] = None,
-    types: Annotated[str | None, typer.Option("--types", "-t", help="Types to ask for, as for `evaluate`.")] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--types", "-t", help="Types to ask for: a schema file, a preset, or `NAME=DEFINITION` for each."
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use a fixed sample of this many records of each file.")
     ] = None,
@@ -201,7 +207,7 @@ def calibrate(
         data,
         fit or [],
         decoder,
-        types=types,
+        types=schema_of(types),
         limit=limit,
         ignore_labels=ignored,
     )
@@ -209,3 +215,59 @@ def calibrate(
     if output is not None:
         about = {"model": model_in_reports(model), "decoder": decoder, "limit": limit}
         typer.echo(f"written: {', '.join(map(str, write_calibration(report, output, about)))}", err=True)
+
+
+def sweep(
+    reading: InputFormat,
+    data: Annotated[
+        list[Path], typer.Argument(help="Files of labelled records, as for `evaluate`: development sets.")
+    ],
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE,VALUE",
+            help="Values of a setting: `outside_bias`, `switch_cost`, `softmax_temperature`, `sigmoid_temperature` (numbers), "
+            "`begin_head` (true, false), `decoder` (word, token), `reading` (twice, open, auto), `auto_confidence` (0 to 1). "
+            "May be repeated: all combinations are tried.",
+        ),
+    ],
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--types", "-t", help="Types to ask for: a schema file, a preset, or `NAME=DEFINITION` for each."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use a fixed sample of this many records of each file.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and, for one number, OUTPUT.png."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
+) -> None:
+    """
+    Tries settings of the decoder, or ways of reading, on labelled data: F1 under each combination.
+
+    Examples:
+
+    - `jpt-ner sweep dev.jsonl --set outside_bias=0,0.2,0.4 --set begin_head=true,false`
+
+    - `jpt-ner sweep dev.jsonl --set reading=twice,open`
+    """
+    from ..evaluation.sweep import parse_settings, sweep_table, write_sweep
+    from ..evaluation.sweep import sweep as run
+    from ..files.opening import check_apart
+
+    if output is not None:
+        check_apart(data, [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
+    tried = parse_settings(settings)
+    loading = {"types": schema_of(types), "limit": limit, "ignore_labels": ["misc"] if ignore is None else ignore}
+    result = run(load_pipeline(model, device=device), data, tried, **loading, **reading.options)
+    typer.echo(sweep_table(result))
+    if output is not None:
+        about = {"model": model_in_reports(model), "limit": limit}
+        typer.echo(f"written: {', '.join(map(str, write_sweep(result, output, about)))}", err=True)

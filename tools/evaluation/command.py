@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...schema_jpt import Schema
 from ..files.opening import check_apart
 from .error_report import ErrorReport, write_error_report
 from .evaluate import load_datasets
@@ -31,7 +32,7 @@ _FOR_ONE_RUN = {
 class EvaluationOptions:
     """
     Args:
-        types (`list[str]`), wordings (`list[str]`): Definitions to ask with; several are compared with the first.
+        types (`list[str | Schema]`), wordings (`list[str]`): Definitions to ask with; several are compared with the first.
         output (`Path`, *optional*): Scores go to `output.json` and `output.md`.
         errors (`Path`, *optional*): The error report, `.html`.
         against (`str`, *optional*): A model or a file of predictions to compare the errors with.
@@ -47,7 +48,7 @@ class EvaluationOptions:
         model (`str`): The model's name in reports.
     """
 
-    types: list[str] = field(default_factory=list)
+    types: list[str | Schema] = field(default_factory=list)
     wordings: list[str] = field(default_factory=list)
     output: Path | None = None
     errors: Path | None = None
@@ -99,7 +100,8 @@ def evaluate_files(
     variants = make_variants(options.wordings, options.types)
     _check(options, variants)
     reports = () if options.output is None else report_files(options.output)
-    read = [*paths, *filter(os.path.isfile, [*options.types, options.predictions or ""])]
+    files = [each for each in options.types if isinstance(each, str)]
+    read = [*paths, *filter(os.path.isfile, [*files, options.predictions or ""])]
     check_apart(read, [*reports, options.errors, options.save_predictions])
     if len(variants) > 1:
         yield from _compare(paths, options, variants, load_pipeline)

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from ..data.records import (
     Record,
     TypeInfo,
@@ -182,26 +180,28 @@ def predict(
         thresholds (`Mapping[str, float]`, *optional*): Thresholds of types, by name.
         options: Further options of the pipeline call.
     """
-    items = [{"text": record.text, "entity_types": _asked(record, thresholds)} for record in records]
-    return list(pipeline(items, **options))
+    return list(pipeline(_items(records, thresholds), **options))
 
 
-def read_texts(
-    pipeline, records: Sequence[Record], thresholds: Mapping[str, float] | None = None, show_progress: bool = False
-) -> list:
+def read_texts(pipeline, records: Sequence[Record], thresholds: Mapping[str, float] | None = None, **options) -> list:
     """
     The [`Reading`]s of the records' texts: the probabilities of every token, which can be decoded without another forward
     pass.
+
+    Args:
+        thresholds (`Mapping[str, float]`, *optional*): Thresholds of types, by name.
+        options: Further options of [`JPTPipeline.read_all`].
 
     Raises:
         ValueError: If the pipeline's system has no token probabilities.
     """
     if not hasattr(pipeline, "read"):
         raise ValueError("this needs the token probabilities of a JPT model, which a generative system does not have")
-    return [
-        pipeline.read(record.text, _asked(record, thresholds))
-        for record in tqdm(records, unit="text", disable=not show_progress)
-    ]
+    return list(pipeline.read_all(_items(records, thresholds), **options))
+
+
+def _items(records: Sequence[Record], thresholds: Mapping[str, float] | None) -> list[dict]:
+    return [{"text": record.text, "entity_types": _asked(record, thresholds)} for record in records]
 
 
 def _asked(record: Record, thresholds: Mapping[str, float] | None) -> dict:

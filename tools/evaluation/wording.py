@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...schema_jpt import Schema
 from ..tables import markdown_table, percent, write_json_and_markdown
 from .evaluate import gold_spans, load_datasets, predicted_spans
 from .reports import summary_table
@@ -13,6 +14,7 @@ from .runs import Run, run_model, schema_thresholds
 from .scoring import Scores
 
 ALL = "all types"
+GIVEN = "given types"
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,15 @@ class Variant:
     types: Any = None
 
 
-def make_variants(wordings: Sequence[str] | None, types: Sequence[str] | None) -> list[Variant]:
+def make_variants(wordings: Sequence[str] | None, types: Sequence[str | Schema] | None) -> list[Variant]:
     """
-    Wordings of the data's own types, then schema files.
+    Wordings of the data's own types, then schema files, and schemas under the name `GIVEN`.
 
     Raises:
         ValueError: If one of them is given twice.
     """
     variants = [Variant(wording, wording) for wording in wordings or ()]
-    variants += [Variant(str(each), types=each) for each in types or ()]
+    variants += [Variant(GIVEN if isinstance(each, Schema) else each, types=each) for each in types or ()]
     variants = variants or [Variant("precise")]
     names = [variant.name for variant in variants]
     if repeated := [name for name in names if names.count(name) > 1]:

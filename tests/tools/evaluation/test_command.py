@@ -10,7 +10,7 @@ from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.evaluate import load_datasets
 from jpt_ner.tools.evaluation.languages import UNKNOWN, language_of
 from jpt_ner.tools.evaluation.runs import run_model
-from jpt_ner.tools.evaluation.wording import ALL, Variant, compare_variants, comparison_tables, make_variants
+from jpt_ner.tools.evaluation.wording import ALL, GIVEN, Variant, compare_variants, comparison_tables, make_variants
 from jpt_ner.tools.training.preparation import load_sources
 from jpt_ner.tools.training.recipe import load_recipe
 from typer.testing import CliRunner
@@ -100,6 +100,24 @@ def test_definitions_are_compared_with_the_first(data, run):
     assert mine["definitions"] == {"person": "Folk.", "city": "A village."}
     assert mine["per_type"].get("city", {"predicted": 0})["predicted"] == 0  # below its threshold
     assert document["variants"]["generic"][name]["change_intervals"][ALL] == [0, 0]
+
+
+def test_definitions_on_the_command_line_are_one_set_together(data, run):
+    folder = data.parent
+    given = ["-t", "person=Folk.", "-t", "city=A village."]
+    run(data, *given, "-o", folder / "w")
+    (folder / "mine.yaml").write_text("entity_types: {person: Folk., city: A village.}\n")
+    run(data, "-t", folder / "mine.yaml", "-o", folder / "v")
+    scores = [json.loads((folder / file).read_text())["datasets"] for file in ("w.json", "v.json")]
+    assert scores[0] == scores[1]
+    run(data, *given[:2], "-t", folder / "mine.yaml", *given[2:], "--wording", "name", "-o", folder / "w")
+    document = json.loads((folder / "w.json").read_text())
+    assert list(document["variants"]) == ["name", GIVEN, str(folder / "mine.yaml")]
+    for name in list(document["variants"])[1:]:
+        (scores,) = document["variants"][name].values()
+        assert scores["definitions"] == {"person": "Folk.", "city": "A village."}
+    assert "`types` lack 'city'" in run(data, *given[:2], code=2)
+    assert "person" in run(data, *given, *given[:2], code=2)
 
 
 def test_changes_are_differences_of_f1_on_the_same_texts(data, pipe):
