@@ -372,7 +372,7 @@ def test_a_quantized_backbone_keeps_its_adapters_apart(tmp_path):
         assert type(loaded.model.layers[0].mlp.up_proj).__name__ == "AutoBitLinear"
         assert any(".lora_" in name for name in loaded.state_dict())
         assert any(parameter.requires_grad for parameter in loaded.parameters()) == is_trainable
-        assert_same(read(loaded), read(model))
+        assert_same(read(loaded), read(model), tolerance=1e-2)  # its activations are rounded to 8 bits
         with pytest.raises(ValueError, match="quantized"):
             loaded.merge_lora()
     loaded.save_pretrained(tmp_path / "again")

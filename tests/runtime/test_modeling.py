@@ -436,8 +436,8 @@ def test_return_dict_false_gives_a_tuple(model):
     batch = CASE.inputs(labels=True)
     output = model(**batch)
     loss, logits, sigmoid_logits = model(**batch, return_dict=False)
-    assert torch.equal(loss, output.loss) and torch.equal(logits, output.logits)
-    assert torch.equal(sigmoid_logits, output.sigmoid_logits)
+    expected = (output.loss, output.logits, output.sigmoid_logits)
+    torch.testing.assert_close((loss, logits, sigmoid_logits), expected)
     assert len(model(**CASE.inputs(), return_dict=False)) == 2
 
 

@@ -336,7 +336,7 @@ def test_best_path_with_begins_equals_the_best_of_all(seed, number_of_words, typ
                 if not begin and state != before:
                     return -math.inf
                 total += math.log(begins[row, state - 1] if begin else 1 - begins[row, state - 1])
-                total -= transition_penalty * (begin and before not in (0, state))
+                total -= transition_penalty * (begin and before != 0)
             before = state
         return total
 
@@ -365,6 +365,34 @@ def test_begins_tell_neighbours_apart():
         decode_spans(text, offsets, one_hot(types), begins=np.full((9, 3), 0.5)),  # an untrained head
     ):
         assert [text[span.start : span.end] for span in plain] == ["Ne", "Mg", "Si Fe"]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("the 1990 Irish election", ["1990 Irish election"]),
+        ("the 990 Irish election", ["990", "Irish election"]),  # no year
+        ("the 1990\nIrish election", ["1990", "Irish election"]),
+        ("the 1990 1991 election", ["1990", "1991 election"]),
+        ("the Irish Mayo election", ["Irish", "Mayo election"]),
+    ],
+)
+def test_a_year_goes_with_the_name_behind_it(text, expected):
+    offsets, one_hot = whole_words(text)
+    probabilities = 0.9 * one_hot([0, 1, 1, 1]) + 0.025
+    begins = np.array([0.1, 0.9, 0.7, 0.1])[:, None].repeat(3, axis=1)
+    options = {"transition_penalty": 0.0, "begins": begins}
+    assert [text[span.start : span.end] for span in decode_spans(text, offsets, probabilities, **options)] == expected
+    nested = decode_nested_spans(text, offsets, probabilities[:, 1:], begins=begins)
+    assert [text[span.start : span.end] for span in nested] == expected
+
+
+def test_a_year_of_another_type_is_left_apart():
+    text = "in 1990 Ireland voted"
+    offsets, one_hot = whole_words(text)
+    begins = np.array([0.1, 0.9, 0.9, 0.1])[:, None].repeat(3, axis=1)
+    found = decode_spans(text, offsets, 0.9 * one_hot([0, 1, 2, 0]) + 0.025, begins=begins)
+    assert [(text[span.start : span.end], span.type_index) for span in found] == [("1990", 0), ("Ireland", 1)]
 
 
 def test_line_breaks_and_tabs_keep_their_label():
