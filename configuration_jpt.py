@@ -107,7 +107,7 @@ class JPTConfig(PreTrainedConfig):
         begin_weight (`float`, *optional*, defaults to 1.0):
             Weight of the begin head's loss.
         switch_cost (`float`, *optional*, defaults to 2.0):
-            Decoder: the transition penalty, in nats, of a span that begins right behind another.
+            Decoder: the transition penalty, in nats, from one type to another without an O between.
         outside_bias (`float`, *optional*, defaults to 0.0):
             Decoder: nats added to the log-probability of O; negative values give more spans, positive ones fewer.
         softmax_temperature (`float`, *optional*, defaults to 1.0), sigmoid_temperature (`float`, *optional*):

@@ -4,7 +4,6 @@ What goes in: the text, the character range of every token and a probability for
 What comes out: spans of characters with type index and score. Knows nothing of models, tokenizers or type names.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,7 +29,6 @@ FIRST_ARTICLE_PROBABILITY = 0.6
 # Smaller probabilities count as zero: keeps the logarithms of a best path finite.
 _SMALLEST_PROBABILITY = 1e-12
 _PROBABILITIES = _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY
-_YEAR = re.compile(r"1\d{3}|20\d\d")
 
 
 @dataclass
@@ -71,8 +69,8 @@ def decode_spans(
     Decodes flat spans, which do not overlap, from token probabilities.
 
     `rule="word"` averages the probabilities of the tokens that overlap a word (a token across two words counts for
-    both), takes the sequence of spans over words with the highest sum of log probabilities, where a span that begins right
-    behind another costs the `transition_penalty`, and trims the spans by [`trim_span`].
+    both), takes the sequence of spans over words with the highest sum of log probabilities, where going from one type
+    straight to another costs the `transition_penalty`, and trims the spans by [`trim_span`].
     `rule="token"` is the paper's (Eq. 5): the best type of each token, runs of one type merged; only blanks are
     trimmed. Tokens with the same range (the bytes of one character) are averaged first.
 
@@ -95,7 +93,7 @@ def decode_spans(
             untrimmed, and `rule="token"` takes the best type of each word.
         begins (`np.ndarray` of shape `(tokens, types)`, *optional*):
             Probabilities that a span of the type begins at the token, provided the token is in one. They separate
-            adjacent spans of one type, but not a year from the name behind it; `rule="token"` ignores them. Without
+            adjacent spans of one type, but not a number from the name behind it; `rule="token"` ignores them. Without
             them each run of one type is one span.
 
     Returns:
@@ -281,31 +279,31 @@ def _begins_of(
     """
     Probabilities `(units, types)` that a span begins at a unit, from those of the tokens.
 
-    A year alone is no name. So where a span probably begins at a year ("1990 Australian federal election"), no other of its
+    A number alone is no name. So where a span probably begins at a number ("1990 Irish election", "3 apples"), no other of its
     type begins at the word behind it.
     """
     begins = first_of_words(offsets, check_probabilities("begins", begins, len(offsets), min_columns=1), units)
     places = pairwise(units.tolist())
-    behind = [row for row, ((start, end), (word, _)) in enumerate(places, 1) if _is_year_of(text, start, end, word)]
+    behind = [row for row, ((start, end), (word, _)) in enumerate(places, 1) if _is_number_of(text, start, end, word)]
     for row in behind:
         begins[row] *= 1 - type_probabilities[row - 1] * begins[row - 1]
     return begins
 
 
-def _is_year_of(text: str, start: int, end: int, word: int) -> bool:
-    """Whether a unit is a year, and the next, which begins at `word`, a word behind a blank."""
-    return text[end:word] == " " and text[word].isalpha() and _YEAR.fullmatch(text, start, end) is not None
+def _is_number_of(text: str, start: int, end: int, word: int) -> bool:
+    """Whether a unit is a number, and the next, which begins at `word`, a word behind a blank."""
+    return text[end:word] == " " and text[word].isalpha() and text[start:end].isdecimal()
 
 
 def _best_path(
     emissions: np.ndarray, transition_penalty: float, boundaries: tuple[np.ndarray, np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    The path over the rows of `emissions (units, 1 + types)` with the highest sum, less `transition_penalty` for each span that
-    begins right behind another, plus the boundary scores; and the rows at which it begins a span, of the same type as the
-    span before it or another.
+    The path over the rows of `emissions (units, 1 + types)` with the highest sum, less `transition_penalty` for each change
+    between two types, plus the boundary scores; and the rows at which it begins a span, of the same type as the span before
+    it or another.
 
-    The penalty is one constant, so a span is best entered from O or from the best type of the row before: a step needs
+    The penalty is one constant, so a type is best entered from O or from the best type of the row before: a step needs
     a maximum over the row instead of all pairs of types.
     """
     none = np.zeros_like(emissions[:, 1:])
@@ -318,7 +316,7 @@ def _best_path(
     for row in range(1, len(emissions)):
         before, inside = totals[row - 1], totals[row - 1, 1:]
         best = inside.max()
-        fresh = max(before[0], best - transition_penalty) + enter[row]
+        fresh = np.maximum(inside, max(before[0], best - transition_penalty)) + enter[row]
         continued = inside + stay[row]
         entered[row, 1:] = fresh > continued
         totals[row, 1:] = np.maximum(fresh, continued) + emissions[row, 1:]
@@ -333,7 +331,7 @@ def _best_path(
             continue
         if after > 0:
             gains = gains - transition_penalty
-            gains[0] = totals[row, 0]
+            gains[[0, after]] = totals[row, [0, after]]
         path[row] = gains.argmax()
     starts = entered[np.arange(len(path)), path]
     return path, starts
