@@ -8,12 +8,21 @@ from transformers import AutoConfig
 
 from ...modeling_jpt import JPTForTokenClassification
 from .forced_generation import ForcedGeneration, causal_lm
-from .gliner_system import GLINER_SHAPES, GLiNERSystem, tokenizer_file
+from .gliner_system import GLINER_SYSTEMS, GLiNERSystem, tokenizer_file
 from .systems import Encoder, JPTSystem, NaiveJPT, System, parallel_system
 
 SYSTEM_NAMES = (
-    *("jpt-naive", "jpt-single", "jpt-batch", "autoregressive", "autoregressive-batch", "padellm", "encoder"),
-    *(f"gliner-{shape}" for shape in GLINER_SHAPES),
+    *(
+        "jpt-naive",
+        "jpt-single",
+        "jpt-batch",
+        "jpt-open",
+        "autoregressive",
+        "autoregressive-batch",
+        "padellm",
+        "encoder",
+    ),
+    *GLINER_SYSTEMS,
 )
 BACKBONE_SHAPES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8},
@@ -33,7 +42,7 @@ def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batc
         batch_size (`int`): Of the systems that batch.
 
     Raises:
-        ValueError: For an unknown name.
+        ValueError: For an unknown name, or `jpt-open` with a model that was not trained to read once.
     """
     unknown = sorted(set(names) - set(SYSTEM_NAMES))
     if unknown:
@@ -48,6 +57,7 @@ def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batc
         "jpt-naive": lambda: naive,
         "jpt-single": lambda: JPTSystem("jpt-single", pipeline, 1),
         "jpt-batch": lambda: JPTSystem("jpt-batch", pipeline, batch_size),
+        "jpt-open": lambda: JPTSystem("jpt-open", pipeline, batch_size, reading="open"),
         "autoregressive": lambda: ForcedGeneration("autoregressive", generating, tokenizer),
         "autoregressive-batch": lambda: ForcedGeneration(
             "autoregressive-batch", generating, tokenizer, batch_size=batch_size
@@ -56,11 +66,10 @@ def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batc
         "encoder": lambda: Encoder(tokenizer, batch_size, dtype, device),
     }
 
-    def gliner(shape: str) -> GLiNERSystem:
-        return GLiNERSystem(shape, batch_size, dtype, device, tokenizer_file(tokenizer))
+    def gliner(name: str) -> GLiNERSystem:
+        return GLiNERSystem(name, batch_size, dtype, device, tokenizer_file(tokenizer))
 
-    for shape in GLINER_SHAPES:
-        builders[f"gliner-{shape}"] = partial(gliner, shape)
+    builders |= {name: partial(gliner, name) for name in GLINER_SYSTEMS}
     return [builders[name]() for name in names]
 
 

@@ -1,4 +1,4 @@
-"""GLiNER as a system to time: its own library in its own virtual environment and process (`gliner_process`)."""
+"""GLiNER and GLiNER2 as systems to time: their own libraries, each in its own environment and process (`gliner_process`)."""
 
 import contextlib
 import json
@@ -15,23 +15,30 @@ from .gliner_process import SHAPES
 from .systems import System
 from .texts import merged_types
 
-GLINER_VERSION = "0.2.29"
-GLINER_REQUIREMENTS = (f"gliner=={GLINER_VERSION}", "transformers<5.17")
-GLINER_SHAPES = tuple(SHAPES)
+# What is installed for each library, its own pinned version first.
+REQUIREMENTS = {
+    "gliner": ("gliner==0.2.29", "transformers<5.17"),
+    "gliner2": ("gliner2==2.1.0",),
+}
+GLINER_SYSTEMS = tuple(f"{library}-{shape}" for library, shapes in SHAPES.items() for shape in shapes)
 
 
 class GLiNERSystem(System):
-    """GLiNER's own library in its own process (`gliner_process`), given the names of the types."""
+    """
+    GLiNER's or GLiNER2's own library in its own process (`gliner_process`). GLiNER is given the names of the types, GLiNER2
+    their definitions too.
+    """
 
-    def __init__(self, shape: str, batch_size: int, dtype: torch.dtype, device: str, tokenizer_file: Path):
-        super().__init__(f"gliner-{shape}", batch_size)
-        options = {"tokenizer_file": str(tokenizer_file), "shape": shape, "device": device}
+    def __init__(self, name: str, batch_size: int, dtype: torch.dtype, device: str, tokenizer_file: Path):
+        super().__init__(name, batch_size)
+        library, _, shape = name.partition("-")
+        options = {"library": library, "tokenizer_file": str(tokenizer_file), "shape": shape, "device": device}
         options["dtype"] = str(dtype).removeprefix("torch.")
         options["threads"] = torch.get_num_threads()
         # A file, because nobody would read a pipe while the process works.
         self._log = (cache_folder() / "bench" / f"{self.name}.log").open("w+")
         self._process = subprocess.Popen(
-            [str(gliner_python()), str(Path(__file__).with_name("gliner_process.py")), json.dumps(options)],
+            [str(gliner_python(library)), str(Path(__file__).with_name("gliner_process.py")), json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -51,7 +58,7 @@ class GLiNERSystem(System):
 
     def read(self, records):
         texts = [each.text for each in records]
-        call = {"texts": texts, "types": list(merged_types(records)), "batch_size": self.batch_size}
+        call = {"texts": texts, "types": merged_types(records), "batch_size": self.batch_size}
         self._process.stdin.write(json.dumps(call) + "\n")
         self._process.stdin.flush()
         self._answer()
@@ -64,15 +71,16 @@ class GLiNERSystem(System):
         self._log.close()
 
 
-def gliner_python() -> Path:
+def gliner_python(library: str) -> Path:
     """
-    Python of a virtual environment with GLiNER, created on first use in the cache folder. It shares PyTorch, and every other
+    Python of a virtual environment with `gliner` or `gliner2`, created on first use in the cache folder. It shares PyTorch, and every other
     package that fits, with the current environment: less to download, and both are timed with the same PyTorch.
 
     Raises:
         OSError: If it cannot be installed.
     """
-    folder = cache_folder() / "bench" / f"gliner-{GLINER_VERSION}-torch-{torch.__version__}"
+    package = REQUIREMENTS[library][0].replace("==", "-")
+    folder = cache_folder() / "bench" / f"{package}-torch-{torch.__version__}"
     python = folder / "bin" / "python"
     ready = folder / "ready"
     if not ready.exists():
@@ -80,12 +88,12 @@ def gliner_python() -> Path:
         venv.create(folder, with_pip=True, symlinks=True)
         (site,) = folder.glob("lib/python*/site-packages")
         (site / "zz-shared.pth").write_text(str(Path(torch.__file__).parents[1]) + "\n")
-        command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", *GLINER_REQUIREMENTS]
+        command = [str(python), "-m", "pip", "install", "--quiet", "--no-input", *REQUIREMENTS[library]]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             shutil.rmtree(folder, ignore_errors=True)
             raise OSError(
-                f"GLiNER cannot be installed (name other systems with --system): {done.stderr.strip()[-500:]}"
+                f"{package} cannot be installed (name other systems with --system): {done.stderr.strip()[-500:]}"
             )
         ready.touch()
     return python

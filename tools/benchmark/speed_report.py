@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tables import markdown_table, write_json_and_markdown
+from .gliner_system import GLINER_SYSTEMS
 from .published import JPT_COST_PRICE, JPT_COST_TEXTS, JPT_COSTS
 from .report_files import number, report_file, spread, write_plots
 
@@ -14,11 +15,12 @@ NOTES = {
     "jpt-naive": "plain attention, one text at a time, whole prompt each time",
     "jpt-single": "one text at a time, prompt kept",
     "jpt-batch": "default: packed, prompt kept",
+    "jpt-open": "as `jpt-batch`, texts read once",
     "autoregressive": "same backbone, `generate`, gold output length",
     "autoregressive-batch": "the same, padded batches",
     "padellm": "same backbone, PaDeLLM-NER, gold outputs",
     "encoder": "`token-classification`, BERT-base size, fixed labels",
-    **{f"gliner-{size}": "its library, random weights of the published size" for size in ("small", "medium", "large")},
+    **dict.fromkeys(GLINER_SYSTEMS, "its library, random weights of the published size"),
 }
 
 

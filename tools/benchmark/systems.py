@@ -82,26 +82,26 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     return {"parameters": sum(weight.numel() for weight in model.parameters()), "embeddings": embeddings}
 
 
-def tag(pipeline, records: Sequence[Record], batch_size: int) -> list[list[dict]]:
+def tag(pipeline, records: Sequence[Record], batch_size: int, **options) -> list[list[dict]]:
     """The entities that a JPT pipeline finds under the types of the records; one text at a time with `batch_size` 1."""
     items = [{"text": record.text, "entity_types": record.types} for record in records]
     if batch_size == 1:
-        return [pipeline(item) for item in items]
-    return pipeline(items, batch_size=batch_size)
+        return [pipeline(item, **options) for item in items]
+    return pipeline(items, batch_size=batch_size, **options)
 
 
 class JPTSystem(System):
-    """The JPT pipeline as users call it; with `batch_size` 1, on one text after another."""
+    """The JPT pipeline as users call it, with `options`; with `batch_size` 1, on one text after another."""
 
     keeps_prompt = True
 
-    def __init__(self, name: str, pipeline, batch_size: int = 1):
+    def __init__(self, name: str, pipeline, batch_size: int = 1, **options):
         super().__init__(name, batch_size)
-        self.pipeline, self.model = pipeline, pipeline.model
+        self.pipeline, self.model, self.options = pipeline, pipeline.model, options
         self.parameters = count_parameters(pipeline.model.model)
 
     def read(self, records):
-        return tag(self.pipeline, records, self.batch_size)
+        return tag(self.pipeline, records, self.batch_size, **self.options)
 
     def describe(self, record, result):
         return SystemOutput(found={"none": _spans(result)}, written={"none": _mentions(result)})

@@ -105,7 +105,7 @@ def bench(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model folder or Hub id.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda`. Default: the best available.")] = None,
 ) -> None:
-    """Measures speed side by side: JPT, the same backbone generating, GLiNER, a plain encoder."""
+    """Measures speed side by side: JPT, the same backbone generating, GLiNER, GLiNER2, a plain encoder."""
     from ..benchmark.speed import measure
 
     files = measure(

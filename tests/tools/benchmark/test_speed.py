@@ -255,9 +255,9 @@ def test_wrong_values_are_named_before_anything_is_loaded(values, message, tmp_p
 def test_gliner_is_told_apart_from_a_process_that_ends(monkeypatch, tmp_path):
     monkeypatch.setenv("JPT_CACHE", str(tmp_path))
     (tmp_path / "bench").mkdir()
-    monkeypatch.setattr(gliner_system, "gliner_python", lambda: "/bin/false")
+    monkeypatch.setattr(gliner_system, "gliner_python", lambda library: "/bin/false")
     with pytest.raises(OSError, match="GLiNER's process ended"):
-        gliner_system.GLiNERSystem("small", 2, torch.float32, "cpu", tmp_path / "tokenizer.json")
+        gliner_system.GLiNERSystem("gliner-small", 2, torch.float32, "cpu", tmp_path / "tokenizer.json")
 
 
 def test_types_of_all_kinds():
