@@ -389,6 +389,22 @@ def test_forms_of_input(pipe):
         assert list(results) == expected
 
 
+def test_read_all_reads_what_calls_read(make_pipeline):
+    pipe = make_pipeline(window_length=24, window_overlap=8)
+    items = [TEXTS[0], "", {"text": " ".join(TEXTS), "entity_types": TYPES}, {"text": TEXTS[1], "entity_types": ["x"]}]
+    options = {"entity_types": {"city": "Big town"}, "batch_size": 2}
+    readings = list(pipe.read_all(items, **options))
+    for extra in ({}, {"nested": True, "top_k": 2}, {"threshold": 0.4}):
+        assert_same_entities([pipe.decode(each, **extra) for each in readings], pipe(items, **options, **extra))
+    assert list(pipe.read_all([], **options)) == []
+    words = next(pipe.read_all([TEXTS[0].split()], is_split_into_words=True, **options))
+    assert words.words[0] == (0, len(TEXTS[0].split()[0]), 0)
+    with pytest.raises(ValueError, match=r"`inputs\[0\]` must be a text"):
+        list(pipe.read_all([5], **options))
+    with pytest.raises(ValueError, match="`batch_size` must be a whole number"):
+        list(pipe.read_all(items, batch_size=0))
+
+
 def test_nothing_to_read(pipe):
     for nothing in ([], (), iter([]), pandas.Series([])):
         assert list(pipe(nothing, entity_types=TYPES)) == []
