@@ -5,6 +5,7 @@ Texts are read once for each way of reading; all other settings only change how 
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic_jpt import atomic_file
-from ...configuration_jpt import JPTConfig
+from ...configuration_jpt import READINGS, JPTConfig
 from ...entities_jpt import Reading, find_entities
 from ..data.records import Record
 from ..tables import markdown_table, percent, write_json_and_markdown
@@ -21,51 +22,21 @@ from .evaluate import load_datasets, read_texts, score_predictions
 
 Setting = Mapping[str, Any]
 
-_SWITCH = {"true": True, "false": False}
-
-
-def _one_of(*values: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError(f"one of {', '.join(values)}")
-        return text
-
-    return parse
-
-
-def _number(low: float = -float("inf"), high: float = float("inf")) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        expected = "a number" if low == -float("inf") else f"a number from {low:g}"
-        expected += "" if high == float("inf") else f" to {high:g}"
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(expected) from None
-        if not low <= value <= high or value in (-float("inf"), float("inf")):
-            raise ValueError(expected)
-        return value
-
-    return parse
-
-
-def _switch(text: str) -> bool:
-    if text not in _SWITCH:
-        raise ValueError("true or false")
-    return _SWITCH[text]
-
-
-# What can be tried without training. The first two decide how texts are read.
-SETTINGS: dict[str, Callable[[str], Any]] = {
-    "reading": _one_of("twice", "once", "open", "twice-open", "auto"),
-    "auto_confidence": _number(0, 1),
-    "outside_bias": _number(),
-    "switch_cost": _number(0),
-    "softmax_temperature": _number(0.01),
-    "sigmoid_temperature": _number(0.01),
-    "begin_head": _switch,
-    "decoder": _one_of("word", "token"),
+# What can be tried without training: words, and numbers with their limits.
+CHOICES = {
+    "reading": (*READINGS, "auto"),
+    "begin_head": ("true", "false"),
+    "decoder": ("word", "token"),
 }
-_OF_READING = ("reading", "auto_confidence")
+NUMBERS = {
+    "auto_confidence": (0.0, 1.0),
+    "outside_bias": (-100.0, 100.0),
+    "switch_cost": (0.0, 100.0),
+    "softmax_temperature": (0.01, 100.0),
+    "sigmoid_temperature": (0.01, 100.0),
+}
+SETTINGS = (*CHOICES, *NUMBERS)
+_OF_READING = ("reading", "auto_confidence")  # the others only change how probabilities are decoded
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, list[Any]]:
@@ -86,10 +57,25 @@ def parse_settings(given: Sequence[str]) -> dict[str, list[Any]]:
         if name in settings:
             raise ValueError(f"--set: {name} is given twice")
         try:
-            settings[name] = list(dict.fromkeys(SETTINGS[name](value.strip()) for value in values.split(",")))
+            settings[name] = list(dict.fromkeys(_value(name, value.strip()) for value in values.split(",")))
         except ValueError as error:
             raise ValueError(f"--set: expected {error} as {name}, got {values!r}") from None
     return settings
+
+
+def _value(name: str, text: str) -> Any:
+    if name in CHOICES:
+        if text not in CHOICES[name]:
+            raise ValueError(f"one of {', '.join(CHOICES[name])}")
+        return text == "true" if name == "begin_head" else text
+    low, high = NUMBERS[name]
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise ValueError(f"a number from {low:g} to {high:g}")
+    return value
 
 
 @dataclass
@@ -139,7 +125,7 @@ def sweep(pipeline: Any, data: Sequence[str | Path], settings: Mapping[str, Sequ
         pipeline (`JPTPipeline`): The model. Its configuration is as before afterwards.
         data (`Sequence`): Files of labelled records. Use development sets: what is chosen on them must not be reported on
             them.
-        settings (`Mapping[str, Sequence]`): Values of each setting (`SETTINGS`), as from [`parse_settings`].
+        settings (`Mapping[str, Sequence]`): Values of each of the `SETTINGS`, as from [`parse_settings`].
         loading: Further options of `evaluate.load_datasets`.
 
     Raises:
