@@ -28,6 +28,7 @@ FIRST_ARTICLE_PROBABILITY = 0.6
 
 # Smaller probabilities count as zero: keeps the logarithms of a best path finite.
 _SMALLEST_PROBABILITY = 1e-12
+_NUMBERS = frozenset("one two three four five six seven eight nine ten eleven twelve".split())
 _PROBABILITIES = _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY
 
 
@@ -279,8 +280,8 @@ def _begins_of(
     """
     Probabilities `(units, types)` that a span begins at a unit, from those of the tokens.
 
-    A number alone is no name. So where a span probably begins at a number ("1990 Irish election", "3 apples"), no other of its
-    type begins at the word behind it.
+    A number alone is no name. So where a span probably begins at a number ("1990 Irish election", "six apples"), no other of
+    its type begins at the word behind it.
     """
     begins = first_of_words(offsets, check_probabilities("begins", begins, len(offsets), min_columns=1), units)
     places = pairwise(units.tolist())
@@ -292,7 +293,8 @@ def _begins_of(
 
 def _is_number_of(text: str, start: int, end: int, word: int) -> bool:
     """Whether a unit is a number, and the next, which begins at `word`, a word behind a blank."""
-    return text[end:word] == " " and text[word].isalpha() and text[start:end].isdecimal()
+    number = text[start:end]
+    return text[end:word] == " " and text[word].isalpha() and (number.isdecimal() or number.lower() in _NUMBERS)
 
 
 def _best_path(

@@ -118,6 +118,7 @@ def _is_word(piece: str) -> bool:
 
 # ---- trimming -------------------------------------------------------------------------------------------------------
 
+_CONJUNCTIONS = frozenset({"and", "or"})
 _ARTICLES = ("the", "a", "an")
 _OPENING = "\"'“”„‟‘’‚‛«»‹›([{¿¡ \t\n\r\xa0"
 _ENDING_A_SENTENCE = frozenset(".!?…:。！？")
@@ -301,7 +302,8 @@ RULES_AT_LEFT = (_opening, _sign, _handle, _leading, _elision)
 
 def trim_span(text: str, start: int, end: int, keep_first_article: bool = False) -> tuple[int, int]:
     """
-    Trims the boundaries of a span: blanks, punctuation, tags of markup and a leading English article are removed.
+    Trims the boundaries of a span: blanks, punctuation, tags of markup, a leading English article and a trailing "and" or "or"
+    are removed.
 
     Marks that belong to the word beside them stay, as the rules of `RULES_AT_RIGHT` and `RULES_AT_LEFT` decide. Brackets
     and quotes around the whole span are removed ("(PCI)" -> "PCI").
@@ -332,6 +334,8 @@ def trim_span(text: str, start: int, end: int, keep_first_article: bool = False)
             span.first += 1
         elif article_allowed and is_article(span, keep_first_article):
             span.first, article_allowed = span.first + 1, False
+        elif span.first < span.last and pieces[span.last] in _CONJUNCTIONS:
+            span.last -= 1
         else:
             return words[span.first][0], words[span.last][1]
     return start, start

@@ -112,6 +112,10 @@ def test_words_cover_every_visible_character_once(text):
 @pytest.mark.parametrize(
     ("marked", "kept"),
     [
+        ("in [Science and] Cell", "Science"),
+        ("the [rock and roll or] jazz", "rock and roll"),
+        ("[Johnson and Johnson] said", "Johnson and Johnson"),
+        ("the word [and]", "and"),
         ("treated [PCI )] daily", "PCI"),
         ("treated [(PCI] )", "PCI"),
         ("treated [(PCI)] daily", "PCI"),
@@ -372,6 +376,7 @@ def test_begins_tell_neighbours_apart():
     [
         ("the 1990 Irish election", ["1990 Irish election"]),
         ("buy 3 green apples", ["3 green apples"]),
+        ("buy Six green apples", ["Six green apples"]),
         ("the 1990th Irish election", ["1990th", "Irish election"]),
         ("the 1990\nIrish election", ["1990", "Irish election"]),
         ("the 1990 1991 election", ["1990", "1991 election"]),
