@@ -58,7 +58,7 @@ for command in (
     convert,
     average,
     bench,
-    calibrate,
+    expanded(calibrate),
     expanded(sweep),
     expanded(annotate),
     attention,

@@ -170,22 +170,35 @@ def evaluate(
         typer.echo(line)
 
 
-def calibrate(
-    data: Annotated[list[Path], typer.Argument(help="Files of labelled records to measure on, as for `evaluate`.")],
-    fit: Annotated[
-        list[Path] | None,
-        typer.Option(help="Other labelled files, to fit a temperature for each head on. May be repeated."),
-    ] = None,
+@dataclass
+class Sample:
+    """Which records are read, and under which types."""
+
     types: Annotated[
         list[str] | None,
         typer.Option(
             "--types", "-t", help="Types to ask for: a schema file, a preset, or `NAME=DEFINITION` for each."
         ),
+    ] = None
+    limit: Annotated[int | None, typer.Option(min=1, help="Use a fixed sample of this many records of each file.")] = (
+        None
+    )
+    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options for `evaluate.load_datasets`."""
+        ignored = ["misc"] if self.ignore is None else self.ignore
+        return {"types": schema_of(self.types), "limit": self.limit, "ignore_labels": ignored}
+
+
+def calibrate(
+    sample: Sample,
+    data: Annotated[list[Path], typer.Argument(help="Files of labelled records to measure on, as for `evaluate`.")],
+    fit: Annotated[
+        list[Path] | None,
+        typer.Option(help="Other labelled files, to fit a temperature for each head on. May be repeated."),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Use a fixed sample of this many records of each file.")
-    ] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None,
     decoder: Annotated[Literal["word", "token"], typer.Option(help="How entities are decoded.")] = "word",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and a plot, OUTPUT.png.")
@@ -201,24 +214,16 @@ def calibrate(
     if output is not None:
         check_apart([*data, *(fit or [])], [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
 
-    ignored = ["misc"] if ignore is None else ignore
-    report = run(
-        load_pipeline(model, device=device),
-        data,
-        fit or [],
-        decoder,
-        types=schema_of(types),
-        limit=limit,
-        ignore_labels=ignored,
-    )
+    report = run(load_pipeline(model, device=device), data, fit or [], decoder, **sample.options)
     typer.echo(calibration_table(report))
     if output is not None:
-        about = {"model": model_in_reports(model), "decoder": decoder, "limit": limit}
+        about = {"model": model_in_reports(model), "decoder": decoder, "limit": sample.limit}
         typer.echo(f"written: {', '.join(map(str, write_calibration(report, output, about)))}", err=True)
 
 
 def sweep(
     reading: InputFormat,
+    sample: Sample,
     data: Annotated[
         list[Path], typer.Argument(help="Files of labelled records, as for `evaluate`: development sets.")
     ],
@@ -232,16 +237,6 @@ def sweep(
             "May be repeated: all combinations are tried.",
         ),
     ],
-    types: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--types", "-t", help="Types to ask for: a schema file, a preset, or `NAME=DEFINITION` for each."
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Use a fixed sample of this many records of each file.")
-    ] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Labels to leave out. Default: `misc`.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write OUTPUT.json, OUTPUT.md and, for one number, OUTPUT.png."),
@@ -265,9 +260,8 @@ def sweep(
     if output is not None:
         check_apart(data, [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
     tried = parse_settings(settings)
-    loading = {"types": schema_of(types), "limit": limit, "ignore_labels": ["misc"] if ignore is None else ignore}
-    result = run(load_pipeline(model, device=device), data, tried, **loading, **reading.options)
+    result = run(load_pipeline(model, device=device), data, tried, **sample.options, **reading.options)
     typer.echo(sweep_table(result))
     if output is not None:
-        about = {"model": model_in_reports(model), "limit": limit}
+        about = {"model": model_in_reports(model), "limit": sample.limit}
         typer.echo(f"written: {', '.join(map(str, write_sweep(result, output, about)))}", err=True)
