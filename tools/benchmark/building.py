@@ -12,16 +12,14 @@ from .gliner_system import GLINER_SYSTEMS, GLiNERSystem, tokenizer_file
 from .systems import Encoder, JPTSystem, NaiveJPT, System, parallel_system
 
 SYSTEM_NAMES = (
-    *(
-        "jpt-naive",
-        "jpt-single",
-        "jpt-batch",
-        "jpt-open",
-        "autoregressive",
-        "autoregressive-batch",
-        "padellm",
-        "encoder",
-    ),
+    "jpt-naive",
+    "jpt-single",
+    "jpt-batch",
+    "jpt-open",
+    "autoregressive",
+    "autoregressive-batch",
+    "padellm",
+    "encoder",
     *GLINER_SYSTEMS,
 )
 BACKBONE_SHAPES = {
@@ -37,17 +35,20 @@ def build_systems(names: Sequence[str], model: str, tokenizer, device: str, batc
     The systems by name, all with weights in the number format that JPT chooses for the machine.
 
     Args:
-        names (`Sequence[str]`): From `SYSTEM_NAMES`.
+        names (`Sequence[str]`): From `SYSTEM_NAMES`. All of them means all that the model can do: `jpt-open` is left out
+            if it was not trained to read once.
         model (`str`): Folder or Hub id of a JPT model.
         batch_size (`int`): Of the systems that batch.
 
     Raises:
-        ValueError: For an unknown name, or `jpt-open` with a model that was not trained to read once.
+        ValueError: For an unknown name.
     """
     unknown = sorted(set(names) - set(SYSTEM_NAMES))
     if unknown:
         raise ValueError(f"unknown system {unknown[0]!r}; there are: {', '.join(SYSTEM_NAMES)}")
     fast = JPTForTokenClassification.from_pretrained(model)
+    if tuple(names) == SYSTEM_NAMES and "open" not in fast.config.readings:
+        names = [name for name in names if name != "jpt-open"]
     dtype = fast.model.dtype
     plain = JPTForTokenClassification.from_pretrained(model, attn_implementation="sdpa")
     pipeline = fast.as_pipeline(tokenizer, device=device)

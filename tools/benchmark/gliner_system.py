@@ -73,8 +73,8 @@ class GLiNERSystem(System):
 
 def gliner_python(library: str) -> Path:
     """
-    Python of a virtual environment with `gliner` or `gliner2`, created on first use in the cache folder. It shares PyTorch, and every other
-    package that fits, with the current environment: less to download, and both are timed with the same PyTorch.
+    Python of a virtual environment with `gliner` or `gliner2`, created on first use in the cache folder. It shares PyTorch,
+    and every other package that fits, with the current environment: less to download, and both are timed with the same PyTorch.
 
     Raises:
         OSError: If it cannot be installed.

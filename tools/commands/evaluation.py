@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..loading import load_pipeline
-from .arguments import InputFormat, model_in_reports, schema_of, schemas_of
+from .arguments import InputFormat, model_in_reports, schemas_of
 
 
 @dataclass
@@ -188,8 +188,11 @@ class Sample:
     @property
     def options(self) -> dict[str, Any]:
         """Options for `evaluate.load_datasets`."""
+        schemas = schemas_of(self.types)
+        if len(schemas) > 1:
+            raise ValueError(f"--types: expected one set of definitions, got {len(schemas)}")
         ignored = ["misc"] if self.ignore is None else self.ignore
-        return {"types": schema_of(self.types), "limit": self.limit, "ignore_labels": ignored}
+        return {"types": schemas[0] if schemas else None, "limit": self.limit, "ignore_labels": ignored}
 
 
 def calibrate(

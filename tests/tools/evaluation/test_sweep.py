@@ -97,6 +97,13 @@ def test_command(model, file, monkeypatch, tmp_path):
     assert f"{max(100 * trial['mean'] for trial in trials):.1f}**" in (tmp_path / "sweep.md").read_text()
     done = run("--set", "begin_head=true,false", "-o", str(tmp_path / "begin"))
     assert done.exit_code == 0 and not (tmp_path / "begin.png").exists()
+    given = run("--set", "decoder=word", "-t", "artist=Who sings", "-t", "city=Big town")
+    (tmp_path / "types.json").write_text(
+        json.dumps({each: {"name": each, "definition": TYPES[each]} for each in TYPES})
+    )
+    assert run("--set", "decoder=word", "-t", str(tmp_path / "types.json")).stdout == given.stdout != ""
+    done = run("--set", "decoder=word", "-t", "general", "-t", "music")
+    assert done.exit_code == 2 and "expected one set of definitions, got 2" in done.stderr
 
 
 @pytest.mark.parametrize(
