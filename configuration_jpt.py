@@ -57,10 +57,11 @@ class JPTConfig(PreTrainedConfig):
             Whether `model.safetensors` holds the whole model. If not, it holds LoRA, projections and classifiers.
         prompt_template (`str`, *optional*, defaults to `"paper"`):
             Name of the prompt wording in `inputs_jpt.PROMPT_TEMPLATES`; `"paper"` is Figure 6 of the paper.
-        prompt_types (`str`, *optional*, defaults to `"definitions"`), embedded_types (`str`, *optional*):
-            Whether the prompt contains the types' `"definitions"` or their `"names"` alone, and which of them are
-            embedded. In Table 4, "embedding only" and "prompt only" have names in one of the two places, "no
-            definitions" in both.
+        prompt_types (`str`, *optional*, defaults to `"definitions"`):
+            Whether the prompt contains the types' `"definitions"` or their `"names"` alone.
+        embedded_types (`str`, *optional*, defaults to `"definitions"`):
+            Whether `"definitions"` or `"names"` are embedded, or the mean of `"both"`. In Table 4, "embedding only" and
+            "prompt only" have names in one of the two places, "no definitions" in both.
         separator_ids (`list[int]`, *optional*):
             Token ids of the text between the two copies (SEP in Eq. 1), set from the tokenizer.
         max_length (`int`, *optional*, defaults to 4096):
@@ -175,9 +176,10 @@ class JPTConfig(PreTrainedConfig):
         if not self.readings or not set(self.readings) <= set(READINGS):
             raise ValueError(f"`readings` must be some of {', '.join(map(repr, READINGS))}, got {self.readings!r}")
         self.single_pass = self.readings == ["once"]
-        for name in ("prompt_types", "embedded_types"):
-            if getattr(self, name) not in ("definitions", "names"):
-                raise ValueError(f'`{name}` must be "definitions" or "names", got {getattr(self, name)!r}')
+        if self.prompt_types not in ("definitions", "names"):
+            raise ValueError(f'`prompt_types` must be "definitions" or "names", got {self.prompt_types!r}')
+        if self.embedded_types not in ("definitions", "names", "both"):
+            raise ValueError(f'`embedded_types` must be "definitions", "names" or "both", got {self.embedded_types!r}')
         if self.type_embedding not in ("definition", "prompt", "both"):
             raise ValueError(f'`type_embedding` must be "definition", "prompt" or "both", got {self.type_embedding!r}')
         if not 0 <= self.window_overlap <= self.window_length // 2:

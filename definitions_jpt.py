@@ -362,6 +362,29 @@ def build_definition_encoder(
     return CachedEncoder(encoder, None if Path(encoder.name).is_dir() else path)
 
 
+def mean_vectors(encoder, texts: Sequence[Sequence[str]]) -> np.ndarray:
+    """
+    One vector for each group of texts: the mean of the texts' vectors, scaled to the mean of their lengths. A single text
+    keeps its vector.
+
+    Args:
+        encoder: An encoder, see the top of this file.
+        texts (`Sequence[Sequence[str]]`): Groups of at least one text.
+
+    Returns:
+        `np.ndarray` of shape `(groups, size)`, float32.
+    """
+    vectors = np.asarray(encoder.encode([text for group in texts for text in group]))
+    means = []
+    for group in np.split(vectors, np.cumsum([len(group) for group in texts])[:-1]):
+        mean = group.mean(axis=0)
+        length = np.linalg.norm(mean)
+        means.append(
+            mean if len(group) == 1 or length == 0 else mean * (np.linalg.norm(group, axis=1).mean() / length)
+        )
+    return np.stack(means).astype(np.float32, copy=False)
+
+
 def check_definition_encoder(encoder_name: str, expected_name: str, size: int, expected_size: int) -> None:
     """
     Refuses vectors of an encoder that the model was not trained with: its scores would be noise.

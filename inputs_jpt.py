@@ -151,11 +151,14 @@ def separator_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return _plain_ids(tokenizer, SEPARATOR)[0]
 
 
-def embedding_texts(config, names: Sequence[str], descriptions: Sequence[str]) -> list[str]:
-    """The texts that the definition encoder reads for a list of types, as a model's [`JPTConfig`] says: O first."""
-    if config.embedded_types == "names":
-        return [OUTSIDE_DEFINITION, *names]
-    return [OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in zip(names, descriptions, strict=True))]
+def embedding_texts(config, names: Sequence[str], descriptions: Sequence[str]) -> list[tuple[str, ...]]:
+    """
+    What the definition encoder reads for each of a list of types, O first, as a model's [`JPTConfig`] says: a group of texts,
+    whose [`~definitions_jpt.mean_vectors`] are embedded.
+    """
+    described = [f"{name}: {text}" for name, text in zip(names, descriptions, strict=True)]
+    texts = {"names": [names], "definitions": [described], "both": [names, described]}[config.embedded_types]
+    return [(OUTSIDE_DEFINITION,), *zip(*texts, strict=True)]
 
 
 def build_prompt(

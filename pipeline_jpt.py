@@ -20,7 +20,7 @@ from transformers import AutoModelForTokenClassification
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .card_jpt import fill_card
-from .definitions_jpt import build_definition_encoder, check_definition_encoder
+from .definitions_jpt import build_definition_encoder, check_definition_encoder, mean_vectors
 from .entities_jpt import Reading, find_entities
 from .entity_pipeline_jpt import EntityPipeline, InputDocument, evaluating, given_options
 from .fused_jpt import backbone_state
@@ -216,10 +216,12 @@ class JPTPipeline(EntityPipeline):
 
     def clear_cache(self) -> None:
         """
-        Drops the prompts that were read. Changed weights and adapters are noticed without it, unless the change leaves no
-        trace: in tensors made in inference mode, or through `parameter.data`.
+        Drops the prompts that were written and read. Needed after a change of the configuration. Changed weights and adapters
+        are noticed without it, unless the change leaves no trace: in tensors made in inference mode, or through
+        `parameter.data`.
         """
         with self._lock:
+            self._plan.cache_clear()
             self._read_prompts.clear()
             if getattr(self._definition_encoder, "name", None) == "backbone" and self._given_encoder is None:
                 self._definition_encoder = None
@@ -323,7 +325,7 @@ class JPTPipeline(EntityPipeline):
         encoder = self.definition_encoder
         if encoder is None:
             return None
-        vectors = np.asarray(encoder.encode(embedding_texts(config, plan.names, plan.descriptions)))
+        vectors = mean_vectors(encoder, embedding_texts(config, plan.names, plan.descriptions))
         check_definition_encoder(
             encoder.name, config.definition_encoder, vectors.shape[1], config.definition_encoder_size
         )

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
-from .definitions_jpt import build_definition_encoder
+from .definitions_jpt import build_definition_encoder, mean_vectors
 from .inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
 from .labels_jpt import label_tokens, tag_types
 from .schema_jpt import Schema, resolve_schema
@@ -218,7 +218,7 @@ def collate(groups: Sequence[Mapping[str, Any]], encoder: Any) -> dict[str, torc
 
     Args:
         groups (`Sequence[Mapping]`):
-            Each has `prompt_input_ids`, `type_positions` (see `inputs_jpt.Prompt`), `definitions` (texts, O first),
+            Each has `prompt_input_ids`, `type_positions` (see `inputs_jpt.Prompt`), `definitions` (groups of texts, O first),
             `texts` (for each text, token ids `(tokens,)`, labels `(tokens,)` and tags per type `(tokens, types)`) and,
             if it is not the model's default, `reading`.
         encoder: An encoder of `definitions_jpt`, or `None` if the model needs no embedded definitions.
@@ -255,7 +255,7 @@ def collate(groups: Sequence[Mapping[str, Any]], encoder: Any) -> dict[str, torc
     if encoder is not None:
         if encoder.name == "backbone":
             encoder.clear()  # The adapters have changed since the last batch.
-        embeddings = encoder.encode([text for group in groups for text in group["definitions"]])
+        embeddings = mean_vectors(encoder, [texts for group in groups for texts in group["definitions"]])
         sizes = [len(group["definitions"]) for group in groups]
         batch["definition_embeddings"] = pad_sequence(torch.from_numpy(embeddings).split(sizes), batch_first=True)
     return batch

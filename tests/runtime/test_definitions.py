@@ -31,6 +31,7 @@ from jpt_ner.definitions_jpt import (
     SentenceTransformerEncoder,
     build_definition_encoder,
     check_definition_encoder,
+    mean_vectors,
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
@@ -76,6 +77,18 @@ def warned(caplog):
 
 
 # The cache
+
+
+def test_means_of_groups_keep_their_length():
+    encoder = HashEncoder()
+    means = mean_vectors(encoder, [("a",), ("b", "b is"), ("c", "c is", "d")])
+    assert means.dtype == np.float32
+    np.testing.assert_array_equal(means[0], hash_vector("a"))
+    for mean, texts in zip(means[1:], [("b", "b is"), ("c", "c is", "d")], strict=True):
+        vectors = hash_vectors(texts)
+        np.testing.assert_allclose(np.linalg.norm(mean), np.linalg.norm(vectors, axis=1).mean(), rtol=1e-5)
+        cosine = mean @ vectors.sum(0) / np.linalg.norm(mean) / np.linalg.norm(vectors.sum(0))
+        np.testing.assert_allclose(cosine, 1, rtol=1e-5)
 
 
 @settings(max_examples=50, deadline=None)

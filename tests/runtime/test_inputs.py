@@ -183,10 +183,17 @@ def test_the_rows_of_table_4(template):
     for name, position in zip(NAMES, prompt.type_positions, strict=True):
         assert tokenizer.decode(prompt.input_ids[: position + 1]).endswith(f'- "{name}"')
     assert not PromptStyle.of(JPTConfig(prompt_types="names")).definitions
-    assert embedding_texts(JPTConfig(embedded_types="names"), ["a"], ["what a is"])[1:] == ["a"]
-    assert embedding_texts(JPTConfig(prompt_types="names"), ["a"], ["what a is"])[1:] == ["a: what a is"]
+    embedded = {
+        kind: embedding_texts(JPTConfig(embedded_types=kind), ["a", "b"], ["what a is", "what b is"])[1:]
+        for kind in ("names", "definitions", "both")
+    }
+    assert embedded["names"] == [("a",), ("b",)]
+    assert embedded["definitions"] == [("a: what a is",), ("b: what b is",)]
+    assert embedded["both"] == [("a", "a: what a is"), ("b", "b: what b is")]
     with pytest.raises(ValueError, match='`prompt_types` must be "definitions" or "names"'):
         JPTConfig(prompt_types="both")
+    with pytest.raises(ValueError, match='`embedded_types` must be "definitions", "names" or "both"'):
+        JPTConfig(embedded_types="prompt")
 
 
 def test_unknown_template_is_refused():

@@ -49,6 +49,11 @@ def naive(pipe, text, types, *, nested=False, rule="word", thresholds=None, top_
     row = prompt.input_ids + ids + model.config.separator_ids + ids
     pairs = zip(schema.names, schema.descriptions, strict=True)
     definitions = pipe._definition_encoder.encode([OUTSIDE_DEFINITION, *(f"{name}: {text}" for name, text in pairs)])
+    if model.config.embedded_types == "both":
+        for vector, name in zip(definitions[1:], schema.names, strict=True):
+            named = pipe._definition_encoder.encode([name])[0]
+            length = (np.linalg.norm(vector) + np.linalg.norm(named)) / 2
+            vector[:] = (vector + named) / np.linalg.norm(vector + named) * length
     with torch.no_grad():
         states = model.model(input_ids=torch.tensor([row]), use_cache=False).last_hidden_state[0]
         softmax, sigmoid, _ = model.head(states[-len(ids) :], torch.tensor(definitions), states[prompt.type_positions])
@@ -142,7 +147,13 @@ def test_equals_naive_reference(make_pipeline, attention, type_embedding):
 
 
 @pytest.mark.parametrize(
-    "values", [{"share_projections": False}, {"prompt_template": "paper", "max_length": 4096}, {"lora_rank": 0}]
+    "values",
+    [
+        {"share_projections": False},
+        {"prompt_template": "paper", "max_length": 4096},
+        {"lora_rank": 0},
+        {"embedded_types": "both"},
+    ],
 )
 def test_equals_naive_reference_in_other_configurations(make_pipeline, values):
     pipe, reference = make_pipeline(**values), make_pipeline(attention="sdpa", **values)

@@ -236,7 +236,8 @@ def sweep(
             "--set",
             metavar="NAME=VALUE,VALUE",
             help="Values of a setting: `outside_bias`, `switch_cost`, `softmax_temperature`, `sigmoid_temperature` (numbers), "
-            "`begin_head` (true, false), `decoder` (word, token), `reading` (twice, open, auto), `auto_confidence` (0 to 1). "
+            "`begin_head` (true, false), `decoder` (word, token), `reading` (twice, open, auto), `auto_confidence` (0 to 1), "
+            "`prompt_types` (definitions, names), `embedded_types` (definitions, names, both). "
             "May be repeated: all combinations are tried.",
         ),
     ],
@@ -248,13 +249,15 @@ def sweep(
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """
-    Tries settings of the decoder, or ways of reading, on labelled data: F1 under each combination.
+    Tries settings of the decoder, or ways of reading texts and types, on labelled data: F1 under each combination.
 
     Examples:
 
     - `jpt-ner sweep dev.jsonl --set outside_bias=0,0.2,0.4 --set begin_head=true,false`
 
     - `jpt-ner sweep dev.jsonl --set reading=twice,open`
+
+    - `jpt-ner sweep dev.jsonl --set embedded_types=definitions,names,both`
     """
     from ..evaluation.sweep import parse_settings, sweep_table, write_sweep
     from ..evaluation.sweep import sweep as run

@@ -24,6 +24,8 @@ Setting = Mapping[str, Any]
 
 # What can be tried without training: words, and numbers with their limits.
 CHOICES = {
+    "prompt_types": ("definitions", "names"),
+    "embedded_types": ("definitions", "names", "both"),
     "reading": (*READINGS, "auto"),
     "begin_head": ("true", "false"),
     "decoder": ("word", "token"),
@@ -36,7 +38,8 @@ NUMBERS = {
     "sigmoid_temperature": (0.01, 100.0),
 }
 SETTINGS = (*CHOICES, *NUMBERS)
-_OF_READING = ("reading", "auto_confidence")  # the others only change how probabilities are decoded
+# The others only change how probabilities are decoded.
+_OF_READING = ("prompt_types", "embedded_types", "reading", "auto_confidence")
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, list[Any]]:
@@ -162,17 +165,23 @@ def _combinations(settings: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, A
 def _read(pipeline: Any, datasets: Mapping[str, list[Record]], how: Setting) -> tuple[dict[str, list[Reading]], float]:
     """All texts, read in one way, and the seconds that it took once the prompts had been read."""
     config = pipeline.jpt.config
-    confidence = config.auto_confidence
     options = {"reading": how["reading"]} if "reading" in how else {}
+    present = {name: getattr(config, name) for name in how.keys() - options.keys()}
     try:
-        config.auto_confidence = how.get("auto_confidence", confidence)
+        _configure(pipeline, {name: how[name] for name in present})
         for records in datasets.values():
             read_texts(pipeline, records[:1], **options)
         begin = time.perf_counter()
         readings = {name: read_texts(pipeline, each, show_progress=True, **options) for name, each in datasets.items()}
         return readings, time.perf_counter() - begin
     finally:
-        config.auto_confidence = confidence
+        _configure(pipeline, present)
+
+
+def _configure(pipeline: Any, values: Setting) -> None:
+    for name, value in values.items():
+        setattr(pipeline.jpt.config, name, value)
+    pipeline.clear_cache()
 
 
 def _decoder(config: JPTConfig, what: Setting) -> Callable[[Reading], list[dict[str, Any]]]:

@@ -178,7 +178,7 @@ class DrawnGroup:
 class TrainingGroups(Dataset):
     """
     A map-style dataset of `length` groups. Every item is a dict of `prompt_input_ids`, `type_positions`,
-    `definitions` (texts, O first), `reading` and `texts`: token ids, labels and tags per type of each.
+    `definitions` (groups of texts, O first), `reading` and `texts`: token ids, labels and tags per type of each.
 
     Args:
         config (`JPTConfig`): The model's: the wording of prompts, and how texts can be read. Groups are read in the first

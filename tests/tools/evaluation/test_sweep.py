@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from comparing import assert_same_entities
 from jpt_ner.tools import cli
 from jpt_ner.tools.commands import evaluation
 from jpt_ner.tools.data.records import Entity, Record, write_records
@@ -84,6 +85,18 @@ def test_ways_of_reading(model, file):
         sweep(model, [file], {"reading": ["once"]})
 
 
+def test_what_is_said_of_the_types(model, make_pipeline, file, monkeypatch):
+    found = entities_found(monkeypatch)
+    settings = {"prompt_types": ["definitions", "names"], "embedded_types": ["names", "both"]}
+    before = predict(model, load_dataset(file))
+    result = sweep(model, [file], settings)
+    for trial, entities in zip(result.trials, found, strict=True):
+        own = make_pipeline(begin_head=True, readings=["twice", "open"], **trial.setting)
+        assert_same_entities(entities, predict(own, load_dataset(file)))
+    assert len({str(each) for each in found}) == 4
+    assert_same_entities(predict(model, load_dataset(file)), before)
+
+
 def test_command(model, file, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(evaluation, "load_pipeline", lambda name, device: model)
@@ -109,7 +122,7 @@ def test_command(model, file, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "given, words",
     [
-        ("bias=1", "one of reading"),
+        ("bias=1", "one of prompt_types"),
         ("outside_bias", "expected NAME=VALUE"),
         ("outside_bias=", "expected NAME=VALUE"),
         ("outside_bias=nan", "a number from -100 to 100"),

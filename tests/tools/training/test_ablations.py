@@ -64,7 +64,7 @@ def test_rows_of_table_4(build, encoder, name):
     prompt = tokenizer.decode(group["prompt_input_ids"])
     assert '"band"' in prompt and ("A group of musicians." in prompt) == prompt_defines
     assert ("twice" in prompt) == ("The first time: '" in prompt) == (copies == 2)
-    embedded = group["definitions"][1:]
+    embedded = [text for (text,) in group["definitions"][1:]]
     assert sorted(each.split(":")[0] for each in embedded) == sorted(TYPES)
     assert any("A group of musicians." in each for each in embedded) == embedding_defines
     assert model.text_cost(10) == 10 * copies + len(model.config.separator_ids) * (copies - 1)

@@ -173,7 +173,7 @@ def test_labels_read_back_as_the_entities_of_the_types_asked():
         ]
         assert sorted(read_back(group, texts)) == sorted(expected)
         definitions = {info.name: f"{info.name}: {info.definition}" for info in TYPES.values()}
-        assert group["definitions"] == [OUTSIDE_DEFINITION, *(definitions[name] for name in names)]
+        assert group["definitions"] == [(OUTSIDE_DEFINITION,), *((definitions[name],) for name in names)]
     assert sizes == {1, 2, 3}
 
 
@@ -237,7 +237,7 @@ def test_wordings():
 
     def first(**sampling):
         group = make_groups([source()], 40, min_types=4, **sampling)[7]
-        pairs = dict(text.split(": ", 1) for text in group["definitions"][1:])
+        pairs = dict(text.split(": ", 1) for (text,) in group["definitions"][1:])
         prompt = TOKENIZER.decode(group["prompt_input_ids"])
         assert all(f'": "{definition}"' in prompt for definition in pairs.values())
         return asked_names(group), pairs
@@ -345,7 +345,7 @@ def test_collator_keeps_everything_apart(encoder):
         count = len(item["type_positions"])
         assert batch["type_positions"][prompt].tolist()[:count] == item["type_positions"]
         assert (batch["type_positions"][prompt][count:] == -1).all()
-        vectors = torch.from_numpy(encoder.encode(item["definitions"]))
+        vectors = torch.from_numpy(encoder.encode([text for (text,) in item["definitions"]]))
         assert torch.equal(batch["definition_embeddings"][prompt][: 1 + count], vectors)
         for ids, labels, tags in item["texts"]:
             if len(ids):
