@@ -444,9 +444,19 @@ def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
     sources = load_sources(recipe)
     assert [source.name for source in sources] == [
         f"train/{name}"
-        for name in ("conversation", "culture", "documents", "knowledge", "science", "society", "wires")
+        for name in (
+            "conversation",
+            "culture",
+            "documents",
+            "everyday",
+            "knowledge",
+            "roles",
+            "science",
+            "society",
+            "wires",
+        )
     ]
-    assert sum(len(source.records) for source in sources) == 5261
+    assert sum(len(source.records) for source in sources) == 6723
     dev = read_records(ROOT / "data" / "dev.jsonl.gz")
     schemas = {json.dumps(record.types) for source in sources for record in source.records}
     assert len(dev) == 304 and schemas.isdisjoint(json.dumps(record.types) for record in dev)
