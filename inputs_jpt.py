@@ -157,8 +157,9 @@ def embedding_texts(config, names: Sequence[str], descriptions: Sequence[str]) -
     whose [`~definitions_jpt.mean_vectors`] are embedded.
     """
     described = [f"{name}: {text}" for name, text in zip(names, descriptions, strict=True)]
-    texts = {"names": [names], "definitions": [described], "both": [names, described]}[config.embedded_types]
-    return [(OUTSIDE_DEFINITION,), *zip(*texts, strict=True)]
+    if config.embedded_types == "both":
+        return [(OUTSIDE_DEFINITION,), *zip(names, described, strict=True)]
+    return [(OUTSIDE_DEFINITION,), *((text,) for text in (names if config.embedded_types == "names" else described))]
 
 
 def build_prompt(
