@@ -9,7 +9,7 @@ the same ones. Knows nothing of models; tokenizing is left to `inputs_jpt`.
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -60,6 +60,8 @@ class Sampling:
             a family are merged into one type beside a few that stay apart. Its definition lists the members: with a
             general one ("person"), mentions of members that the source does not annotate would count as negatives.
         open_reading (`float`): Probability that the texts of a group are read once with an open mask instead of twice.
+        names_in_prompt (`float`):
+            Probability that the prompt of a group has names alone, so that definitions count by their embeddings.
         lowercase (`float`), uppercase (`float`): Probabilities that a text is written in lower or in upper case.
         spaced (`float`): Probability that a text's words and punctuation marks are joined by single spaces.
         joined (`float`): Probability that a text and the next one of its group are joined by a line break or tab.
@@ -83,6 +85,7 @@ class Sampling:
     anonymous: float = 0.06
     coarsened: float = 0.3
     open_reading: float = 0.0
+    names_in_prompt: float = 0.0
     lowercase: float = 0.1
     uppercase: float = 0.0
     spaced: float = 0.25
@@ -259,7 +262,10 @@ class TrainingGroups(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         group = self.draw(index)
-        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, PromptStyle.of(self.config))
+        style = PromptStyle.of(self.config)
+        if random.Random(f"{self.sampling.seed}-{index}-prompt").random() < self.sampling.names_in_prompt:
+            style = replace(style, definitions=False)
+        prompt = build_prompt(self.tokenizer, group.names, group.descriptions, style)
         return {
             "prompt_input_ids": prompt.input_ids,
             "type_positions": prompt.type_positions,

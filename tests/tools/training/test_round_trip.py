@@ -108,9 +108,9 @@ def counts(files: list[Path], tokenizers, sample: int | None) -> dict[str, tuple
 def test_shipped_data_comes_back(tokenizers):
     files = sorted((ROOT / "data").rglob("*.jsonl.gz"))
     total = counts(files, tokenizers, SAMPLE and 10 * SAMPLE)
-    assert len(files) == 10
+    assert len(files) == 15
     if SAMPLE is None:
-        assert total["product"][0] == 49654
+        assert total["product"][0] == 61792
     for name, (mentions, lost) in total.items():
         assert mentions > 2000 and lost <= LOST[name] * mentions, name
 

@@ -142,6 +142,20 @@ def test_a_share_of_the_groups_is_read_openly_and_holds_more_texts():
         TrainingGroups([source()], 1, TOKENIZER, COMPACT, sampling)
 
 
+def test_a_share_of_the_prompts_has_names_alone_beside_embedded_definitions():
+    groups, mixed = make_groups([source()], 200), make_groups([source()], 200, names_in_prompt=0.5)
+    shortened = 0
+    for whole, drawn in zip(map(groups.__getitem__, range(200)), map(mixed.__getitem__, range(200)), strict=True):
+        assert asked_names(whole) == asked_names(drawn) and whole["definitions"] == drawn["definitions"]
+        if len(drawn["prompt_input_ids"]) < len(whole["prompt_input_ids"]):
+            shortened += 1
+            prompt = TOKENIZER.decode(drawn["prompt_input_ids"])
+            assert not any(text.split(": ")[1] in prompt for (text,) in drawn["definitions"][1:])
+        else:
+            assert equal(whole, drawn)
+    assert shortened == pytest.approx(100, abs=25)
+
+
 # ---- prompts --------------------------------------------------------------------------------------------------------
 
 
