@@ -137,7 +137,7 @@ def connected(address: str, pool: Pool):
         ValueError: If the cluster cannot be reached; raised within seconds.
     """
     if find_spec("ray") is None:
-        raise ImportError("--ray needs Ray Data: pip install 'jpt-ner[ray]'")
+        raise ImportError("--ray needs Ray Data: pip install '.[ray]' in a checkout")
     import ray
 
     if ray.is_initialized():

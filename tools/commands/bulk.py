@@ -29,7 +29,7 @@ class Bulk:
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Tag Parquet files on a Ray cluster (`pip install 'jpt-ner[ray]'`): `local` (this machine), `auto` (the "
+            help="Tag Parquet files on a Ray cluster (`pip install '.[ray]'`): `local` (this machine), `auto` (the "
             "cluster that this machine belongs to), `HOST:PORT` or `ray://HOST:PORT`. Input and output may be `s3://`, `gs://` ...",
         ),
     ] = None

@@ -1,5 +1,6 @@
 """Evaluation during training: the pipeline's own F1 on development sets, in the Trainer's log and as curves."""
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def discard_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 class CurvesCallback(TrainerCallback):
     """
     Draws the losses and F1 of the Trainer's log, which a resumed run continues, to `curves.png` in the run's folder at
-    every evaluation and checkpoint. Also evaluates the final model.
+    every evaluation and checkpoint, where matplotlib is installed. Also evaluates the final model.
     """
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -122,7 +123,7 @@ class CurvesCallback(TrainerCallback):
         self._draw(args, state)
 
     def _draw(self, args: TrainingArguments, state) -> None:
-        if state.is_world_process_zero:
+        if state.is_world_process_zero and importlib.util.find_spec("matplotlib"):
             draw_curves(state.log_history, Path(args.output_dir) / CURVES)
 
 
