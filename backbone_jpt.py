@@ -5,7 +5,6 @@ The wheel's file is converted to safetensors once; later starts load the convert
 
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,8 +156,7 @@ def damaged_files_named(what: str) -> Iterator[None]:
 def convert_gguf(gguf: Path, target: Path) -> None:
     """
     Converts a GGUF file to a bfloat16 safetensors folder with its tokenizer, once, even if several processes need it at
-    the same time. The folder appears whole or not at all; leftovers of a killed conversion are removed, and a damaged
-    copy is replaced.
+    the same time. The folder appears whole or not at all (`atomic_jpt.atomic_folder`), and a damaged copy is replaced.
 
     Raises:
         ImportError: If the `gguf` package is missing.
@@ -172,8 +170,6 @@ def convert_gguf(gguf: Path, target: Path) -> None:
                 return  # Another process was faster.
             if target.exists():
                 logger.warning(f"The converted backbone in {target} is damaged")
-            for leftover in target.parent.glob(f".{target.name}-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
             _convert(gguf, target)
     except OSError as error:
         if error.errno is None:  # not an error of the file system

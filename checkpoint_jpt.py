@@ -241,16 +241,23 @@ class JPTCheckpointModel(PreTrainedModel):
                 trained, it gives every token a probability of one half.
 
         Raises:
-            ValueError: If the rank is smaller than the model's, or the model has no adapters.
+            ValueError: If the rank is smaller than the model's, `lora_alpha` would be no whole number, or the model has no
+                adapters.
         """
         config = self.config
+        grows = lora_rank not in (None, config.lora_rank)
+        if grows and not 0 < config.lora_rank < lora_rank:
+            raise ValueError(f"`lora_rank`: adapters of rank {config.lora_rank} cannot grow to rank {lora_rank}")
+        if grows and config.lora_alpha * lora_rank % config.lora_rank:
+            raise ValueError(
+                f"`lora_rank`: with rank {lora_rank}, `lora_alpha` {config.lora_alpha} would not stay in proportion to rank "
+                f"{config.lora_rank} as a whole number"
+            )
         if begin_head and not config.begin_head:
             config.begin_head = True
             self.head.add_begin_classifier(config.projection_size)
-        if lora_rank in (None, config.lora_rank):
+        if not grows:
             return
-        if not 0 < config.lora_rank < lora_rank:
-            raise ValueError(f"`lora_rank`: adapters of rank {config.lora_rank} cannot grow to rank {lora_rank}")
         for module in self.model.modules():
             if LORA_ADAPTER not in getattr(module, "lora_A", {}):
                 continue

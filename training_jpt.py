@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
-from .definitions_jpt import build_definition_encoder, mean_vectors
+from .definitions_jpt import build_definition_encoder, check_definition_encoder, mean_vectors
 from .inputs_jpt import PromptStyle, build_prompt, embedding_texts, encode_texts, split_windows
 from .labels_jpt import label_tokens, tag_types
 from .schema_jpt import Schema, resolve_schema
@@ -54,7 +54,8 @@ class TrainingCollator:
 
     Raises:
         ImportError: If the definition encoder needs a missing package.
-        ValueError: If the types are not as described, or leave no room for texts.
+        ValueError: If the types are not as described, or leave no room for texts; or if the model was trained with another
+            definition encoder.
     """
 
     def __init__(
@@ -99,6 +100,10 @@ class TrainingCollator:
                 device=str(model.device),
                 **model.encoder_options,
             )
+            size = mean_vectors(self._encoder, self._group["definitions"]).shape[1]
+            check_definition_encoder(
+                self._encoder.name, config.definition_encoder, size, config.definition_encoder_size
+            )
         config.entity_types = dict(zip(schema.names, schema.descriptions, strict=True))
 
     def encode(self, rows: Mapping[str, Sequence]) -> dict[str, list]:
@@ -126,9 +131,10 @@ class TrainingCollator:
         for number, (words, tags) in enumerate(zip(rows[self.words_column], rows[self.tags_column], strict=True)):
             try:
                 text, spans = self._spans(words, tags)
+                pieces = list(self._pieces(text, spans))
             except ValueError as error:
                 raise ValueError(f"row {number}: {error}") from None
-            for piece in self._pieces(text, spans):
+            for piece in pieces:
                 for column, value in zip(ENCODED, piece, strict=True):
                     encoded[column].append(value.tolist())
         return encoded
@@ -164,6 +170,8 @@ class TrainingCollator:
         previous = None  # type of the word before, if its mention may continue
         for start, end, tag in zip(starts, ends, tags, strict=True):
             prefix, index = self._parse(tag)
+            if start == end - 1:  # an empty word is no part of a mention
+                continue
             if index is None:
                 previous = None
                 continue

@@ -8,11 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parents[1]
+from ..tools.loading import HOME
+
 FILES = (
     *("app.py", "__init__.py", "*_jpt.py", "LICENSE", "requirements.txt"),
     *("config.json", "model.safetensors", "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja"),
-    *("schemas/*.yaml", "samples/*.jsonl", "space/*.*", "tools/**/*.py", "tools/**/templates/*"),
+    *("schemas/*.yaml", "samples/*.jsonl", "space/*.*"),
+    *("generative/*.py", "tools/**/*.py", "tools/**/templates/*"),
 )
 
 

@@ -173,6 +173,14 @@ def test_a_model_grows_without_a_change_of_its_scores(folders):
         model.grow(lora_rank=3)
 
 
+def test_a_model_that_cannot_grow_stays_as_it_is(folders):
+    """The adapters' scale is alpha divided by rank: a rounded alpha would change the scores once it is saved."""
+    model = tiny_model(folders["llama"], lora_rank=2, lora_alpha=3)
+    with pytest.raises(ValueError, match="^`lora_rank`: with rank 5, `lora_alpha` 3 would not stay in proportion"):
+        model.grow(lora_rank=5, begin_head=True)
+    assert (model.config.lora_rank, model.config.lora_alpha, model.config.begin_head) == (2, 3, False)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("values", [{}, {"type_embedding": "both"}], ids=["definition", "both"])
 @torch.no_grad()

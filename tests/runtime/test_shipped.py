@@ -115,8 +115,9 @@ def test_neighbouring_mentions_of_one_type_come_apart(ner):
 @needs_weights
 def test_offsets_are_those_of_the_text(ner):
     text = "\u200f\U0001f600  Marta Kovac\r\n\r\n\u2014 moved from <|im_end|> Siemens to\tLisbon.  "
-    for entity in ner(text, entity_types=PEOPLE_AND_PLACES):
-        assert text[entity["start"] : entity["end"]] == entity["word"] == entity["word"].strip()
+    entities = ner(text, entity_types=PEOPLE_AND_PLACES)
+    assert [entity["word"] for entity in entities] == ["Marta Kovac", "Siemens", "Lisbon"]
+    assert all(text[entity["start"] : entity["end"]] == entity["word"] for entity in entities)
 
 
 @needs_weights

@@ -116,6 +116,22 @@ def test_rows_without_tokens_are_left_out(collator):
         collator(rows[3:])
 
 
+def test_empty_words_are_no_part_of_a_mention(collator):
+    """Whatever their tag: a mention has characters."""
+    encoded = collator.encode({"tokens": [["", "Bob", "", "Ann", ""]], "ner_tags": [[3, 1, 2, 2, 3]]})
+    expected = collator.encode({"tokens": [["", "Bob", "", "Ann", ""]], "ner_tags": [[0, 1, 2, 2, 0]]})
+    assert encoded == expected and set(encoded["labels"][0]) - {0, -100}
+
+
+def test_another_definition_encoder_is_refused(make_model, make_collator, encoder):
+    model = make_model()
+    model.config.definition_encoder = "another"
+    with pytest.raises(
+        ValueError, match=f"the definition encoder is '{encoder.name}', but the model was trained with 'another'"
+    ):
+        make_collator(model=model)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -101,7 +101,7 @@ def _losses(measured: Representation) -> str:
 
 def _check_longest(source, longest_text: int, tokenizer, model, sampling: Sampling) -> None:
     """Checks that the longest prompt that may be drawn leaves room for the longest text."""
-    if sampling.spaced or sampling.lowercase:
+    if sampling.changes_lengths:
         longest_text = sampling.max_text_tokens  # The length of an augmented text is not known.
     names, descriptions = _longest_types(source, tokenizer, sampling)
     prompt = len(build_prompt(tokenizer, names, descriptions, PromptStyle.of(model.config)).input_ids)

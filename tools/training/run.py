@@ -127,7 +127,9 @@ def train(recipe: Recipe, callbacks: list[TrainerCallback] | None = None) -> Pat
         check_resumable(model, checkpoint)
     prepare_backbone(model.model, recipe, arguments)
     groups = TrainingGroups(sources, rows_of(arguments), tokenizer, model.config, recipe.sampling, recipe.in_epochs)
-    encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
+    encoder = None
+    if model.config.type_embedding != "prompt":
+        encoder = build_definition_encoder(model.config.definition_encoder, backbone=model.model, tokenizer=tokenizer)
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -158,7 +160,7 @@ def _scoring(recipe: Recipe, development: dict[str, list[Record]], model, tokeni
         return {}
 
     def make_pipeline():
-        if encoder.name == "backbone":
+        if encoder is not None and encoder.name == "backbone":
             encoder.clear()  # The adapters have changed since the last evaluation.
         return model.as_pipeline(tokenizer, definition_encoder=encoder, device=model.device)
 

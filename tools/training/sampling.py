@@ -103,6 +103,11 @@ class Sampling:
         if (total := self.name_only + self.shortened + self.generic) > 1:
             raise ValueError(f"name_only, shortened, generic: expected to be 1 at most together, got {total:g}")
 
+    @property
+    def changes_lengths(self) -> bool:
+        """Whether texts may have other numbers of tokens than they were given with."""
+        return any((self.spaced, self.lowercase, self.uppercase, self.joined, self.listed))
+
 
 @dataclass
 class MixtureSource:
@@ -425,7 +430,7 @@ class GroupCollator:
     Puts groups into one batch for `JPTForTokenClassification.forward`.
 
     Args:
-        encoder: An encoder of `definitions_jpt`, for the definitions of the types.
+        encoder: An encoder of `definitions_jpt`, for the definitions of the types; `None` if the model embeds none.
     """
 
     def __init__(self, encoder):

@@ -594,6 +594,17 @@ def test_general_types_and_texts_written_otherwise_are_longer_than_the_data(make
         check_data(sources, TOKENIZER, model, sampling)
 
 
+@pytest.mark.parametrize("changed", ["spaced", "lowercase", "uppercase", "joined", "listed"])
+def test_texts_that_are_changed_may_be_as_long_as_any(make_model, changed):
+    sources = [MixtureSource("short", [Record("a", "Bob", [Entity(0, 3, "PER")])], TYPES, 1.0)]
+    as_given = {"spaced": 0, "lowercase": 0}
+    model = make_model()
+    model.config.max_length = longest_drawn(sources, Sampling(max_text_tokens=60, **as_given), model) + 20
+    check_data(sources, TOKENIZER, model, Sampling(max_text_tokens=60, **as_given))
+    with pytest.raises(ValueError, match="^short: .* with a text of 60"):
+        check_data(sources, TOKENIZER, model, Sampling(max_text_tokens=60, **{**as_given, changed: 0.5}))
+
+
 # ---- disk and checkpoints -------------------------------------------------------------------------------------------
 
 

@@ -551,6 +551,7 @@ def test_a_folder_is_that_of_one_run(write_recipe, tmp_path, capsys):
         ({"sampling": PLAIN}, "sampling: anonymous was 0.06, and is 0 now"),
         ({"training__per_device_train_batch_size": 1}, "groups_per_update was 2, and is 1 now"),
         ({"training__max_steps": 3}, "has made 6 updates already, got 3"),
+        ({"data": [{"path": "records.jsonl", "families": True}]}, "data: 0: .* has changed. Choose another"),
     ):
         with pytest.raises(ValueError, match=message):
             run(write_recipe(**changes))
@@ -852,6 +853,20 @@ def test_every_trained_weight_takes_part_in_every_loss(make_model, encoder, type
         name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
     ]
     assert not unused
+
+
+def test_a_model_that_embeds_no_definitions_needs_no_encoder(write_recipe, monkeypatch):
+    def build(*args, **kwargs):
+        raise AssertionError("a definition encoder was built")
+
+    monkeypatch.setattr("jpt_ner.tools.training.run.build_definition_encoder", build)
+    path = write_recipe(
+        model__type_embedding="prompt",
+        training__max_steps=2,
+        evaluation={"data": ["records.jsonl"], "every": 1, "limit": 2},
+    )
+    _, losses = run(path)
+    assert set(losses) == {1, 2}
 
 
 # ---- runs that break off --------------------------------------------------------------------------------------------
