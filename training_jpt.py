@@ -86,10 +86,11 @@ class TrainingCollator:
         self.types = schema.names
         self.label_names = None if label_names is None else list(label_names)
         self.words_column, self.tags_column = words_column, tags_column
+        definitions = embedding_texts(config, schema.names, schema.descriptions)
         self._group = {
             "prompt_input_ids": prompt.input_ids,
             "type_positions": prompt.type_positions,
-            "definitions": embedding_texts(config, schema.names, schema.descriptions),
+            "definitions": definitions,
         }
         self._encoder = None
         if config.type_embedding != "prompt":
@@ -100,7 +101,7 @@ class TrainingCollator:
                 device=str(model.device),
                 **model.encoder_options,
             )
-            size = mean_vectors(self._encoder, self._group["definitions"]).shape[1]
+            size = mean_vectors(self._encoder, definitions).shape[1]
             check_definition_encoder(
                 self._encoder.name, config.definition_encoder, size, config.definition_encoder_size
             )
