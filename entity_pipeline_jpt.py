@@ -45,6 +45,8 @@ class EntityPipeline(TokenClassificationPipeline):
 
     Args:
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
+        type_files (`bool`, *optional*, defaults to `True`): Whether entity types may be given as a file. `False` where
+            strangers give them.
         kwargs: As for every [`Pipeline`], and defaults for the options of calls.
 
     Raises:
@@ -61,8 +63,9 @@ class EntityPipeline(TokenClassificationPipeline):
     _load_video_processor = False
     _load_feature_extractor = False
 
-    def __init__(self, *, show_progress: bool = False, **kwargs):
+    def __init__(self, *, show_progress: bool = False, type_files: bool = True, **kwargs):
         self._show_progress = show_progress
+        self._type_files = type_files
         self._reset()
         super().__init__(**kwargs)
         if self.tokenizer is None:
@@ -223,7 +226,7 @@ class EntityPipeline(TokenClassificationPipeline):
         return getattr(self.model.config, "entity_types", None)
 
     def _resolve(self, entity_types) -> Schema:
-        return resolve_schema(entity_types)
+        return resolve_schema(entity_types, files=self._type_files)
 
     def _check_types(self, schema: Schema) -> None:
         """Raises a `ValueError` for types that cannot be looked for."""

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-FILE_SUFFIXES = (".yaml", ".yml", ".json")
-
 
 class EndpointHandler:
     """
@@ -15,7 +13,7 @@ class EndpointHandler:
     def __init__(self, path: str = "."):
         from transformers import pipeline
 
-        self.pipeline = pipeline("jpt-ner", model=path, trust_remote_code=True)
+        self.pipeline = pipeline("jpt-ner", model=path, trust_remote_code=True, type_files=False)
 
     def __call__(self, data: Mapping[str, Any]) -> Any:
         """
@@ -37,11 +35,6 @@ class EndpointHandler:
         inputs, parameters = data["inputs"], data.get("parameters") or {}
         if not isinstance(parameters, Mapping):
             raise ValueError(f"`parameters` must be a dict of options, got {type(parameters).__name__}")
-        items = inputs if isinstance(inputs, list) else [inputs]
-        for each in (parameters, *(item for item in items if isinstance(item, Mapping))):
-            types = each.get("entity_types")
-            if isinstance(types, str) and types.lower().endswith(FILE_SUFFIXES):
-                raise ValueError("`entity_types`: give the types themselves or the name of a preset, not a file")
         try:
             return self.pipeline(inputs, **parameters)
         except TypeError as error:

@@ -68,6 +68,8 @@ class JPTPipeline(EntityPipeline):
             An object with `name` and `encode(texts)` (see `definitions_jpt`): the encoder that the model's configuration
             names, from another place.
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
+        type_files (`bool`, *optional*, defaults to `True`): Whether entity types may be given as a file. `False` where
+            strangers give them.
         kwargs: As for every [`Pipeline`] (`model`, `tokenizer`, `device`, `batch_size`), and defaults for the options
             of calls.
 

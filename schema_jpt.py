@@ -93,7 +93,7 @@ class Schema:
         return document
 
 
-def resolve_schema(value: Any) -> Schema:
+def resolve_schema(value: Any, files: bool = True) -> Schema:
     """
     Reads entity types in any form that users may give.
 
@@ -102,6 +102,8 @@ def resolve_schema(value: Any) -> Schema:
             A dict of name to definition (or to a dict of `definition`, `threshold`, `colour`, `examples`), a list of
             names (each its own definition), dicts or [`EntityType`], a dict in the file format, a [`Schema`], the
             path of a schema file, or the name of a preset in `presets_jpt`.
+        files (`bool`, *optional*, defaults to `True`):
+            Whether a string or path may name a schema file, which is then read. Set it to `False` for values of strangers.
 
     Returns:
         [`Schema`]: With names stripped and definitions on one line.
@@ -109,10 +111,12 @@ def resolve_schema(value: Any) -> Schema:
     Raises:
         ValueError: If the value has none of these forms; the message names the type and the field at fault.
     """
-    if isinstance(value, os.PathLike):
+    if isinstance(value, os.PathLike) or isinstance(value, str) and value.lower().endswith(FILE_SUFFIXES):
+        if not files:
+            raise ValueError("entity_types: give the types themselves or the name of a preset; no file is read here")
         return load_schema(Path(value))
     if isinstance(value, str):
-        return load_schema(value) if value.lower().endswith(FILE_SUFFIXES) else _load_preset(value)
+        return _load_preset(value)
     document: Mapping[str, Any]
     if hasattr(value, "entity_types"):
         document = {field: getattr(value, field) for field in SCHEMA_FIELDS}

@@ -45,6 +45,8 @@ class GenerativePipeline(EntityPipeline):
             For `mode="multi"`: devices to spread sequences over, the model's own first. Defaults to all CUDA devices if
             the model is on one. On a single device sequences are decoded one by one, as in the paper's simulation.
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
+        type_files (`bool`, *optional*, defaults to `True`): Whether entity types may be given as a file. `False` where
+            strangers give them.
         kwargs: As for every [`Pipeline`] (`model`, `tokenizer`, `device`, `batch_size`), single settings of
             [`GenerativeConfig`] to change, and defaults for the options of calls.
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from ..schema_jpt import EntityType, Schema, resolve_schema
 from ..tools.commands.arguments import schema_of
 from ..tools.loading import load_service_pipeline
+from ..tools.serving.app import add_refusals
 from ..tools.serving.batching import Batcher, Text
 from ..tools.serving.body_limit import BodyLimit
 from ..tools.serving.server import listen, make_server
@@ -125,6 +126,7 @@ def build_app(pipeline: Any, types: Schema | None = None, **options: Any) -> Fas
         await asyncio.to_thread(batcher.close)
 
     app = FastAPI(title="jpt-ner for Label Studio", lifespan=lifespan)
+    add_refusals(app)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY, timeout=TIMEOUT_SECONDS)
 
     @app.get("/")

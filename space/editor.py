@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..schema_jpt import FILE_SUFFIXES, EntityType, Schema, resolve_schema
+from ..schema_jpt import EntityType, Schema, resolve_schema
 from ..tools.data.records import is_unicode
 from ..tools.diagnostics import MAX_WORDS, MIN_WORDS
 from ..tools.files.highlight import PALETTE
@@ -76,15 +76,13 @@ def schema_of(value: Any) -> Schema:
     Validates the types of a request, which the page limits in number and length.
 
     Raises:
-        TypesError: If they are malformed or exceed the page's limits.
+        TypesError: If they are malformed, exceed the page's limits, or are given as a file, which would be the server's.
     """
-    if isinstance(value, str) and value.lower().endswith(FILE_SUFFIXES):  # it would be a file of the server
-        raise TypesError("Give the types themselves or the name of a preset; a file is read where you are.")
     entries = value.get("entity_types", value) if isinstance(value, Mapping) else value
     if not isinstance(entries, str) and isinstance(entries, (Mapping, Sequence)) and len(entries) > MAX_TYPES:
         raise TypesError(f"This page looks for at most {MAX_TYPES} types at once, got {len(entries):,}.")
     try:
-        schema = resolve_schema(value)
+        schema = resolve_schema(value, files=False)
     except ValueError as error:
         raise TypesError(sentence(error)) from error
     for each in schema.entity_types:

@@ -103,7 +103,7 @@ def evaluate_file(
 def _labelled(path: str | Path, schema: Schema | None) -> tuple[list[Record], list[str]]:
     """The records of a file, or a fixed sample of them, and notes about it."""
     try:
-        records = load_dataset(path, types=schema, limit=MAX_TEXTS)
+        records = load_dataset(path, types=schema, limit=MAX_TEXTS, type_files=False)
     except (ValueError, OSError) as error:
         raise FileError(file_sentence(error, path, Path(path).name)) from error
     notes = []

@@ -103,10 +103,14 @@ def handler_module():
 
 
 @pytest.fixture
-def handler(handler_module, pipe):
-    made = handler_module.EndpointHandler.__new__(handler_module.EndpointHandler)
-    made.pipeline = pipe
-    return made
+def handler(handler_module, pipe, encoder, monkeypatch):
+    """As an Endpoint makes it, of a small model."""
+
+    def pipeline(task, model, trust_remote_code, **options):
+        return pipe.model.as_pipeline(pipe.tokenizer, definition_encoder=encoder, **options)
+
+    monkeypatch.setattr("transformers.pipeline", pipeline)
+    return handler_module.EndpointHandler("/repository")
 
 
 def test_handler_answers_as_the_pipeline(handler, pipe):
@@ -122,8 +126,8 @@ def test_handler_answers_as_the_pipeline(handler, pipe):
     [
         ({}, "`inputs` must be given"),
         ({"inputs": "a", "parameters": [1]}, "`parameters` must be a dict"),
-        ({"inputs": "a", "parameters": {"entity_types": "/etc/a.yaml"}}, "not a file"),
-        ({"inputs": [{"text": "a", "entity_types": "a.json"}]}, "not a file"),
+        ({"inputs": "a", "parameters": {"entity_types": "/etc/a.yaml"}}, "no file is read here"),
+        ({"inputs": [{"text": "a", "entity_types": "a.json"}]}, "no file is read here"),
         ({"inputs": "a", "parameters": {"entity_types": ["a"], "thresold": 1}}, "thresold"),
     ],
 )
@@ -135,7 +139,7 @@ def test_handler_refuses(handler, data, said):
 def test_handler_loads_the_pipeline_of_its_repository(handler_module, monkeypatch):
     monkeypatch.setattr("transformers.pipeline", lambda task, **options: (task, options))
     made = handler_module.EndpointHandler("/repository")
-    assert made.pipeline == ("jpt-ner", {"model": "/repository", "trust_remote_code": True})
+    assert made.pipeline == ("jpt-ner", {"model": "/repository", "trust_remote_code": True, "type_files": False})
 
 
 @pytest.mark.long

@@ -1,10 +1,17 @@
-"""The pipeline of a model of either kind: from a folder, a Hub id, or the model that comes with this installation."""
+"""The pipeline of a model of either kind: from a folder, a Hub id, or the model that comes with this installation.
 
+And what identifies a model, so that nothing resumes with another one.
+"""
+
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 HOME = Path(__file__).resolve().parents[1]
+# What a model consists of, but not the reports that may be written beside it.
+MODEL_FILES = ("*config.json", "*token*.json", "*vocab*.json", "*.index.json", "*.safetensors", "*.bin")
+ENDS = 2**20  # bytes at the start and end of a weights file that identify it
 
 
 def load_pipeline(
@@ -69,6 +76,38 @@ def _check_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"`device` {device!r} cannot be used here ({reason}); take another, such as 'cpu'") from error
+
+
+def about_model(model: str) -> dict[str, str]:
+    """
+    A model's name, and what identifies its version: the commit of a Hub repository, or a hash of a folder.
+
+    Args:
+        model (`str`): Folder or Hub id.
+
+    Raises:
+        OSError: If the configuration of a Hub model cannot be found.
+    """
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    from ..backbone_jpt import resolve_backbone
+
+    folder = resolve_backbone(model)  # Of a causal LM, an installed copy may be loaded.
+    if os.path.isdir(folder):
+        return {"name": Path(model).resolve().name, "revision": f"sha256:{_hash_of_folder(Path(folder))[:16]}"}
+    return {"name": model, "revision": str(extract_commit_hash(cached_file(model, "config.json"), None))}
+
+
+def _hash_of_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)}):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with open(file, "rb") as stream:
+            digest.update(stream.read(ENDS))
+            stream.seek(max(0, size - ENDS))
+            digest.update(stream.read())
+    return digest.hexdigest()
 
 
 def load_service_pipeline(model: str | None = None, *, device: str | None = None):

@@ -5,12 +5,11 @@ them from a generated Python file.
 """
 
 import json
-from pathlib import Path
 
 from ..atomic_jpt import atomic_file
 from ..schema_jpt import load_schema
+from .loading import HOME
 
-HOME = Path(__file__).resolve().parents[1]
 HEAD = '''"""The presets by name, in the file format of `schema_jpt`. Made of schemas/*.yaml by `make presets`: edit those."""
 
 import json

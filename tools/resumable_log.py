@@ -1,9 +1,15 @@
 """A log of JSON lines from which a stopped run resumes without repeating work."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+
+def digest(*values: Any) -> str:
+    """A short hash of plain JSON values, for keys of lines. The order within dicts counts, as it does in prompts."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 class ResumableLog:
@@ -12,7 +18,8 @@ class ResumableLog:
 
     Args:
         path (`str` or `Path`, *optional*): The file, whose folder is created if needed; `None` keeps nothing.
-        about (`dict`): What identifies the run, as plain JSON values. A log of another run is refused.
+        about (`dict`): What identifies the run, as plain JSON values. A log of another run is refused; the message names
+            the values that differ.
 
     Attributes:
         lines (`list[dict]`): All lines, old and new.
@@ -40,8 +47,13 @@ class ResumableLog:
             raise ValueError(f"{self._path}: not a log of this program ({error})") from None
         if not whole:
             self._write({"about": about})
-        elif not isinstance(lines[0], dict) or lines[0].get("about") != json.loads(json.dumps(about)):
-            raise ValueError(f"{self._path} is the log of another run; remove it, or name another output")
+        elif not isinstance(lines[0], dict) or "about" not in lines[0]:
+            raise ValueError(f"{self._path}: not a log of this program (its first line does not identify a run)")
+        elif differing := _differing(lines[0]["about"], json.loads(json.dumps(about))):
+            raise ValueError(
+                f"{self._path} is the log of another run, which differs in {', '.join(differing)}; remove it, or name "
+                "another output"
+            )
         self.lines = lines[1:]
 
     def append(self, line: dict[str, Any]) -> None:
@@ -55,3 +67,13 @@ class ResumableLog:
             file.write(json.dumps(line) + "\n")  # ASCII: texts may contain half characters, and other line ends
             file.flush()
             os.fsync(file.fileno())
+
+
+def _differing(old: Any, new: Any, name: str = "") -> list[str]:
+    """Names of the values that differ, with dots for those within dicts."""
+    if old == new:
+        return []
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [name]
+    within = f"{name}." if name else ""
+    return [each for key in {**old, **new} for each in _differing(old.get(key, ...), new.get(key, ...), within + key)]

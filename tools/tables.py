@@ -1,6 +1,7 @@
-"""Shared by all reports: tables in Markdown, and the two files of a report."""
+"""Shared by all reports: tables in Markdown, and the files of a report."""
 
 import json
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,41 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split("\n")).replace("|", "\\|")
 
 
-def write_json_and_markdown(output: str | Path, values: Any, text: str) -> list[Path]:
-    """Writes `OUTPUT.json` and `OUTPUT.md`, each whole or not at all. The folder is created if needed."""
+def report_file(output: str | Path, suffix: str) -> Path:
+    """A file of a report: `OUTPUT` and the suffix, dots in the name kept."""
+    output = Path(output)
+    return output.with_name(f"{output.name}{suffix}")
+
+
+def report_files(output: str | Path) -> tuple[Path, Path]:
+    """
+    `OUTPUT.json` and `OUTPUT.md`, in a folder that is created if needed.
+
+    Raises:
+        OSError: If nothing can be written there.
+    """
+    output = check_writable(output)
+    return report_file(output, ".json"), report_file(output, ".md")
+
+
+def check_writable(output: str | Path) -> Path:
+    """
+    The path of a file to write, checked and with its folder created, so that a long run does not end in an error.
+
+    Raises:
+        OSError: If nothing can be written there.
+    """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    files = [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")]
+    with tempfile.TemporaryFile(dir=output.parent):
+        pass
+    return output
+
+
+def write_json_and_markdown(output: str | Path, values: Any, text: str) -> list[Path]:
+    """Writes [`report_files`], each whole or not at all."""
+    files = report_files(output)
     for file, content in zip(files, (json.dumps(values, indent=1, ensure_ascii=False) + "\n", text), strict=True):
         with atomic_file(file) as path:
             path.write_text(content, encoding="utf-8")
-    return files
+    return [*files]

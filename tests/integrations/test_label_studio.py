@@ -1,6 +1,9 @@
 """The backend of Label Studio: what interfaces say, what is predicted for tasks, and that the export reads it back."""
 
 import json
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
 
 import pytest
 
@@ -8,9 +11,11 @@ pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 
 from fastapi.testclient import TestClient
+from jpt_ner.integrations import label_studio
 from jpt_ner.integrations.label_studio import build_app, read_interface
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools.data.records import read_records
+from jpt_ner.tools.serving.batching import Batcher
 
 CONFIG = """<View><!-- a remark --><Labels name="mark" toName="body">
   <Label value="city" background="red"/><Label value="artist" hint="A musician, singer or band."/>
@@ -70,3 +75,27 @@ def test_the_rest_of_the_protocol(client):
 def test_what_is_wrong_is_named(client, config, tasks, said):
     answer = client.post("/predict", json={"tasks": tasks, "label_config": config})
     assert answer.status_code == 422 and said in answer.json()["detail"]
+
+
+def test_a_full_or_closing_queue_asks_to_come_again(monkeypatch):
+    free = threading.Event()
+
+    def slow(items, **options):
+        assert free.wait(20)
+        return [[] for _ in items]
+
+    monkeypatch.setattr(label_studio, "Batcher", partial(Batcher, max_waiting=2))
+    app, body = build_app(slow), {"tasks": TASKS[:1], "label_config": CONFIG}
+    with TestClient(app) as client, ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(client.post, "/predict", json=body) for _ in range(8)]
+        try:
+            done, _ = wait(asked, 20, FIRST_COMPLETED)
+        finally:
+            free.set()
+        assert {each.result().status_code for each in asked} == {200, 503}
+    full = done.pop().result()
+    assert full.status_code == 503 and "try again" in full.json()["detail"]
+    assert int(full.headers["Retry-After"]) >= 1
+    closed = TestClient(app).post("/predict", json=body)  # after the end of the lifespan
+    assert closed.status_code == 503 and "shutting down" in closed.json()["detail"]
+    assert int(closed.headers["Retry-After"]) >= 1

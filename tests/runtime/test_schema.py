@@ -96,6 +96,13 @@ def test_files_round_trip(tmp_path, name):
     assert load_schema(path) == resolve_schema(str(path)) == resolve_schema(path) == FULL
     assert "城市" in path.read_text(encoding="utf-8")
     assert [each.name for each in tmp_path.iterdir()] == [name]
+    for value in (str(path), path):
+        assert "no file is read here" in message_of(resolve_schema, value, files=False)
+
+
+@pytest.mark.parametrize("value", ["general", PAIR, PAIR.to_dict(), {"types.yaml": ARTIST}, ["types.yaml"]])
+def test_without_files_all_other_forms_are_read(value):
+    assert resolve_schema(value, files=False) == resolve_schema(value)
 
 
 def test_saving_validates_and_leaves_the_old_file(tmp_path):

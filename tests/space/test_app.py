@@ -559,7 +559,7 @@ def test_endpoints_answer_as_the_pipeline(client, ner, tmp_path):
     [
         (("", TYPES), "There is no text yet"),
         ((TEXT, {"city": " "}), '"city" has an empty definition'),
-        ((TEXT, "../../etc/passwd.yaml"), "a file is read where you are"),
+        ((TEXT, "../../etc/passwd.yaml"), "no file is read here"),
         ((TEXT, "no-such-preset"), "(?i)unknown preset"),
         ((TEXT, {}), "at least one type|no types yet"),
         ((TEXT, TYPES, 7), "threshold: must be a number from 0 to 1"),

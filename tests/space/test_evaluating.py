@@ -82,6 +82,27 @@ def test_files_that_cannot_be_used_are_refused_in_a_sentence(model, tmp_path, co
     assert str(tmp_path) not in str(caught.value)
 
 
+def with_own_types(value):
+    return {"id": "a", "text": TEXT, "entities": ENTITIES, "entity_types": value}
+
+
+def test_rows_cannot_make_the_server_read_its_files(model, tmp_path):
+    secret = tmp_path / "secret.json"
+    for content in (json.dumps(TYPES), "[1, 2", '{"entity_types": {"password": "", "person": ""}}'):
+        secret.write_text(content)
+        with pytest.raises(FileError, match=r"gold\.jsonl:1: .*no file is read here") as caught:
+            evaluating.evaluate_file(model, write(tmp_path, with_own_types(str(secret))), None)
+        assert "secret" not in str(caught.value) and "password" not in str(caught.value)
+
+
+@pytest.mark.parametrize("types", [TYPES, json.dumps(TYPES), {"entity_types": TYPES}])
+def test_rows_may_bring_definitions(model, pipe, tmp_path, types):
+    (text,) = evaluating.evaluate_file(model, write(tmp_path, with_own_types(types)), None).texts
+    found = pipe(TEXT, entity_types=TYPES)
+    assert [each.span for each in text.predicted] == [(e["start"], e["end"], e["entity_group"]) for e in found]
+    assert found and [each.span[2] for each in text.gold] == ["person", "city"]
+
+
 def test_labels_that_are_not_among_the_types_are_named(model, tmp_path):
     row = {"id": "a", "text": "Ada", "entities": [{"start": 0, "end": 3, "label": "ghost"}]}
     with pytest.raises(PageError, match="ghost"):

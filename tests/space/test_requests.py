@@ -138,7 +138,7 @@ def rows(number, definition="A thing of this kind that is not like others, such 
         ({"entity_types": [{"name": "n" * 5000, "definition": "x"}]}, "too long"),
         (5, "Expected"),
         ("x", "Unknown preset"),
-        ("../secret.yaml", "a file is read where you are"),
+        ("../secret.yaml", "no file is read here"),
         ([1], "must be a name"),
         (None, "Expected"),
         ({"entity_types": 5}, "Expected"),
@@ -173,7 +173,7 @@ NO_UPLOAD = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
     [
         ("tag", ["Paris", "a" * 300, 0, False], "Unknown preset"),
         ("tag", ["Paris", None, 0, False], "Expected a dict"),
-        ("tag", ["Paris", "/etc/passwd.yaml", 0, False], "a file is read where you are"),
+        ("tag", ["Paris", "/etc/passwd.yaml", 0, False], "no file is read here"),
         ("tag", [None, TYPES, 0, False], "no text yet"),
         ("tag", [["Paris"], TYPES, 0, False], "no text yet"),
         ("tag", ["Paris", TYPES, "high", False], "threshold: must be"),

@@ -362,7 +362,7 @@ def test_assembled_space_starts_without_an_installation(tmp_path):
         f"found = app.load()('Marta Kovac moved to Lisbon.') if {HAS_WEIGHTS} else ()\n"
         "print(list(jpt_ner.__path__)[0], len(page.fns), len(found))"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     place, functions, found = run.stdout.split()[-3:]
     assert Path(place).resolve() == folder.resolve() and int(functions) > 20

@@ -13,6 +13,7 @@ from jpt_ner.tools import cli
 from jpt_ner.tools.commands.arguments import schema_of
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.highlight import Highlighter
+from jpt_ner.tools.files.opening import check_apart
 from jpt_ner.tools.loading import HOME, load_pipeline
 from jpt_ner.tools.training.preparation import load_sources
 from jpt_ner.tools.training.recipe import load_recipe
@@ -305,6 +306,7 @@ OUTPUTS = {
     "evaluate with types": ("evaluate", "other.json", "-t", "own.json", "-o", "own"),
     "compare": ("compare", "own.json", *TYPES[:2], "-o", "own"),
     "calibrate": ("calibrate", "own.json", *TYPES[:2], "-o", "own"),
+    "sweep": ("sweep", "own.json", "--set", "outside_bias=0", "-o", "own"),
     "data stats": ("data", "stats", "own.json", "-o", "own"),
     "data check": ("data", "check", "own.json", "-o", "own"),
     "types tune": ("types", "tune", "general", "--data", "own.json", "-o", "own.json"),
@@ -321,6 +323,32 @@ def test_an_output_replaces_no_file_that_is_read(tmp_path, monkeypatch, command)
     (tmp_path / "link.json").symlink_to("own.json")
     assert "is a file that is read" in refused(*OUTPUTS[command])
     assert (tmp_path / "own.json").read_text() == content
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "calibrate", "sweep", "data stats", "data check"])
+def test_reports_that_cannot_be_written_are_refused_before_any_work(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.json").write_text(json.dumps([{"id": 1, "text": TEXTS[0], "entities": []}]))
+    (tmp_path / "file").write_text("")
+    model = [] if command.startswith("data") else ["-m", tmp_path / "none"]  # what the work would fail by
+    assert "error: file: " in refused(*OUTPUTS[command][:-1], "file/report", *model)
+
+
+def test_outputs_are_told_apart_from_inputs_and_from_each_other(tmp_path):
+    own, out = tmp_path / "own.json", tmp_path / "out.json"
+    own.write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "hard.json").hardlink_to(own)
+    (tmp_path / "link.json").symlink_to(out)
+    check_apart(["-", own, tmp_path / "none.json"], [None, out, tmp_path / "new.json"])
+    check_apart(["/dev/null", tmp_path / "folder"], ["/dev/null", "/dev/null"])  # loses nothing
+    for output in (own, tmp_path / "hard.json", tmp_path / "OWN.json"):
+        for inputs in (own, tmp_path, tmp_path / "*.json"):
+            with pytest.raises(ValueError, match="is a file that is read"):
+                check_apart([inputs], [output])
+    for other in (out, tmp_path / "Out.json", tmp_path / "link.json", tmp_path / "folder" / ".." / "out.json"):
+        with pytest.raises(ValueError, match="would be one file"):
+            check_apart([own], [out, None, other])
 
 
 # ---- highlighting ---------------------------------------------------------------------------------------------------

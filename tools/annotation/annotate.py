@@ -4,7 +4,6 @@ Types are proposed for each topic, mentions detected, gaps closed, and samples j
 Every answer is logged as it comes (`journal`), so that a run that was killed asks nothing twice.
 """
 
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from ..chat import ChatEndpoint
 from ..data.records import Entity, Record, write_records
 from ..files.documents import read_documents
 from ..files.opening import check_apart
+from ..resumable_log import digest
 from .journal import Journal, Question
 from .placing import Span, place
 from .questions import (
@@ -143,7 +143,8 @@ class Annotator:
         passages (`Sequence[Passage]`): The texts to annotate.
         options ([`AnnotationOptions`]): How to annotate them.
         journal ([`Journal`]): Answered questions, which are not asked again.
-        make_endpoint, make_judge (`Callable`): Create an endpoint for a worker.
+        make_endpoint, make_judge (`Callable`): Create an endpoint for a worker. Judgements are of the judge's model: another
+            one judges anew.
     """
 
     def __init__(
@@ -159,6 +160,8 @@ class Annotator:
         self.journal = journal
         self._make_endpoint = make_endpoint
         self._make_judge = make_judge or make_endpoint
+        self._judge = self._make_judge().model
+        self._asked: set[str] = set()
 
     def run(self) -> None:
         """
@@ -179,8 +182,8 @@ class Annotator:
         records, dropped = [], Counter()
         for passage in self.passages:
             types = self._types_of(passage)
-            found = self._entities_of(passage, with_gaps=self.options.gaps)
-            if types is not None and found is not None:
+            found = None if types is None else self._entities_of(passage, types, with_gaps=self.options.gaps)
+            if found is not None:
                 dropped += found[1]
                 entities = [Entity(*span) for span in found[0]]
                 records.append(Record(passage.id, passage.text, entities, types=dict(types)))
@@ -192,7 +195,7 @@ class Annotator:
         judged = [
             (record.id, self.journal.answers[key])
             for record in records
-            if (key := _key("judge", record.id, record.text)) in self.journal.answers
+            if (key := self._judge_key(record)) in self.journal.answers
         ]
         return AnnotationReport(
             texts=len(self.passages),
@@ -200,7 +203,11 @@ class Annotator:
             types=len({pair for record in records for pair in record.types.items()}),
             mentions=sum(len(record.entities) for record in records),
             dropped=dropped,
-            failures=[f"{key.rpartition(' ')[0]}: {reason}" for key, reason in self.journal.failures.items()],
+            failures=[
+                f"{key.rpartition(' ')[0]}: {reason}"
+                for key, reason in self.journal.failures.items()
+                if key in self._asked  # not of another text, other types or another judge
+            ],
             cost=self.journal.cost,
             judged=len(judged),
             ratings={aspect: fmean(each[aspect] for _, each in judged) for aspect in ASPECTS if judged},
@@ -208,6 +215,7 @@ class Annotator:
         )
 
     def _ask(self, title: str, questions: dict[str, Question], make_endpoint=None) -> None:
+        self._asked |= questions.keys()
         self.journal.ask(questions, make_endpoint or self._make_endpoint, self.options.workers, title)
 
     def _type_questions(self) -> dict[str, Question]:
@@ -225,7 +233,7 @@ class Annotator:
 
     def _type_key(self, passage: Passage) -> str:
         if passage.topic is not None and self.options.types_per == "topic":
-            return _key("types of topic", passage.topic, "")
+            return _key("types of topic", passage.topic)
         return _key("types of text", passage.id, passage.text)
 
     def _types_of(self, passage: Passage) -> Mapping[str, str] | None:
@@ -239,17 +247,17 @@ class Annotator:
             types = self._types_of(passage)
             if types is not None:
                 messages = mention_messages(passage.text, types)
-                questions[_key("mentions", passage.id, passage.text)] = Question(messages, MentionCheck(types))
+                questions[_text_key("mentions", passage, types)] = Question(messages, MentionCheck(types))
         return questions
 
     def _gap_questions(self) -> dict[str, Question]:
         questions = {}
         for passage in self.passages:
-            found = self._entities_of(passage, with_gaps=False)
+            types = self._types_of(passage)
+            found = None if types is None else self._entities_of(passage, types, with_gaps=False)
             if found is not None:
-                types = self._types_of(passage)
                 messages = gap_messages(passage.text, types, found[0])
-                questions[_key("gaps", passage.id, passage.text)] = Question(messages, MentionCheck(types))
+                questions[_text_key("gaps", passage, types)] = Question(messages, MentionCheck(types))
         return questions
 
     def _judge_questions(self) -> dict[str, Question]:
@@ -259,16 +267,21 @@ class Annotator:
         for record in sample:
             spans = [(each.start, each.end, each.label) for each in record.entities]
             messages = judge_messages(record.text, record.types, spans)
-            questions[_key("judge", record.id, record.text)] = Question(messages, check_judgement)
+            questions[self._judge_key(record)] = Question(messages, check_judgement)
         return questions
 
-    def _entities_of(self, passage: Passage, with_gaps: bool) -> tuple[list[Span], Counter] | None:
-        written = self.journal.answers.get(_key("mentions", passage.id, passage.text))
+    def _judge_key(self, record: Record) -> str:
+        return _key("judge", record.id, record.to_dict(), self._judge)
+
+    def _entities_of(
+        self, passage: Passage, types: Mapping[str, str], with_gaps: bool
+    ) -> tuple[list[Span], Counter] | None:
+        written = self.journal.answers.get(_text_key("mentions", passage, types))
         if written is None:
             return None
         spans, dropped = place(passage.text, written)
         if with_gaps:
-            missed = self.journal.answers.get(_key("gaps", passage.id, passage.text))
+            missed = self.journal.answers.get(_text_key("gaps", passage, types))
             if missed is None:
                 return None
             spans, further = place(passage.text, missed, present=spans)
@@ -320,6 +333,10 @@ def annotate(
     return annotator.report()
 
 
-def _key(step: str, name: str, content: str) -> str:
-    """Identifies a question in the log; a text that has changed under its id is asked again."""
-    return f"{step} {name} {hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:12]}"
+def _text_key(step: str, passage: Passage, types: Mapping[str, str]) -> str:
+    return _key(step, passage.id, passage.text, list(types.items()))
+
+
+def _key(step: str, name: str, *content: Any) -> str:
+    """Identifies a question in the log; one whose content has changed under its name is asked again."""
+    return f"{step} {name} {digest(*content)}"

@@ -20,7 +20,8 @@ from ...generative.formats import GENERATIVE_SYSTEMS
 from ...generative.loading import load_pipeline, read_settings
 from ...generative.pipeline_generative import GenerativePipeline
 from ..data.records import Record
-from ..resumable_log import ResumableLog
+from ..loading import about_model
+from ..resumable_log import ResumableLog, digest
 from .measuring import take_turns
 from .systems import GenerativeSystem, JPTSystem, System, SystemOutput
 
@@ -88,24 +89,37 @@ class SystemComparison:
     by_types: list[MeasuredText] = field(default_factory=list)
 
 
-def load_generative(named: Sequence[str], device: str | None = None) -> dict[str, GenerativePipeline]:
+def named_folders(named: Sequence[str]) -> dict[str, str]:
     """
-    Pipelines of generative systems, by name.
-
-    Args:
-        named: `NAME=FOLDER` each. If the folder does not say what it holds, the name does: one of
-            `formats.GENERATIVE_SYSTEMS`, or one of `chat_prompts.CHAT_WORDINGS` for a causal LM that was not trained for it.
+    Folders of generative systems by name, from `NAME=FOLDER` each.
 
     Raises:
-        ValueError: If an item is not of this form, a name is given twice, or nothing says what a folder holds.
+        ValueError: If an item is not of this form, or a name is given twice.
     """
-    pipelines: dict[str, GenerativePipeline] = {}
+    folders: dict[str, str] = {}
     for each in named:
         name, separator, folder = each.partition("=")
         if not (name and separator and folder):
             raise ValueError(f"`--system` must be NAME=FOLDER, got {each!r}")
-        if name in pipelines:
+        if name in folders:
             raise ValueError(f"`--system`: the name {name!r} is given twice")
+        folders[name] = folder
+    return folders
+
+
+def load_generative(folders: Mapping[str, str], device: str | None = None) -> dict[str, GenerativePipeline]:
+    """
+    Pipelines of generative systems, by name.
+
+    Args:
+        folders: By name. If a folder does not say what it holds, the name does: one of `formats.GENERATIVE_SYSTEMS`, or one
+            of `chat_prompts.CHAT_WORDINGS` for a causal LM that was not trained for it.
+
+    Raises:
+        ValueError: If nothing says what a folder holds.
+    """
+    pipelines: dict[str, GenerativePipeline] = {}
+    for name, folder in folders.items():
         settings = read_settings(folder)
         if settings is None and name not in (*GENERATIVE_SYSTEMS, *CHAT_WORDINGS):
             known = ", ".join((*GENERATIVE_SYSTEMS, *CHAT_WORDINGS))
@@ -142,6 +156,7 @@ def compare(
     *,
     repeats: int = 1,
     by_types: bool = True,
+    models: Mapping[str, str] | None = None,
     log: str | Path | None = None,
     about: dict[str, Any] | None = None,
 ) -> SystemComparison:
@@ -152,13 +167,19 @@ def compare(
         datasets: Records by name of their dataset, each with its candidate types.
         repeats (`int`): Number of times each text is read; latencies are means over repetitions, as in the paper.
         by_types (`bool`): Also read some texts under few and under many of their types.
-        log (*optional*): File that records the measurements, line by line. Resumes if it exists.
+        models (*optional*): Folder or Hub id of each model that takes part, by name; the report identifies them.
+        log (*optional*): File that records the measurements, line by line. Resumes if it exists: texts whose content, types
+            or gold entities have changed are measured again.
         about (*optional*): Further facts for the report; a log with different ones is refused.
 
     Raises:
-        ValueError: If the log is of another run.
+        ValueError: If the log is of another run, such as one of other models, or `models` are missing.
     """
-    about = {**machine(systems), "repeats": repeats, "systems": list(systems), **(about or {})}
+    if log is not None and not models:
+        raise ValueError("`models` must name the models if there is a `log`, which other models may not resume from")
+    identities = {name: about_model(model) for name, model in (models or {}).items()}
+    facts = {"repeats": repeats, "systems": list(systems), "models": identities}
+    about = {**machine(systems), **facts, **(about or {})}
     plan = [("texts", name, i, record) for name, records in datasets.items() for i, record in enumerate(records)]
     if by_types:
         plan += [("by_types", *each) for each in _under_some_types(datasets)]
@@ -167,7 +188,7 @@ def compare(
     comparison = SystemComparison(about)
     warm: set[tuple] = set()
     for turn, (part, name, number, record) in enumerate(tqdm(plan, unit="text", disable=None)):
-        key = f"{part} {name} {number} {len(record.types)}"
+        key = f"{part} {name} {number} {digest(record.text, list(record.types.items()), _gold(record))}"
         measured = done.get(key)
         if measured is None:
             order = list(systems)[turn % len(systems) :] + list(systems)[: turn % len(systems)]
@@ -206,11 +227,14 @@ def _measure(systems: dict[str, System], name, number, record: Record, repeats: 
             warm.add(seen)
             system.read([record])
     seconds = take_turns({each: job(system) for each, system in systems.items()}, repeats, show_progress=False)
-    gold = [[each.start, each.end, each.label] for each in record.entities]
     measured = {
         each: Measurement(seconds[each], system.describe(record, results[each][0])) for each, system in systems.items()
     }
-    return MeasuredText(name, number, record.text, len(record.types), gold, measured)
+    return MeasuredText(name, number, record.text, len(record.types), _gold(record), measured)
+
+
+def _gold(record: Record) -> list[list]:
+    return [[each.start, each.end, each.label] for each in record.entities]
 
 
 def _from_line(line: dict[str, Any]) -> MeasuredText:

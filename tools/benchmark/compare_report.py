@@ -6,7 +6,7 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ...generative.configuration_generative import DEDUPLICATION
-from ..tables import markdown_table, percent, write_json_and_markdown
+from ..tables import markdown_table, percent, report_file, write_json_and_markdown
 from .compare import SystemComparison
 from .mention_errors import ERROR_KINDS, label_errors
 from .published import (
@@ -16,7 +16,7 @@ from .published import (
     PADELLM_ERRORS,
     PADELLM_TABLES,
 )
-from .report_files import number, report_file, write_plots
+from .report_files import number, write_plots
 from .summary import MANY, baselines, summarize
 
 

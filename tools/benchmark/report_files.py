@@ -1,10 +1,11 @@
-"""Shared by both reports: numbers in cells, names of files, and plots."""
+"""Shared by both reports: numbers in cells, and plots."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...atomic_jpt import atomic_file
+from ..tables import report_file
 
 
 def number(value: float | None, form: str) -> str:
@@ -18,12 +19,6 @@ def spread(value: Mapping[str, float] | None, digits: int = 1, scale: float = 1.
         return ""
     median, low, high = (scale * value[key] for key in ("median", "low", "high"))
     return f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def report_file(output: str | Path, suffix: str) -> Path:
-    """A file of the report: `OUTPUT` and the suffix, dots in the name kept."""
-    output = Path(output)
-    return output.with_name(f"{output.name}{suffix}")
 
 
 def write_plots(output: str | Path, plots: Mapping[str, Callable[[Any], Any]]) -> list[Path]:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..tables import markdown_table, write_json_and_markdown
+from ..tables import markdown_table, report_file, write_json_and_markdown
 from .gliner_system import GLINER_SYSTEMS
 from .published import JPT_COST_PRICE, JPT_COST_TEXTS, JPT_COSTS
-from .report_files import number, report_file, spread, write_plots
+from .report_files import number, spread, write_plots
 
 MEGABYTE = 2**20
 NOTES = {

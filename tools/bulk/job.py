@@ -25,10 +25,11 @@ from ..files.documents import passed_over, read_options
 from ..files.formats.writing import Entities
 from ..files.model import BadRow, Document, Row
 from ..files.tagging import Tagger
+from ..loading import about_model
 from ..resumable_log import ResumableLog
 from .answering import BATCHES_AT_ONCE, answers, check_types
 from .inputs import InputFile, Place, Rows, are_parquet, are_tables, check_headers, find_inputs, look_into_parquet
-from .manifest import about_model, about_types, check_same, ordered, read_manifest, write_manifest
+from .manifest import about_types, check_same, ordered, read_manifest, write_manifest
 from .progress import Progress
 from .shards import FORMATS, Columns, shard_writer
 

@@ -5,7 +5,6 @@ A job that is resumed is compared with it, and any difference is named.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,37 +13,7 @@ from ...atomic_jpt import atomic_file
 from ...schema_jpt import Schema
 
 MANIFEST = "manifest.json"
-ENDS = 2**20  # bytes at the start and end of a weights file that identify it
 NEW_OUTPUT = "; keep the earlier value, or name another --output"
-
-
-def about_model(model: str) -> dict[str, str]:
-    """
-    A model's name, and what identifies its version: the commit of a Hub repository, or a hash of a folder.
-
-    Args:
-        model (`str`): Folder or Hub id.
-
-    Raises:
-        OSError: If the configuration of a Hub model cannot be found.
-    """
-    if os.path.isdir(model):
-        return {"name": Path(model).resolve().name, "revision": f"sha256:{_hash_of_folder(Path(model))[:16]}"}
-    from transformers.utils.hub import cached_file, extract_commit_hash
-
-    return {"name": model, "revision": str(extract_commit_hash(cached_file(model, "config.json"), None))}
-
-
-def _hash_of_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with open(file, "rb") as stream:
-            digest.update(stream.read(ENDS))
-            stream.seek(max(0, size - ENDS))
-            digest.update(stream.read())
-    return digest.hexdigest()
 
 
 def about_types(schema: Schema | None) -> dict[str, Any] | None:

@@ -19,9 +19,10 @@ from ...atomic_jpt import atomic_file
 from ...schema_jpt import Schema
 from ..files.formats.parquet import batches_of_parquet, import_arrow, missing_column, open_parquet, with_ids
 from ..files.opening import expand
+from ..loading import about_model
 from .inputs import root_of
 from .job import SHARD_ROWS, SHARDS
-from .manifest import MANIFEST, about_model, about_types, check_same, ordered
+from .manifest import MANIFEST, about_types, check_same, ordered
 from .progress import Progress
 from .ray_data import ERROR, EntityTagger, Pool, connected
 

@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..loading import load_pipeline
+from ..loading import HOME, load_pipeline
 from .arguments import InputFormat
-
-HOME = Path(__file__).resolve().parents[2]
 
 
 def compare(
@@ -46,24 +44,26 @@ def compare(
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """Measures JPT and generative systems side by side: F1, latency, generated tokens, failures."""
-    from ..benchmark.compare import build_compared, load_generative
+    from ..benchmark.compare import build_compared, load_generative, named_folders
     from ..benchmark.compare import compare as run
     from ..benchmark.compare_report import markdown, write_comparison
     from ..benchmark.summary import summarize
     from ..evaluation.evaluate import load_datasets
-    from ..evaluation.reports import report_files
     from ..files.opening import check_apart
+    from ..tables import report_file, report_files
 
     if output is not None:
         check_apart(data, report_files(output))
     ignored = ("misc",) if ignore is None else tuple(ignore)
     datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored, **reading.options)
+    folders = named_folders(system or [])
     systems = build_compared(
-        load_pipeline(model, device=device) if jpt else None, load_generative(system or [], device), gold_output
+        load_pipeline(model, device=device) if jpt else None, load_generative(folders, device), gold_output
     )
-    log = None if output is None else output.with_name(f"{output.name}.log.jsonl")
+    models = {**({"jpt": model or str(HOME)} if jpt else {}), **folders}
+    log = None if output is None else report_file(output, ".log.jsonl")
     about = {"gold_output": gold_output, "limit": limit, "ignored": list(ignored)}
-    comparison = run(systems, datasets, repeats=repeats, by_types=by_types, log=log, about=about)
+    comparison = run(systems, datasets, repeats=repeats, by_types=by_types, models=models, log=log, about=about)
     typer.echo(markdown(summarize(comparison)))
     if output is not None:
         typer.echo(f"written: {', '.join(map(str, write_comparison(comparison, output)))}", err=True)

@@ -26,9 +26,10 @@ def data_statistics(
     """Counts texts, tokens, mentions and types, next to the numbers of the JPT paper."""
     from ..data.statistics import collect_statistics, statistics_table, write_statistics
     from ..files.opening import check_apart
+    from ..tables import report_files
 
     if output is not None:
-        check_apart(data, [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
+        check_apart(data, report_files(output))
     found = collect_statistics(data, skip_bad)
     typer.echo(statistics_table(found))
     if output is not None:
@@ -72,8 +73,8 @@ def check_labels(
     """
     from ...definitions_jpt import build_definition_encoder
     from ..diagnostics import SIMILARITY_ENCODER
-    from ..evaluation.reports import report_files
     from ..files.opening import check_apart
+    from ..tables import report_files
     from ..training.mixture_report import MixtureOptions, check_mixture, mixture_tables, recipe_of_files, write_mixture
     from ..training.recipe import load_recipe
 

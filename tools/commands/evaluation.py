@@ -213,9 +213,10 @@ def calibrate(
     from ..evaluation.calibration_report import calibrate as run
     from ..evaluation.calibration_report import calibration_table, write_calibration
     from ..files.opening import check_apart
+    from ..tables import report_files
 
     if output is not None:
-        check_apart([*data, *(fit or [])], [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
+        check_apart([*data, *(fit or [])], report_files(output))
 
     report = run(load_pipeline(model, device=device), data, fit or [], decoder, **sample.options)
     typer.echo(calibration_table(report))
@@ -262,9 +263,10 @@ def sweep(
     from ..evaluation.sweep import parse_settings, sweep_table, write_sweep
     from ..evaluation.sweep import sweep as run
     from ..files.opening import check_apart
+    from ..tables import report_files
 
     if output is not None:
-        check_apart(data, [output.with_name(f"{output.name}{suffix}") for suffix in (".json", ".md")])
+        check_apart(data, report_files(output))
     tried = parse_settings(settings)
     result = run(load_pipeline(model, device=device), data, tried, **sample.options, **reading.options)
     typer.echo(sweep_table(result))

@@ -160,8 +160,8 @@ def redact(what: What, how: How, reading: ReadingRows, running: Running) -> None
     source = "-" if what.text == "-" else what.input
     if source is None:
         (redacted,) = redactor([what.text])
+        save_pseudonyms(redactor, mapping)  # first: a pseudonym that is shown can be resolved
         typer.echo(redacted.text)
-        save_pseudonyms(redactor, mapping)
         return
     beside = [each for each in (how.key_file,) if each is not None]
     job = RedactionJob(source, what.output, reading.also or [], what.report, reading.skip_bad, reading.options, beside)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..loading import load_pipeline
+from ..loading import HOME, load_pipeline
 from .arguments import expanded, note
 
 types_app = typer.Typer(no_args_is_help=True, help="Entity types: presets and schema files.")
@@ -141,6 +141,7 @@ def improve_types(
             given,
             data,
             load_pipeline(ner_model, device=device),
+            model=ner_model or str(HOME),
             endpoint=endpoint,
             drafts=drafting.drafts,
             only=only or [],

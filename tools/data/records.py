@@ -10,17 +10,16 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...atomic_jpt import atomic_file
-from ...schema_jpt import resolve_schema
+from ...schema_jpt import Schema
 from ..files.documents import read_options, rows_of_records
 from ..files.formats.hub import named_tags, record_of_tags
-from ..files.formats.shapes import OWN_TYPES, is_list_of_strings, shown
+from ..files.formats.shapes import OWN_TYPES, is_list_of_strings, shown, types_of_rows
 from ..files.formats.writing import readable
 from ..files.model import BadRow, ReadOptions
 from .checks import Problem, Problems, is_unicode, record_problems
@@ -60,6 +59,7 @@ def iter_records(
     allow_overlaps: bool = False,
     on_error: str = "raise",
     report: list[Problem] | None = None,
+    type_files: bool = True,
     **options: Any,
 ) -> Iterator[Record]:
     """
@@ -79,6 +79,7 @@ def iter_records(
         allow_overlaps (`bool`): Whether the entities of a record may overlap.
         on_error (`str`): `"raise"` raises at the end if any record was bad, `"skip"` leaves bad records out.
         report (`list`, *optional*): Receives a [`Problem`] for every bad record, in both modes.
+        type_files (`bool`): Whether a row's `entity_types` may name a schema file. `False` for files of strangers.
         options: How the file is read, as for [`ReadOptions`]. By default everything is detected.
 
     Yields:
@@ -91,7 +92,7 @@ def iter_records(
     reading = read_options(options)
     os.stat(path)
     dataset_types = find_types(path) if types is None else read_types(types)
-    return _validated(_rows(path, reading), dataset_types, ignore_labels, allow_overlaps, on_error, report)
+    return _validated(_rows(path, reading), dataset_types, ignore_labels, allow_overlaps, on_error, report, type_files)
 
 
 def records_from_dataset(
@@ -214,22 +215,23 @@ def _rows(path: str | os.PathLike, options: ReadOptions) -> Iterator[_Row]:
 # ---- validation -----------------------------------------------------------------------------------------------------
 
 
-def _validated(rows, types, ignore_labels, allow_overlaps, on_error, report) -> Iterator[Record]:
+def _validated(rows, types, ignore_labels, allow_overlaps, on_error, report, type_files=True) -> Iterator[Record]:
     if on_error not in ("raise", "skip"):
         raise ValueError(f"`on_error` should be 'raise' or 'skip', got {on_error!r}")
     if types is not None and ignore_labels:
         types = {label: info for label, info in types.items() if label not in ignore_labels}
-    return _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report)
+    types_of = types_of_rows(type_files)
+    return _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report, types_of)
 
 
-def _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report) -> Iterator[Record]:
+def _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report, types_of) -> Iterator[Record]:
     problems = Problems()
     lines: dict[str, int | None] = {}
     for row in rows:
         reasons = [] if row.reason is None else [row.reason]
         if row.reason is None:
             try:
-                _resolve_types(row.data, types, ignore_labels)
+                _resolve_types(row.data, types, ignore_labels, types_of)
             except ValueError as error:
                 reasons.append(str(error))
             reasons += record_problems(row.data, types, allow_overlaps=allow_overlaps)
@@ -265,13 +267,18 @@ def _free(name: str, taken: Container[str]) -> str:
     return f"{name}-{number}"
 
 
-def _resolve_types(data: Any, types: Mapping[str, TypeInfo] | None, ignored: Sequence[str]) -> None:
+def _resolve_types(
+    data: Any,
+    types: Mapping[str, TypeInfo] | None,
+    ignored: Sequence[str],
+    types_of: Callable[[Any], Schema | None],
+) -> None:
     """Converts the types and labels of a row to those of a record, without ignored labels."""
     if not isinstance(data, dict):
         return
     given = data.pop(OWN_TYPES, None)
-    if given is not None and data.get("types") is None:
-        data["types"] = dict(_own_types(json.dumps(given)))
+    if data.get("types") is None and (schema := types_of(given)) is not None:
+        data["types"] = dict(zip(schema.names, schema.descriptions, strict=True))
     entities, own, labels = data.get("entities"), data.get("types"), data.get("labels")
     if isinstance(own, Mapping):
         own = data["types"] = {name: each for name, each in own.items() if name not in ignored}
@@ -284,12 +291,6 @@ def _resolve_types(data: Any, types: Mapping[str, TypeInfo] | None, ignored: Seq
     else:
         known = None if types is None else types
     data["entities"] = [_with_known_label(each, known) for each in entities if not _has_label_of(each, ignored)]
-
-
-@lru_cache(256)  # files often repeat the types on every row
-def _own_types(value: str) -> tuple[tuple[str, str], ...]:
-    schema = resolve_schema(json.loads(value))
-    return tuple(zip(schema.names, schema.descriptions, strict=True))
 
 
 def _has_label_of(entity: Any, labels: Container[str]) -> bool:

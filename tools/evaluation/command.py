@@ -8,11 +8,12 @@ from typing import Any
 
 from ...schema_jpt import Schema
 from ..files.opening import check_apart
-from .error_report import ErrorReport, write_error_report
+from ..tables import check_writable, report_files
+from .error_report import ErrorReport, error_files, write_error_report
 from .evaluate import load_datasets
 from .languages import check_languages, language_section
 from .predictions import write_predictions
-from .reports import check_writable, report_files, summary_table, write_report
+from .reports import summary_table, write_report
 from .runs import Run, run_model, run_predictions, run_source, schema_thresholds
 from .trimming import trimming_section
 from .wording import Variant, compare_variants, comparison_tables, make_variants, write_comparison
@@ -100,9 +101,10 @@ def evaluate_files(
     variants = make_variants(options.wordings, options.types)
     _check(options, variants)
     reports = () if options.output is None else report_files(options.output)
-    files = [each for each in options.types if isinstance(each, str)]
-    read = [*paths, *filter(os.path.isfile, [*files, options.predictions or ""])]
-    check_apart(read, [*reports, options.errors, options.save_predictions])
+    errors = () if options.errors is None else error_files(options.errors)
+    names = [each for each in options.types if isinstance(each, str)]  # of files and presets
+    read = [*paths, *filter(os.path.isfile, [*names, options.predictions or "", options.against or ""])]
+    check_apart(read, [*reports, *errors, options.save_predictions])
     if len(variants) > 1:
         yield from _compare(paths, options, variants, load_pipeline)
         return

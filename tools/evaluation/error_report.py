@@ -57,18 +57,23 @@ class ErrorReport:
     other_texts: list[AnalysedText] | None = None
 
 
+def error_files(path: str | Path) -> tuple[Path, Path]:
+    """The files of a report: the HTML file of this name, and the JSON lines beside it."""
+    path = Path(path)
+    return path, path.with_suffix(".jsonl")
+
+
 def write_error_report(report: ErrorReport, path: str | Path) -> list[Path]:
     """
-    Writes the report as HTML, and every error as a line of JSON beside it (`.jsonl`), each file whole or not at all.
+    Writes the report as HTML, and every error as a line of JSON, to [`error_files`], each whole or not at all.
 
     With another system the JSON lines have `right_in_other`: whether that one gets it right.
 
     Returns:
         `list[Path]`: The files.
     """
-    path = Path(path)
-    lines = path.with_suffix(".jsonl")
-    with atomic_file(path) as temporary:
+    page, lines = error_files(path)
+    with atomic_file(page) as temporary:
         temporary.write_text(error_page(report), encoding="utf-8")
     right = None
     if report.other_texts is not None:
@@ -81,7 +86,7 @@ def write_error_report(report: ErrorReport, path: str | Path) -> list[Path]:
                 if right is not None:
                     row["right_in_other"] = id(error) in right
                 print(json.dumps(row, ensure_ascii=False), file=file)
-    return [path, lines]
+    return [page, lines]
 
 
 def error_page(report: ErrorReport) -> str:

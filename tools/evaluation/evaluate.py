@@ -53,7 +53,7 @@ def load_dataset(
             `"name"` with the names alone. `types` have one definition each, so `"generic"` does not apply to them.
         ignore_labels (`Sequence[str]`): Labels that are not asked for and whose mentions are dropped.
         skip_bad (`bool`): Leave out unusable records with a warning, instead of stopping.
-        reading: `allow_overlaps`, and how the file is read, as for `records.iter_records`.
+        reading: `allow_overlaps`, `type_files`, and how the file is read, as for `records.iter_records`.
 
     Raises:
         ValueError: If a record cannot be used, has no types, or there are none; if `types` lack a type of the records;

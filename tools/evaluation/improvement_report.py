@@ -1,4 +1,4 @@
-"""The report of `jpt-ner types improve`: what each definition misses, what was tried and kept, and what that gains."""
+"""The report of `jpt-ner types improve`: what each definition misses, what was tried and chosen, and what that gains."""
 
 from ..tables import markdown_table, percent
 from .improving import Improvement, TypeResult
@@ -28,7 +28,7 @@ def _losses(types: list[TypeResult]) -> str:
 def _type(each: TypeResult) -> str:
     lines = [f"### {each.diagnosis.entity_type.name}", *(f"- {finding}" for finding in each.diagnosis.findings)]
     for trial in each.trials:
-        verdict = "kept" if trial.kept else "tried"
+        verdict = "chosen" if trial.chosen else "tried"
         lines.append(
             f"- {verdict} ({trial.proposal.reason}): F1 of the type {percent(trial.type_f1)}, of all {percent(trial.f1)}: "
             f"{trial.proposal.entity_type.description}"
@@ -46,7 +46,7 @@ def _verdict(result: Improvement) -> str:
         f"On the texts that had no part in choosing: F1 {percent(before)} before, {percent(after)} after (change "
         f"{100 * (after - before):+.1f}, 95 % interval {100 * low:+.1f} to {100 * high:+.1f})."
     )
-    changed = [each.diagnosis.entity_type.name for each in result.types if any(trial.kept for trial in each.trials)]
+    changed = [each.diagnosis.entity_type.name for each in result.types if any(trial.chosen for trial in each.trials)]
     rows = [[name, percent(judged.before[name]), percent(judged.after[name])] for name in changed]
     table = markdown_table(["changed type", "F1 before", "F1 after"], rows, align_right=True)
     if judged.confirmed:

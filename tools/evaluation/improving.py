@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 from ...schema_jpt import EntityType, Schema
 from ..chat import AnswerError, ChatEndpoint, EndpointError
 from ..data.records import Record
-from ..resumable_log import ResumableLog
+from ..loading import about_model
+from ..resumable_log import ResumableLog, digest
 from .diagnosis import Diagnosis, Proposal, diagnose_types
 from .drafting import draft_definitions
 from .errors import analyse_text
@@ -33,12 +34,15 @@ Predictions = list[list[dict[str, Any]]]
 
 @dataclass
 class Trial:
-    """A changed type that was scored: the reason, and the F1 of all types and of this one with it."""
+    """
+    A changed type that was scored: the reason, and the F1 of all types and of this one with it. Whether what was `chosen` is
+    kept is for the judgement to say.
+    """
 
     proposal: Proposal
     f1: float
     type_f1: float
-    kept: bool = False
+    chosen: bool = False
 
 
 @dataclass
@@ -108,7 +112,7 @@ class _Bench:
     def predictions(self, schema: Schema, records: Sequence[Record], part: str) -> Predictions:
         definitions = {self._names[each.name]: each.description for each in schema.entity_types}
         asked = redefine(records, definitions)
-        key = hashlib.sha256(repr((part, sorted(definitions.items()))).encode()).hexdigest()[:16]
+        key = digest(part, sorted(definitions.items()))
         if key not in self._known:
             found = self._predict(asked)
             self._known[key] = [[[*span] for span in spans] for spans in predicted_spans(found)]
@@ -124,6 +128,7 @@ def improve_schema(
     data: str | Path,
     pipeline: Any,
     *,
+    model: str | None = None,
     endpoint: ChatEndpoint | None = None,
     drafts: int = 3,
     only: Sequence[str] = (),
@@ -138,20 +143,24 @@ def improve_schema(
         schema ([`Schema`]): The types with their present definitions.
         data (`str` or `Path`): A file of records labelled with these types.
         pipeline (`EntityPipeline`): The model that reads them.
+        model (`str`, *optional*): Folder or Hub id of that model, which identifies it in the log.
         endpoint ([`ChatEndpoint`], *optional*): A language model that drafts definitions; without one, only what the errors
             themselves suggest is tried.
         drafts (`int`): Drafts for each type.
         only (`Sequence[str]`): Names of the types to change; all by default.
-        log (`str` or `Path`, *optional*): File that a stopped run resumes from: drafts and predictions.
+        log (`str` or `Path`, *optional*): File that a stopped run resumes from: drafts and predictions. Needs `model`.
         seed (`int`): Equal seeds give equal halves.
         loading: Further options of `evaluate.load_dataset`.
 
     Raises:
-        ValueError: If the data cannot be used or has fewer than two texts, or `only` names no type of the schema.
+        ValueError: If the data cannot be used or has fewer than two texts, `only` names no type of the schema, or the log is
+            of another run, such as one with another model.
         EndpointError: If the language model gives no answer at all.
     """
     if unknown := [name for name in only if name not in schema.names]:
         raise ValueError(f"{unknown[0]!r} is no type of the schema; its types: {', '.join(schema.names)}")
+    if log is not None and model is None:
+        raise ValueError("`model` must name the model if there is a `log`, which other models may not resume from")
     records = load_dataset(data, types=schema, **loading)
     if len(records) < 2:
         raise ValueError(f"{data}: one text is too little: some have to choose definitions and others to judge them")
@@ -160,7 +169,7 @@ def improve_schema(
     about = {
         "schema": schema.to_dict(),
         "data": hashlib.sha256(Path(data).read_bytes()).hexdigest(),
-        "model": str(getattr(pipeline.model, "name_or_path", "")),
+        "model": None if model is None else about_model(model),
         "endpoint": None if endpoint is None else [endpoint.model, drafts],
         "seed": seed,
         "loading": loading,
@@ -266,7 +275,7 @@ def _choose(
     names: Mapping[str, str],
     only: Sequence[str],
 ) -> Schema:
-    """Goes through the types, most errors first, and keeps the proposal with the best F1 of all types, if it gains enough."""
+    """Goes through the types, most errors first, and chooses the proposal with the best F1 of all types, if it gains enough."""
     gold = gold_spans(records)
     best = score_spans(gold, predicted_spans(bench.predictions(schema, records, "choose"))).strict.f1
     work = [each for each in result.types if not only or each.diagnosis.entity_type.name in only]
@@ -280,7 +289,7 @@ def _choose(
                 progress.update()
             trial = max(each.trials, key=lambda trial: trial.f1, default=None)
             if trial is not None and trial.f1 >= best + MIN_GAIN:
-                trial.kept, best = True, trial.f1
+                trial.chosen, best = True, trial.f1
                 schema = _with_type(schema, trial.proposal.entity_type)
     return schema
 

@@ -1,6 +1,5 @@
 """Scores in, reports out: tables in Markdown, and everything as JSON."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,31 +96,6 @@ def markdown_report(scores: Scores, title: str) -> str:
 
 def _rates(score: Score) -> list[str]:
     return [percent(score.precision), percent(score.recall), percent(score.f1)]
-
-
-def report_files(output: str | Path) -> tuple[Path, Path]:
-    """
-    `OUTPUT.json` and `OUTPUT.md`, in a folder that is created if needed.
-
-    Raises:
-        OSError: If nothing can be written there.
-    """
-    output = check_writable(output)
-    return output.with_name(f"{output.name}.json"), output.with_name(f"{output.name}.md")
-
-
-def check_writable(output: str | Path) -> Path:
-    """
-    The path of a file to write, checked and with its folder created, so that a long run does not end in an error.
-
-    Raises:
-        OSError: If nothing can be written there.
-    """
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=output.parent):
-        pass
-    return output
 
 
 def write_report(

@@ -150,7 +150,6 @@ def score_spans(
     *,
     labels: Iterable[str] | None = None,
     tokens: Sequence[Sequence[tuple[int, int]]] | None = None,
-    texts: Sequence[str] | None = None,
 ) -> Scores:
     """
     Scores predicted spans against gold ones.
@@ -165,7 +164,6 @@ def score_spans(
         labels (`Iterable[str]`, *optional*): Score these labels only; spans of others are left out on both sides.
         tokens (`Sequence[Sequence[tuple[int, int]]]`, *optional*):
             Ranges of the tokens of each text, for the token scores.
-        texts (`Sequence[str]`, *optional*): The texts, for token scores over their words if there are no `tokens`.
 
     Returns:
         [`Scores`]
@@ -175,12 +173,8 @@ def score_spans(
     """
     labels = None if labels is None else list(dict.fromkeys(labels))
     gold, predicted = clean_spans(gold, predicted, labels)
-    if tokens is None and texts is not None:
-        tokens = [whitespace_words(text) for text in texts]
     if tokens is not None and len(tokens) != len(gold):
-        raise ValueError(
-            f"`tokens` or `texts` should have one item for each of the {len(gold)} texts, got {len(tokens)}"
-        )
+        raise ValueError(f"`tokens` should have one item for each of the {len(gold)} texts, got {len(tokens)}")
 
     scores = _span_scores(gold, predicted, labels)
     if tokens is not None:
@@ -251,16 +245,6 @@ def score_mention_sets(
         total += ours.total()
         total_predicted += theirs.total()
     return Score(correct, total_predicted, total)
-
-
-def whitespace_words(text: str) -> list[tuple[int, int]]:
-    """Character ranges of the words of a text, separated by white space."""
-    ranges, position = [], 0
-    for word in text.split():
-        start = text.index(word, position)
-        position = start + len(word)
-        ranges.append((start, position))
-    return ranges
 
 
 def check_lengths(gold: Sequence, predicted: Sequence) -> None:

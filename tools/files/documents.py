@@ -4,20 +4,17 @@ Reads every format of `formats` one row at a time, so that a file may be larger 
 archives. Reports what is wrong with every row that cannot be used, with its line. Knows nothing of models.
 """
 
-import json
 import lzma
 import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from ...schema_jpt import Schema, resolve_schema
 from .formats import ARCHIVE, FORMATS, SUFFIXES, brat, format_of_records, format_of_texts, plain_suffix
-from .formats.shapes import OWN_TYPES
+from .formats.shapes import types_of_rows, with_types
 from .model import BadRow, Document, ReadOptions, Row
 from .opening import Source, Unreadable, expand, open_source
 
@@ -225,18 +222,14 @@ def rows_of_texts(
         ValueError: If a file is damaged, of no known format, or cannot be read on.
         OSError: If it cannot be opened.
     """
-
-    @lru_cache(256)  # files often repeat the types on every row
-    def resolve(value: str) -> Schema:
-        return resolve_schema(json.loads(value))
-
+    types_of = types_of_rows()
     for source in _open(file, options):
         with source:
             if not isinstance(source, _Archive):
                 source.format = format_of_texts(source.path, source, options)
             for row in _alike(_rows(source, options), options.text_column):
-                if isinstance(row, Document) and own_types and row.row.get(OWN_TYPES) is not None:
-                    row = _with_types(row, resolve)
+                if isinstance(row, Document) and own_types:
+                    row = with_types(row, types_of)
                 if isinstance(row, Document):
                     _name(row, name, source.format)
                 yield source, row
@@ -251,14 +244,6 @@ def _alike(rows: Iterator[Row], column: str) -> Iterator[Row]:
             if split != (row.words is not None):
                 row = BadRow(row.line, f"{column!r} should be a {'list' if split else 'text'} as in other rows")
         yield row
-
-
-def _with_types(document: Document, resolve: Callable[[str], Schema]) -> Row:
-    try:
-        document.entity_types = resolve(json.dumps(document.row[OWN_TYPES]))
-    except ValueError as error:
-        return BadRow(document.line, str(error))
-    return document
 
 
 def row_message(source: str, row: BadRow) -> str:

@@ -12,6 +12,7 @@ import lzma
 import os
 import re
 import sys
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -227,23 +228,50 @@ def expand(path: str | os.PathLike) -> list[Path] | None:
 
 def check_apart(inputs: Iterable[str | os.PathLike], outputs: Iterable[str | os.PathLike | None]) -> None:
     """
-    Checks that no output is one of the inputs, which would be lost.
+    Checks that no output is one of the inputs, which would be lost, and that no two outputs are one file.
 
     Args:
         inputs (`Iterable`): Files, folders and patterns; `"-"` for standard input.
         outputs (`Iterable`): Files, which need not exist yet; `None` for outputs that were not requested.
 
     Raises:
-        ValueError: If an output is an input.
+        ValueError: If an output is an input, under whatever name, or two outputs are one file. Names that differ only in
+            case count as the same, as they are on many file systems.
     """
-    present = [each for each in outputs if each is not None and os.path.isfile(each)]
-    for path in inputs if present else ():
-        for file in expand(path) or [Path(path)]:
-            for output in present:
-                if file.is_file() and file.samefile(output):
-                    raise ValueError(
-                        f"the output {str(output)!r} is a file that is read, and would replace it; name another"
-                    )
+    # Pipes and devices lose nothing; folders are refused by what writes the file.
+    written = [
+        Path(each) for each in outputs if each is not None and (os.path.isfile(each) or not os.path.exists(each))
+    ]
+    if not written:
+        return
+    read = [file for path in inputs if str(path) != "-" for file in expand(path) or [Path(path)]]
+    names = {folded_path(each): each for each in read}
+    numbers = {_file_number(each): each for each in read if each.exists()}
+    seen: dict[str, Path] = {}
+    for path in written:
+        name = folded_path(path)
+        same = names.get(name) or (numbers.get(_file_number(path)) if path.exists() else None)
+        if same is not None:
+            raise ValueError(
+                f"the output {str(path)!r} is a file that is read ({str(same)!r}), and would replace it; name another"
+            )
+        other = seen.setdefault(name, path)
+        if other is not path:
+            raise ValueError(
+                f"the outputs {str(other)!r} and {str(path)!r} would be one file; rename one of them, or the input that it "
+                "is named after"
+            )
+
+
+def folded_path(path: str | os.PathLike) -> str:
+    """A path without links, the same for all names that some file systems do not tell apart."""
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+
+
+def _file_number(path: Path) -> tuple[int, int]:
+    """The same for all hard links to a file."""
+    about = path.stat()
+    return about.st_dev, about.st_ino
 
 
 def data_name(path: str | os.PathLike) -> str:

@@ -1,7 +1,9 @@
 """Files in, redacted files out, each written whole or not at all, with a report of all of them."""
 
 import csv
+import shutil
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,8 +18,9 @@ from ...atomic_jpt import atomic_file
 from ..files.documents import read_documents, read_options
 from ..files.formats.writing import json_text, readable
 from ..files.model import Document, ReadOptions
+from ..files.opening import check_apart
 from .mapping import MappingFile
-from .places import Part, check_apart, plan
+from .places import Part, plan
 from .pseudonyms import Pseudonyms
 from .redacting import Redactor
 from .report import SUFFIXES, Report, report_to
@@ -59,7 +62,7 @@ def redact_files(
     Args:
         job ([`RedactionJob`]): The job.
         redactor ([`Redactor`]): How texts are redacted.
-        mapping ([`MappingFile`], *optional*): Receives the pseudonyms, before any output with them appears.
+        mapping ([`MappingFile`], *optional*): Receives the pseudonyms, before any text with them appears.
         tell (`Callable`): Receives messages for the user.
 
     Raises:
@@ -68,19 +71,19 @@ def redact_files(
     """
     options = read_options(job.reading)
     parts, left_out = plan(job.source, job.output, options)
-    outputs = [each.target for each in parts if each.target is not None]
-    beside = [each for each in (job.report, None if mapping is None else mapping.path) if each is not None]
-    check_apart([*(each.source for each in parts), *job.untouched], [*outputs, *beside])
+    outputs = [*(each.target for each in parts), job.report, None if mapping is None else mapping.path]
+    check_apart([*(each.source for each in parts), *job.untouched], outputs)
     if job.report is not None and job.report.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--report: should end in {' or '.join(SUFFIXES)}, got {str(job.report)!r}")
     if job.also and not any(each.kind in TABULAR for each in parts):
         raise ValueError(f"--also: names columns, and {job.source} has none")
 
+    save = None if mapping is None else lambda: save_pseudonyms(redactor, mapping)
     with report_to(job.report) as report:
         for name in left_out:
             report.note(f"left out, as it cannot be redacted: {name}")
         for part in parts:
-            _redact_part(part, job, options, redactor, report, lambda: save_pseudonyms(redactor, mapping))
+            _redact_part(part, job, options, redactor, report, save)
         for line in report.lines():
             tell(line)
 
@@ -92,7 +95,12 @@ def save_pseudonyms(redactor: Redactor, mapping: MappingFile | None) -> None:
 
 
 def _redact_part(
-    part: Part, job: RedactionJob, options: ReadOptions, redactor: Redactor, report: Report, save: Callable[[], None]
+    part: Part,
+    job: RedactionJob,
+    options: ReadOptions,
+    redactor: Redactor,
+    report: Report,
+    save: Callable[[], None] | None,
 ) -> None:
     skip = (lambda reason: report.note(f"left out: {reason}")) if job.skip_bad else None
     documents = read_documents(part.source, own_types=False, on_bad_row=skip, **job.reading)
@@ -104,11 +112,10 @@ def _redact_part(
     if part.target is not None:
         part.target.parent.mkdir(parents=True, exist_ok=True)
     with nullcontext() if part.target is None else atomic_file(part.target) as temporary:
-        with _writer(temporary, part.kind, options) as write:
+        with _writer(temporary, part.kind, options, save) as write:
             rows = _redacted_rows(chain([first], documents), columns, redactor, report, part)
             for row in tqdm(rows, unit=" texts", disable=None, desc=part.name):
                 write(row)
-        save()
 
 
 def _redacted_rows(
@@ -157,9 +164,23 @@ def _row(document: Document, column: str, report: Report) -> dict[str, Any]:
 
 
 @contextmanager
-def _writer(path: Path | None, kind: str, options: ReadOptions) -> Iterator[Callable[[dict], None]]:
+def _writer(
+    path: Path | None, kind: str, options: ReadOptions, save: Callable[[], None] | None
+) -> Iterator[Callable[[dict], None]]:
+    """What writes rows to a file of `atomic_file` or to standard output; `save` is called before any of them appears."""
+    is_atomic = path is not None and not path.exists()  # not a pipe or a device, where rows appear as they are written
     with nullcontext(sys.stdout) if path is None else open(path, "w", encoding="utf-8", newline="") as stream:
-        yield _WRITERS[kind](stream, options)
+        if save is None:
+            yield _WRITERS[kind](stream, options)
+        elif is_atomic:
+            yield _WRITERS[kind](stream, options)
+            save()
+        else:
+            with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as held:
+                yield _WRITERS[kind](held, options)
+                save()
+                held.seek(0)
+                shutil.copyfileobj(held, stream)
 
 
 def _write_text(stream: TextIO, options: ReadOptions) -> Callable[[dict], None]:

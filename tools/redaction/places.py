@@ -1,14 +1,12 @@
-"""Which files a job reads, where it writes each of them, and checks that no input is overwritten."""
+"""Which files a job reads, and where it writes each of them: never over an input."""
 
 import os
-import unicodedata
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..files.formats import ARCHIVE, SUFFIXES, format_of_texts, plain_suffix
 from ..files.model import ReadOptions
-from ..files.opening import PACKERS, expand, open_source
+from ..files.opening import PACKERS, check_apart, expand, folded_path, open_source
 
 # The kind of output for each format.
 WRITTEN_AS = {
@@ -80,37 +78,8 @@ def plan(source: str, output: Path | None, options: ReadOptions) -> tuple[list[P
         parts.append(Part(str(file), kind, output / _written_name(Path(name), kind), name))
     if not parts:
         raise ValueError(f"{source} has no files that can be redacted: {_known()}")
-    check_apart([each.source for each in parts], [each.target for each in parts if each.target])
+    check_apart([each.source for each in parts], [each.target for each in parts])
     return parts, left
-
-
-def check_apart(read: Iterable[str | Path], written: Sequence[Path]) -> None:
-    """
-    Raises:
-        ValueError: If an output is an input, under whatever name, or two outputs are one file. Names that differ only in
-            case count as the same, as they are on many file systems.
-    """
-    given = {_folded(each): Path(each) for each in read if str(each) != "-"}
-    numbers = {_inode(each): each for each in given.values()} if given else {}
-    seen: dict[str, Path] = {}
-    for path in written:
-        same = given.get(_folded(path)) or (numbers.get(_inode(path)) if path.exists() else None)
-        if same is not None:
-            raise ValueError(f"the output {str(path)!r} is what is read ({str(same)!r}); name another file")
-        other = seen.setdefault(_folded(path), path)
-        if other is not path:
-            raise ValueError(
-                f"the outputs {str(other)!r} and {str(path)!r} would be one file; rename one of the inputs"
-            )
-
-
-def _folded(path: str | Path) -> str:
-    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    about = os.stat(path)
-    return about.st_dev, about.st_ino
 
 
 def _kind(file: str, options: ReadOptions) -> str:
@@ -147,7 +116,7 @@ def _check_ending(output: Path, kind: str) -> None:
 def _check_folder(output: Path, root: Path) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output: should be a folder for many files, got the file {str(output)!r}")
-    written, read = (f"{_folded(each)}{os.sep}" for each in (output, root))
+    written, read = (f"{folded_path(each)}{os.sep}" for each in (output, root))
     if written.startswith(read) or read.startswith(written):
         raise ValueError(
             f"--output: the folder {str(output)!r} should lie apart from the one that is read, {str(root)!r}"

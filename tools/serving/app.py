@@ -78,6 +78,7 @@ def build_app(
         lifespan=lifespan,
     )
     _add_errors(app)
+    add_refusals(app)
     _add_reading(app, batcher, schema, limits)
     _add_about(app, batcher, metrics, schema, model_name)
     app.add_middleware(BodyLimit, max_bytes=limits.max_body, timeout=limits.timeout)
@@ -96,6 +97,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": "the server failed; its log says how"}, 500)
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Answers 503 with `Retry-After` when the batcher takes no more texts: its queue is full, or it is closing."""
 
     @app.exception_handler(BusyError)
     async def busy(_: Request, error: BusyError) -> JSONResponse:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...entity_pipeline_jpt import lowest_scores
-from ...schema_jpt import FILE_SUFFIXES, Schema, resolve_schema
+from ...schema_jpt import Schema, resolve_schema
 from .batching import Text
 from .limits import Limits
 
@@ -151,11 +151,7 @@ def checked_types(value: Any, limits: Limits) -> Schema:
     Raises:
         ValueError: If the types are malformed, too many, or given as a file, which would be on the server.
     """
-    if isinstance(value, str) and value.lower().endswith(FILE_SUFFIXES):
-        raise ValueError(
-            "`entity_types`: give the types themselves or the name of a preset; no file of the server is read"
-        )
-    schema = resolve_schema(value)
+    schema = resolve_schema(value, files=False)
     if len(schema) > limits.max_types:
         raise ValueError(f"`entity_types`: at most {limits.max_types} types at once, got {len(schema)}")
     return schema

@@ -186,11 +186,54 @@ def test_a_journal_that_was_cut_within_a_line_resumes(texts):
         before = len(endpoint.requests)
         run(texts, endpoint)
         assert len(endpoint.requests) == before + 2
-        with pytest.raises(ValueError, match="log of another run"):
+        with pytest.raises(ValueError, match="log of another run, which differs in types_per;"):
             run(texts, endpoint, options=AnnotationOptions(types_per="text"))
-        with pytest.raises(ValueError, match="log of another run"):
+        with pytest.raises(ValueError, match="log of another run, which differs in model;"):
             make = lambda: ChatEndpoint(endpoint.url, "m")  # noqa: E731
             annotate(texts, texts.with_name("records.jsonl"), make, about={"model": "another"})
+
+
+def test_an_edited_topic_combines_no_old_mentions_with_new_types(texts):
+    def literal(body):
+        """Mentions of the types that were asked for alone."""
+        told = json.loads(answer(body))
+        listed = body["messages"][1]["content"].casefold()
+        told["entities"] = [each for each in told.get("entities", ()) if f"- {each['type'].casefold()}:" in listed]
+        return completion(json.dumps(told))
+
+    with serve(literal) as endpoint:
+        run(texts, endpoint)
+        before = len(endpoint.requests)
+        texts.write_text("".join(json.dumps({**row, "topic": "place"}) + "\n" for row in ROWS))
+        report = run(texts, endpoint)
+        assert len(endpoint.requests) == before + 4  # mentions and gaps of the two texts whose types have changed
+    records = {record.id: record for record in read_records(texts.with_name("records.jsonl"))}
+    assert [list(record.types) for record in records.values()] == [["city"]] * 3
+    assert brief(records["a"]) == [("Oslo", 18, "city"), ("Oslo", 32, "city")] and not records["b"].entities
+    assert not report.failures
+
+
+def test_another_judge_judges_anew(texts):
+    def judging(body):
+        if body["model"] == "m":
+            return respond(body)
+        assert "check the quality" in body["messages"][0]["content"]
+        if "plays for" in body["messages"][1]["content"]:
+            return completion("I would rather not.")
+        return completion('{"types": 1, "definitions": 1, "extraction": 1}')
+
+    options = AnnotationOptions(workers=2, judged=3)
+    with serve(judging) as endpoint:
+        other = lambda: ChatEndpoint(endpoint.url, "other", attempts=1)  # noqa: E731
+        first = run(texts, endpoint, options=options)
+        asked = len(endpoint.requests)
+        second = run(texts, endpoint, options=options, make_judge=other)
+        assert [body["model"] for body in endpoint.requests[asked:]] == ["other"] * 3
+        assert (first.judged, first.ratings) == (3, {"types": 5, "definitions": 4, "extraction": 3})
+        assert (second.judged, second.ratings) == (2, {"types": 1, "definitions": 1, "extraction": 1})
+        assert len(second.failures) == 1 and second.failures[0].startswith("judge b: ")
+        third = run(texts, endpoint, options=options)  # the first judge again, whose answers are known
+        assert (third.ratings, third.failures, len(endpoint.requests)) == (first.ratings, [], asked + 3)
 
 
 def test_nonsense_is_asked_again_and_counted(texts):

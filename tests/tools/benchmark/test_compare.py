@@ -1,6 +1,7 @@
 """The comparison: what it measures, how it resumes, and that its figures match the measurements."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from jpt_ner.generative.configuration_generative import GenerativeConfig
@@ -15,6 +16,7 @@ from jpt_ner.tools.benchmark.published import PADELLM_TABLES
 from jpt_ner.tools.benchmark.summary import summarize
 from jpt_ner.tools.benchmark.systems import GenerativeSystem, SystemOutput
 from jpt_ner.tools.data.records import Entity, Record, write_records
+from safetensors.torch import load_file, save_file
 from tiny import tiny_causal_lm, tiny_tokenizer
 from typer.testing import CliRunner
 
@@ -203,11 +205,15 @@ def test_several_datasets_are_summed_up():
     assert "| the backbone, asked | 49.9 | 47.9 | 74.7 | 56.2 | 58.1 | 57.4 | 0.0 | 0.0 | 0.0 |" in report
 
 
-def test_stopped_runs_go_on(generative, tmp_path, monkeypatch):
-    systems = build_compared(
-        None, {"autoreg-structured": generative["autoreg-structured"].with_settings(max_new_tokens=4)}
-    )
-    log = tmp_path / "log.jsonl"
+@pytest.fixture
+def systems(generative):
+    """One system that writes little."""
+    pipeline = generative["autoreg-structured"].with_settings(max_new_tokens=4)
+    return build_compared(None, {"autoreg-structured": pipeline})
+
+
+def test_stopped_runs_go_on(systems, backbone, tmp_path, monkeypatch):
+    log = {"models": {"autoreg-structured": backbone}, "log": tmp_path / "log.jsonl"}
     read, left = GenerativeSystem.read, [4]  # one to warm up, and two texts
 
     def stopping(self, records):
@@ -218,18 +224,46 @@ def test_stopped_runs_go_on(generative, tmp_path, monkeypatch):
 
     monkeypatch.setattr(GenerativeSystem, "read", stopping)
     with pytest.raises(KeyboardInterrupt):
-        compare.compare(systems, {"tiny": RECORDS}, log=log)
-    with log.open("a") as file:
+        compare.compare(systems, {"tiny": RECORDS}, **log)
+    with log["log"].open("a") as file:
         file.write('{"key": "texts tiny 2 3", "da')  # killed while writing
     left[0] = -1
-    whole = compare.compare(systems, {"tiny": RECORDS}, log=log)
+    whole = compare.compare(systems, {"tiny": RECORDS}, **log)
     assert -left[0] - 1 == 2 + len(whole.by_types)  # warmed up again, and only what was missing
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = [json.loads(line) for line in log["log"].read_text().splitlines()]
     assert len(lines) == 1 + len(whole.texts) + len(whole.by_types)
     left[0] = 1  # nothing is read again
-    assert compare.compare(systems, {"tiny": RECORDS}, log=log) == whole
-    with pytest.raises(ValueError, match="the log of another run"):
-        compare.compare(systems, {"tiny": RECORDS}, log=log, repeats=2)
+    assert compare.compare(systems, {"tiny": RECORDS}, **log) == whole
+    with pytest.raises(ValueError, match="the log of another run, which differs in repeats"):
+        compare.compare(systems, {"tiny": RECORDS}, **log, repeats=2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"text": RECORDS[0].text.replace("Paris", "Turin")},
+        {"types": {**TYPES, "city": "Any place"}},
+        {"types": dict(reversed(TYPES.items()))},
+        {"entities": RECORDS[0].entities[:1]},
+    ],
+)
+def test_what_has_changed_in_the_data_is_read_again(systems, backbone, tmp_path, monkeypatch, changes):
+    log = {"models": {"autoreg-structured": backbone}, "log": tmp_path / "log.jsonl", "by_types": False}
+    before = compare.compare(systems, {"tiny": RECORDS}, **log)
+    changed, asked = replace(RECORDS[0], **changes), []
+    read = GenerativeSystem.read
+    monkeypatch.setattr(GenerativeSystem, "read", lambda self, records: asked.extend(records) or read(self, records))
+    after = compare.compare(systems, {"tiny": [changed, *RECORDS[1:]]}, **log)
+    assert asked == [changed, changed]  # to warm up, and to measure
+    gold = [[each.start, each.end, each.label] for each in changed.entities]
+    assert (after.texts[0].text, after.texts[0].gold) == (changed.text, gold)
+    assert after.texts[1:] == before.texts[1:]
+
+
+def test_a_log_needs_the_models(systems, tmp_path):
+    with pytest.raises(ValueError, match="`models` must name the models if there is a `log`"):
+        compare.compare(systems, {"tiny": RECORDS}, log=tmp_path / "log.jsonl")
+    assert not (tmp_path / "log.jsonl").exists()
 
 
 def test_files(gold, tmp_path):
@@ -264,11 +298,39 @@ def test_command(generative, tmp_path):
     assert list(summary["datasets"].values())[0]["systems"].keys() == {*VARIANTS, "autoreg-structured"}
 
 
+def test_results_of_another_model_are_not_reported(generative, tmp_path):
+    folder, model = tmp_path / "p", generative["padellm"].model
+    export(model, tiny_tokenizer(), GenerativeConfig(max_new_tokens=8), folder)
+    write_records(tmp_path / "test.jsonl", RECORDS)
+    command = [
+        "compare",
+        tmp_path / "test.jsonl",
+        "--no-jpt",
+        "--device",
+        "cpu",
+        "--no-by-types",
+        "-s",
+        f"mine={folder}",
+    ]
+    for _ in range(2):  # The reports beside the model make it no other one.
+        result = run(*command, "-o", folder / "out")
+        assert result.exit_code == 0, result.output
+    about = json.loads((folder / "out.json").read_text())["about"]
+    assert about["models"]["mine"]["name"] == "p" and about["models"]["mine"]["revision"].startswith("sha256:")
+
+    weights = {name: 2 * weight for name, weight in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})  # trained again, into the same folder
+    result = run(*command, "-o", folder / "out")
+    assert result.exit_code == 2
+    assert "the log of another run, which differs in models.mine.revision;" in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize(
     "systems, message",
     [
         (["padellm"], "must be NAME=FOLDER"),
-        (["a=x", "a=x"], "does not say which system it is"),
+        (["a=x", "a=y"], "the name 'a' is given twice"),
+        (["a=x"], "does not say which system it is"),
         (["ye=x"], "name it one of padellm, autoreg-augmented, autoreg-structured, chat, ye2023"),
         (["padellm=/nowhere/at/all"], "not"),
     ],

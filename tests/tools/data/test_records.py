@@ -361,6 +361,17 @@ def test_records_carry_the_types_that_they_were_read_with(tmp_path):
     assert self_contained(record).entities == [Entity(0, 12, "person")]
 
 
+def test_rows_may_name_a_schema_file_unless_that_is_ruled_out(tmp_path):
+    schema = tmp_path / "own.yaml"
+    schema.write_text("entity_types: {person: A human.}")
+    path = write_lines(tmp_path / "data.jsonl", {**GOOD, "entity_types": str(schema)})
+    assert read_records(path)[0].types == {"person": "A human."}
+    schema.write_text("entity_types: {person: Somebody.}")
+    assert read_records(path)[0].types == {"person": "Somebody."}
+    with pytest.raises(ValueError, match=r"data\.jsonl:1: .*no file is read here"):
+        read_records(path, type_files=False)
+
+
 def test_labels_are_found_among_the_types_in_upper_or_lower_case(tmp_path):
     write_records(tmp_path / "data.jsonl", [Record("a", TEXT, [Entity(0, 12, "per"), Entity(36, 42, "Loc")])])
     assert [each.label for each in read_records(tmp_path / "data.jsonl", types=TYPES)[0].entities] == ["PER", "LOC"]

@@ -86,6 +86,24 @@ def test_what_does_not_go_together_is_refused_before_anything_is_read(data, run)
     assert not (folder / "r.html").exists()
 
 
+def test_no_file_that_is_read_or_written_is_written_over(data, run):
+    folder = data.parent
+    content = data.read_bytes()
+    (folder / "before.jsonl").write_bytes(content)
+    for arguments, message in [
+        (["--errors", folder / "test.html"], "test.jsonl' is a file that is read"),
+        (
+            ["--errors", folder / "before.html", "--against", folder / "before.jsonl"],
+            "before.jsonl' is a file that is read",
+        ),
+        (["--errors", folder / "r.html", "--save-predictions", folder / "r.jsonl"], "r.jsonl' would be one file"),
+        (["--save-predictions", folder / "s.json", "-o", folder / "s"], "s.json' would be one file"),
+    ]:
+        assert message in run(data, *arguments, code=2)
+    assert data.read_bytes() == (folder / "before.jsonl").read_bytes() == content
+    assert {each.name for each in folder.iterdir()} == {"test.jsonl", "before.jsonl", "types.json"}
+
+
 def test_definitions_are_compared_with_the_first(data, run):
     folder = data.parent
     (folder / "mine.yaml").write_text(

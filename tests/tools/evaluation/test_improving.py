@@ -84,6 +84,7 @@ def drafted(body):
 
 def improve(data, reader=None, endpoint=None, **options):
     with pytest.warns(UserWarning, match="not annotated with 'ghost'"):
+        options = {"model": str(data.parent), **options}
         return improve_schema(resolve_schema(SCHEMA), data, reader or Reader(), endpoint=endpoint, **options)
 
 
@@ -117,10 +118,10 @@ def test_what_the_errors_suggest_is_tried_and_kept_if_others_confirm_it(data):
     assert result.texts == (4, 4)
     assert set(dict(zip(result.schema.names, result.schema.entity_types))["animal"].examples) >= {"Badger"}
     assert result.judgement.confirmed and result.judgement.f1[1] > result.judgement.f1[0]
-    kept = [trial for each in result.types for trial in each.trials if trial.kept]
-    assert kept and all(trial.f1 > 0 for trial in kept)
+    chosen = [trial for each in result.types for trial in each.trials if trial.chosen]
+    assert chosen and all(trial.f1 > 0 for trial in chosen)
     report = improvement_report(result)
-    assert "kept (examples of what is lost)" in report and "no part in choosing" in report
+    assert "chosen (examples of what is lost)" in report and "no part in choosing" in report
 
 
 def test_what_others_do_not_confirm_is_not_kept(tmp_path):
@@ -136,9 +137,11 @@ def test_what_others_do_not_confirm_is_not_kept(tmp_path):
     write_records(tmp_path / "data.jsonl", records)
     schema = resolve_schema(SCHEMA)
     result = improve_schema(schema, tmp_path / "data.jsonl", Reader())
-    assert any(trial.kept for each in result.types for trial in each.trials)
+    assert any(trial.chosen for each in result.types for trial in each.trials)
     assert not result.judgement.confirmed and result.schema == schema
-    assert "So the definitions stay as they are" in improvement_report(result)
+    report = improvement_report(result)
+    assert "chosen (" in report and "So the definitions stay as they are" in report
+    assert "kept" not in report
 
 
 def test_drafts_of_a_language_model_are_scored_and_the_best_kept(data):
@@ -149,7 +152,7 @@ def test_drafts_of_a_language_model_are_scored_and_the_best_kept(data):
     trials = {trial.proposal.reason: trial for trial in of_animals.trials}
     assert trials["draft 1"].proposal.entity_type.definition == DRAFTS[0]
     best = max(of_animals.trials, key=lambda trial: trial.f1)
-    assert best.kept and best.f1 >= trials["draft 1"].f1 > trials["draft 2"].f1
+    assert best.chosen and best.f1 >= trials["draft 1"].f1 > trials["draft 2"].f1
     assert animal == best.proposal.entity_type and result.judgement.confirmed
     assert len(server.requests) == 2  # nothing for what the data has no mention of
     shown = server.requests[0]["messages"][1]["content"]
@@ -180,8 +183,23 @@ def test_a_stopped_run_resumes_without_asking_or_reading_again(data, tmp_path):
     assert again.schema == whole.schema and improvement_report(again) == improvement_report(whole)
     assert rest.texts < once.texts
     assert len(server.requests) == asked + 2  # of the run that was stopped
-    with pytest.raises(ValueError, match="log of another run"):
+    with pytest.raises(ValueError, match="log of another run, which differs in endpoint;"):
         improve(data, log=tmp_path / "log.jsonl")
+
+
+def test_predictions_of_another_model_are_not_used(data, tmp_path):
+    folder, log = tmp_path / "model", tmp_path / "log.jsonl"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"before")
+    improve(data, log=log, model=str(folder))
+    again = Reader()
+    improve(data, again, log=log, model=str(folder))
+    assert again.texts == 0
+    (folder / "model.safetensors").write_bytes(b"after!")  # trained again, into the same folder
+    with pytest.raises(ValueError, match=r"log of another run, which differs in model\.revision;"):
+        improve(data, log=log, model=str(folder))
+    with pytest.raises(ValueError, match="`model` must name the model if there is a `log`"):
+        improve_schema(resolve_schema(SCHEMA), data, Reader(), log=log)
 
 
 def test_useless_answers_cost_the_drafts_of_a_type_only(data):

@@ -21,7 +21,7 @@ def test_cells_cannot_break_a_table():
 def test_reports_hold_the_numbers():
     gold = [[(0, 3, "a"), (4, 7, "odd|name")], [(0, 3, "a")]]
     predicted = [[(0, 3, "a"), (4, 7, "a")], []]
-    scores = score_spans(gold, predicted, texts=["one two", "one"])
+    scores = score_spans(gold, predicted, tokens=[[(0, 3), (4, 7)], [(0, 3)]])
     scores.interval = bootstrap_interval(gold, predicted, samples=50)
     document = json.loads(json.dumps(scores.to_dict()))
     assert document["strict"] == {

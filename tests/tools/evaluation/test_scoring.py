@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jpt_ner.tools.evaluation.scoring import (
-    ErrorSplit,
-    Score,
-    score_mention_sets,
-    score_spans,
-    whitespace_words,
-)
+from jpt_ner.tools.data.model import token_ranges
+from jpt_ner.tools.evaluation.scoring import ErrorSplit, Score, score_mention_sets, score_spans
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 LABELS = ["a", "b", "c"]
@@ -169,14 +164,12 @@ def test_labels_restrict_both_sides_and_empty_input_scores_zero():
 def test_token_scores_equal_a_count_over_tags(corpus):
     lengths, gold, predicted = corpus
     text = "".join("xy "[: index % 2 + 1] + "z " for index in range(max(lengths)))
-    words = whitespace_words(text)
-    assert [text[start:end] for start, end in words] == text.split()
+    words = token_ranges(text, text.split())
 
     def in_characters(corpus):
         return [[(words[start][0], words[end - 1][1], label) for start, end, label in spans] for spans in corpus]
 
-    scores = score_spans(in_characters(gold), in_characters(predicted), texts=[text] * len(lengths))
-    assert scores == score_spans(in_characters(gold), in_characters(predicted), tokens=[words] * len(lengths))
+    scores = score_spans(in_characters(gold), in_characters(predicted), tokens=[words] * len(lengths))
     tags = [tag[2:] for spans, length in zip(gold, lengths, strict=True) for tag in tags_of(spans, length)]
     guess = [tag[2:] for spans, length in zip(predicted, lengths, strict=True) for tag in tags_of(spans, length)]
     pairs = list(zip(tags, guess, strict=True))
@@ -186,7 +179,7 @@ def test_token_scores_equal_a_count_over_tags(corpus):
 
 
 def test_a_token_belongs_to_a_mention_that_shares_a_character_with_it():
-    scores = score_spans([[(0, 3, "a")]], [[(2, 6, "a")]], texts=["abc. de"])
+    scores = score_spans([[(0, 3, "a")]], [[(2, 6, "a")]], tokens=[[(0, 4), (5, 7)]])
     assert scores.tokens == Score(1, 2, 1)
     assert score_spans([[(0, 3, "a")]], [[]]).tokens is None
 
@@ -196,8 +189,8 @@ def test_bad_input_is_named():
         score_spans([[]], [[], []])
     with pytest.raises(ValueError, match=r"`predicted\[1\]` should hold"):
         score_spans([[], []], [[], [(4, 4, "a")]])
-    with pytest.raises(ValueError, match="each of the 1 texts, got 2"):
-        score_spans([[]], [[]], texts=["a", "b"])
+    with pytest.raises(ValueError, match="`tokens` should have one item for each of the 1 texts, got 2"):
+        score_spans([[]], [[]], tokens=[[(0, 1)], [(0, 1)]])
     with pytest.raises(ValueError, match="`gold` has 0"):
         score_mention_sets([], [[]])
 

@@ -10,6 +10,7 @@ import pytest
 from files import docx_bytes, pdf_bytes
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.documents import read_documents
 from jpt_ner.tools.files.formats.tags import tags_to_spans
@@ -67,6 +68,33 @@ def test_json_lines_keep_every_field_and_may_bring_types(tmp_path):
     without = read(tmp_path, "a.jsonl", content, text_column="body", own_types=False)
     assert [each.entity_types for each in without] == [None] * 3
     assert json.loads(json_line(first, [])) == {**rows[0], "entities": []}
+
+
+def test_cells_of_tables_bring_types_as_json_or_by_name(tmp_path):
+    types = [
+        json.dumps({"city": "A town, big or small."}),
+        ' ["dish"] ',
+        "music",
+        "",
+        " ",
+        '{"city": ',
+        '{"city": ""}',
+    ]
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([["text", "entity_types"], *(["Paris", each] for each in types)])
+    bad = []
+    found = [each.entity_types for each in read(tmp_path, "a.csv", buffer.getvalue(), on_bad_row=bad.append)]
+    assert found == [
+        resolve_schema({"city": "A town, big or small."}),
+        resolve_schema(["dish"]),
+        resolve_schema("music"),
+        None,
+        None,
+    ]
+    assert [message.split(": ", 1)[1].split("; ")[0] for message in bad] == [
+        "entity_types: broken JSON (Expecting value: line 1 column 10 (char 9))",
+        'entity_types: "city" has an empty definition',
+    ]
 
 
 def test_words_in_json_lines_are_joined(tmp_path):

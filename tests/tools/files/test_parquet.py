@@ -1,12 +1,15 @@
 """Parquet files of texts and of labelled data, read as files of JSON are."""
 
 import datetime
+import json
 import math
 
 import pytest
+from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools.data.records import read_records
 from jpt_ner.tools.files.documents import read_documents
 from jpt_ner.tools.files.formats.jsonl import json_line
+from jpt_ner.tools.files.formats.parquet import rows_of_parquet
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -29,6 +32,40 @@ def test_numbers_that_json_has_not_become_null_or_text(tmp_path):
         '{"text": "Ada", "n": null, "entities": []}',
         '{"text": "Ada", "n": "-inf", "entities": []}',
     ]
+
+
+CITY, DISH = "A named town.", "Food, by name."
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [json.dumps({"city": CITY}), json.dumps([{"name": "dish", "definition": DISH}]), None],
+        [{"city": CITY}, {"dish": DISH}, None],
+        [{"entity_types": {"city": CITY}}, {"entity_types": {"dish": DISH}}, None],
+        [{"city": {"definition": CITY}}, {"dish": {"definition": DISH}}, None],
+        [
+            [{"name": "city", "definition": CITY, "examples": None}],
+            [{"name": "dish", "definition": DISH, "examples": []}],
+            None,
+        ],
+    ],
+    ids=["text", "struct", "file format", "struct of structs", "list of structs"],
+)
+def test_rows_bring_types_to_a_file_and_to_a_job_alike(tmp_path, column):
+    """In a struct column Arrow gives each row the names of all rows, those of other rows with null."""
+    path = tmp_path / "a.parquet"
+    mention = [{"start": 0, "end": 3, "label": "city"}], [{"start": 0, "end": 3, "label": "dish"}], []
+    pq.write_table(pa.table({"text": ["Ada", "Bob", "Eve"], "entity_types": column, "entities": mention}), path)
+    expected = [resolve_schema({"city": CITY}), resolve_schema({"dish": DISH}), None]
+    for documents in (read_documents(path), rows_of_parquet(path, "a", "text")):
+        assert [each.entity_types for each in documents] == expected
+    assert [record.types for record in read_records(path)] == [{"city": CITY}, {"dish": DISH}, None]
+
+    # Written as JSON lines, they are the same types again.
+    copy = tmp_path / "a.jsonl"
+    copy.write_text("\n".join(json_line(each, []) for each in read_documents(path)))
+    assert [each.entity_types for each in read_documents(copy)] == expected
 
 
 def test_records_of_the_hub(tmp_path):

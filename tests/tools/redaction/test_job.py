@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import sys
 
 import pytest
 from files import docx_bytes, pdf_bytes
 from jpt_ner.tools import cli
 from jpt_ner.tools.commands import redaction as command
+from jpt_ner.tools.redaction import mapping as stored
 from jpt_ner.tools.redaction.mapping import MappingFile
 from typer.testing import CliRunner
 
@@ -164,11 +166,11 @@ def test_what_is_read_is_never_written_over(tmp_path):
     (tmp_path / "sub").mkdir()
     os.symlink(tmp_path, tmp_path / "sub" / "up")
     for other in ("in.txt", "link.txt", "hard.txt", "IN.txt", "sub/../in.txt", "sub/up/in.txt"):
-        assert "is what is read" in refused("-i", source, "-o", tmp_path / other)
-    assert "is what is read" in refused("-i", tmp_path / "link.txt", "-o", source)
+        assert "is a file that is read" in refused("-i", source, "-o", tmp_path / other)
+    assert "is a file that is read" in refused("-i", tmp_path / "link.txt", "-o", source)
     (tmp_path / "rows.jsonl").write_text(json.dumps({"text": TEXT}))
     report = ["--report", tmp_path / "rows.jsonl"]
-    assert "is what is read" in refused("-i", tmp_path / "rows.jsonl", "-o", tmp_path / "out.jsonl", *report)
+    assert "is a file that is read" in refused("-i", tmp_path / "rows.jsonl", "-o", tmp_path / "out.jsonl", *report)
     assert "would be one file" in refused("-i", source, "-o", tmp_path / "o.txt", "--report", tmp_path / "O.TXT")
     for output in (tmp_path, tmp_path / "sub", tmp_path / "sub" / "new"):
         assert "apart from the one that is read" in refused("-i", tmp_path, "-o", output)
@@ -220,6 +222,56 @@ def test_pseudonyms_are_not_written_unless_asked_and_are_the_same_in_all_files(t
     first, second = ((tmp_path / "out" / name).read_text() for name in ("a.txt", "b.txt"))
     assert first == second != TEXT and "called" in first
     assert sorted(os.listdir(tmp_path)) == ["in", "out"]
+
+
+@pytest.mark.parametrize("way", ["text", "standard input", "file", "output", "pipe"])
+@pytest.mark.parametrize("fails", [True, False])
+def test_pseudonyms_are_saved_before_any_of_them_is_shown(tmp_path, monkeypatch, way, fails):
+    shown_at_save, saved = [], []
+
+    class Mapping:
+        """Stands in for the encrypted file, which needs a package."""
+
+        def __init__(self, path, key):
+            self.path = path
+
+        def read(self):
+            return None
+
+        def write(self, content):
+            shown_at_save.append(shown())
+            if fails:
+                raise OSError("the disk is full")
+            saved.append({**content["words"]})
+
+    monkeypatch.setattr(stored, "MappingFile", Mapping)
+    (tmp_path / "in.txt").write_text(TEXT)
+    output = tmp_path / "out.txt"
+    inputs = ["-i", tmp_path / "in.txt"]
+    arguments = {"text": [TEXT], "standard input": ["-"], "file": inputs}.get(way, [*inputs, "-o", output])
+    if way == "pipe":
+        os.mkfifo(output)
+        end = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+
+    def shown():
+        if way == "pipe":
+            try:
+                return os.read(end, 1000).decode()
+            except BlockingIOError:  # open, and empty
+                return ""
+        if way == "output":
+            return output.read_text() if output.exists() else ""
+        sys.stdout.flush()
+        return sys.stdout.buffer.getvalue().decode()  # what the runner captures
+
+    call = [*arguments, "--method", "pseudonyms", "--mapping", tmp_path / "names", "--key-env", "JPT_KEY"]
+    result = run(*call, input=TEXT, code=2 if fails else 0)
+    assert shown_at_save == [""]
+    text = shown() if way in ("pipe", "output") else result.stdout
+    if fails:
+        assert text == "" and "the disk is full" in result.stderr
+    else:
+        assert text.split()[0].casefold() == saved[0]["anna"].casefold() != "anna"
 
 
 @pytest.mark.extras

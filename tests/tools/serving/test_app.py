@@ -122,7 +122,7 @@ def test_metrics(client):
         ("/tag", {"text": "a", "entity_types": ["a", "b", "c", "d"]}, "at most 3 types"),
         ("/tag", {"text": "a", "entity_types": {}}, "entity_types is empty"),
         ("/tag", {"text": "a", "entity_types": "unheard-of"}, "unknown preset"),
-        ("/tag", {"text": "a", "entity_types": "/etc/types.yaml"}, "no file of the server is read"),
+        ("/tag", {"text": "a", "entity_types": "/etc/types.yaml"}, "no file is read here"),
         ("/tag", {"text": "a", "entity_types": {"a": "word " * 600}}, "at most"),
         ("/tag/batch", {"texts": []}, "`texts`"),
         ("/tag/batch", {"texts": ["a", 5]}, "`texts.1`: Input should be a valid string"),
@@ -130,7 +130,11 @@ def test_metrics(client):
         ("/tag/batch", {"texts": ["a", {"entity_types": "general"}]}, "`texts.1.text`: Field required"),
         ("/tag/batch", {"texts": ["a"] * 9}, "at most 8 texts"),
         ("/tag/batch", {"texts": ["a", "b" * 101]}, "`texts[1]`: at most"),
-        ("/tag/batch", {"texts": [{"text": "a", "entity_types": "x.json"}]}, "`texts[0]`: `entity_types`"),
+        (
+            "/tag/batch",
+            {"texts": [{"text": "a", "entity_types": "x.json"}]},
+            "`texts[0]`: entity_types: give the types themselves",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(pipe, path, body, said):

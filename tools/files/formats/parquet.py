@@ -4,7 +4,6 @@ Read batch by batch, so that a file may be larger than memory. `tools.bulk` writ
 """
 
 import base64
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ....optional_jpt import check_installed
-from ....schema_jpt import resolve_schema
 from ..model import BadRow, Document, ReadOptions, Row
 from ..opening import Source
 from . import json_rows
-from .shapes import OWN_TYPES, is_list_of_strings, shown
+from .shapes import is_list_of_strings, shown, types_of_rows, with_types
 
 ROWS_AT_ONCE = 256
 ID = "id"
@@ -150,7 +148,7 @@ def documents_of_batch(batch: Any, text_column: str, first: int = 0, name: str =
     if text_column not in batch.schema.names:
         raise ValueError(missing_column(name, text_column, batch.schema.names))
     texts = batch.column(text_column)
-    own = batch.column(OWN_TYPES) if OWN_TYPES in batch.schema.names else None
+    types_of = types_of_rows()
     for index in range(batch.num_rows):
         line, content = first + index + 1, plain(texts[index].as_py())
         is_split = is_list_of_strings(content)
@@ -159,8 +157,7 @@ def documents_of_batch(batch: Any, text_column: str, first: int = 0, name: str =
             continue
         row = ArrowRow(batch, index)
         document = Document(line, row, " ".join(content) if is_split else content, content if is_split else None)
-        types = None if own is None else plain(own[index].as_py())
-        yield document if types is None else _with_types(document, types)
+        yield with_types(document, types_of)
 
 
 def missing_column(name: str, column: str, columns: list[str]) -> str:
@@ -185,19 +182,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _with_types(document: Document, value: Any) -> Row:
-    """The document with types of its own, which a column may also hold as text."""
-    try:
-        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-            value = json.loads(value)
-        if isinstance(value, Mapping):  # Arrow gives every row all names.
-            value = {name: each for name, each in value.items() if each is not None}
-        document.entity_types = resolve_schema(value)
-    except ValueError as error:
-        return BadRow(document.line, str(error))
-    return document
 
 
 def _first_line(error: Exception) -> str:

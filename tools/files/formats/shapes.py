@@ -1,8 +1,12 @@
 """What readers and writers of JSON share: what they make of a value, and how they speak of one."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from ....schema_jpt import Schema, resolve_schema
+from ..model import BadRow, Document, Row
 from .offsets import in_characters, trimmed
 
 OWN_TYPES = "entity_types"  # the only key of a row that gives types of its own
@@ -43,6 +47,49 @@ def parsed_text(text: Any, mentions: Iterable[Mapping[str, Any]], row: Mapping[s
     if row.get(OWN_TYPES) is not None:
         record[OWN_TYPES] = row[OWN_TYPES]
     return Parsed(text, None, record, dict(row))
+
+
+def types_of_rows(files: bool = True) -> Callable[[Any], Schema | None]:
+    """
+    A function from what a row has under `OWN_TYPES` to its types, for all rows of a reading. It returns `None` for `null` and
+    blank cells, and raises a `ValueError` for what are no types.
+
+    Columns of text have JSON, or the name of a preset. Nulls count as absent: Arrow gives every row the names of all rows.
+
+    Args:
+        files (`bool`, *optional*, defaults to `True`): As for [`resolve_schema`].
+    """
+
+    @lru_cache(256)  # files often repeat the types on every row
+    def resolve(text: str) -> Schema:
+        try:
+            value = _without_nulls(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{OWN_TYPES}: broken JSON ({error})") from None
+        return resolve_schema(value, files=files)
+
+    def types_of(value: Any) -> Schema | None:
+        if value is None or isinstance(value, str) and not value.strip():
+            return None
+        is_json = isinstance(value, str) and value.lstrip().startswith(("{", "["))
+        return resolve(value if is_json else json.dumps(value))
+
+    return types_of
+
+
+def _without_nulls(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+
+
+def with_types(document: Document, types_of: Callable[[Any], Schema | None]) -> Row:
+    """The document with the types of its row, read by what [`types_of_rows`] returns, or what is wrong with them."""
+    try:
+        document.entity_types = types_of(document.row.get(OWN_TYPES))
+    except ValueError as error:
+        return BadRow(document.line, str(error))
+    return document
 
 
 def with_own(row: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
