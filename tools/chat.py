@@ -63,7 +63,9 @@ class ChatEndpoint:
         try:
             from openai import OpenAI
         except ImportError as error:
-            raise ImportError('a language model needs the `openai` package: pip install ".[openai]" in a checkout') from error
+            raise ImportError(
+                'a language model needs the `openai` package: pip install ".[openai]" in a checkout'
+            ) from error
         self.url, self.model = base_url.rstrip("/"), model
         self.counts: Counter[str] = Counter()
         self._timeout, self._attempts, self._temperature = timeout, attempts, temperature
