@@ -21,6 +21,11 @@ except ImportError:  # Windows, where leftovers stay
 
 MAX_NAME_BYTES = 200  # of an output's name within that of its hidden folder; file systems allow 255 in all
 TOKEN = re.compile(r"[0-9a-f]{12}\.tmp")
+# Files of a saved model that must not outlive it: a later model in their folder would be loaded with them.
+MODEL_FILES = re.compile(
+    r"(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|(adapter_|generation_|tokenizer_)?config\.json"
+    r"|tokenizer\.\w+|special_tokens_map\.json|added_tokens\.json|vocab\.\w+|merges\.txt|(additional_)?chat_templates?(\.\w+)?"
+)
 
 
 @contextmanager
@@ -51,7 +56,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
+def atomic_folder(
+    path: str | Path, keep: str | None = None, replaced: re.Pattern[str] | None = None
+) -> Iterator[Path]:
     """
     Yields a new folder to write to, which becomes `path` at the end, replacing a folder of that name.
 
@@ -61,6 +68,9 @@ def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
         path (`str` or `Path`): The folder.
         keep (`str`, *optional*):
             If another process has meanwhile written a folder with a file of this name, that folder is kept.
+        replaced (`re.Pattern`, *optional*):
+            Names of what the new folder replaces, such as `MODEL_FILES`, besides its own; all else in the old one stays.
+            By default nothing of the old one stays.
 
     Raises:
         OSError: If it cannot be written; nothing is left behind then.
@@ -75,12 +85,35 @@ def atomic_folder(path: str | Path, keep: str | None = None) -> Iterator[Path]:
         for file in whole.rglob("*"):
             if file.is_file():
                 _to_disk(file)
+        if replaced is not None and path.is_dir() and not filled:
+            _carry_over(path, whole, replaced)
         with _named(path):
             if filled:
                 for child in whole.iterdir():
                     os.replace(child, path / child.name)
             else:
                 _replace_folder(whole, path, workspace / "old", keep)
+
+
+def _carry_over(old: Path, new: Path, replaced: re.Pattern[str]) -> None:
+    """Puts into the new folder what stays of the old one, which remains as it is, so that a killed run loses nothing."""
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        if Path(folder) != old:
+            return []
+        own = _hidden_prefix(old)
+        return [
+            name for name in names if (new / name).exists() or replaced.fullmatch(name) or _is_workspace(name, own)
+        ]
+
+    shutil.copytree(old, new, symlinks=True, ignore=left_out, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
 
 
 def _replace_folder(whole: Path, path: Path, old: Path, keep: str | None) -> None:

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from ..atomic_jpt import atomic_folder, new_folder
+from ..atomic_jpt import MODEL_FILES, atomic_folder, new_folder
 from ..schema_jpt import Schema
 from .configuration_generative import CONFIG_KEY, GenerativeConfig
 
@@ -19,19 +19,20 @@ PIPELINE = "pipeline_generative.GenerativePipeline"
 
 def export(model, tokenizer, settings: GenerativeConfig, output: str | Path) -> Path:
     """
-    Writes a folder that loads on its own. It appears, or replaces a folder of that name, once everything is written.
+    Writes a folder that loads on its own. It appears, or replaces the model in a folder of that name, once everything is
+    written. Other files in the folder (`README.md`, `.git`) stay.
 
     Args:
         model ([`PreTrainedModel`]): A causal LM, adapters merged (`loading.load_causal_lm`); saved in its dtype.
         settings ([`GenerativeConfig`]): Written into `config.json`.
 
     Raises:
-        ValueError: If `output` is a file, or a folder with something other than a model in it.
+        ValueError: If `output` is a file, or a folder that is not empty and has no model (`config.json`) in it.
     """
     output = Path(output)
     if not (output / "config.json").is_file():
         new_folder(output)
-    with atomic_folder(output) as whole:
+    with atomic_folder(output, replaced=MODEL_FILES) as whole:
         model.save_pretrained(whole)
         tokenizer.save_pretrained(whole)
         config = copy.deepcopy(model.config)

@@ -15,6 +15,8 @@ from ..tools.data.records import Record
 from ..tools.evaluation.error_report import ErrorReport, error_page
 from ..tools.evaluation.errors import AnalysedText, analyse_text, error_row
 from ..tools.evaluation.evaluate import load_dataset
+from ..tools.files.documents import rows_of_records
+from ..tools.files.model import Document, ReadOptions
 from .editor import schema_of
 from .errors import FileError, PageError, TimeLimitError, TypesError, sentence
 from .finding import QUIET, SESSION_SECONDS, Update, error_line
@@ -22,9 +24,10 @@ from .highlighting import EMPTY
 from .model import Model
 from .requests import MAX_FILE_SECONDS, RequestLimit, check_work
 from .snippets import download
-from .uploads import file_sentence
+from .uploads import MAX_BATCH_CHARACTERS, check_upload, file_sentence, reading_turn
 
 MAX_TEXTS = 200
+MAX_ROWS = 10_000  # of a file, to sample from
 SUFFIXES = [".jsonl", ".json", ".conll", ".bio", ".iob2", ".tsv", ".txt"]
 OF_FILE, OF_FIND = "those of the file", "those of the tab Find"
 NOTHING_YET = EMPTY.format(
@@ -102,16 +105,33 @@ def evaluate_file(
 
 def _labelled(path: str | Path, schema: Schema | None) -> tuple[list[Record], list[str]]:
     """The records of a file, or a fixed sample of them, and notes about it."""
-    try:
-        records = load_dataset(path, types=schema, limit=MAX_TEXTS, type_files=False)
-    except (ValueError, OSError) as error:
-        raise FileError(file_sentence(error, path, Path(path).name)) from error
+    check_upload(path, SUFFIXES)
+    with reading_turn():
+        try:
+            _check_size(path)
+            records = load_dataset(path, types=schema, limit=MAX_TEXTS, type_files=False)
+        except FileError:
+            raise
+        except (ValueError, OSError) as error:
+            raise FileError(file_sentence(error, path, Path(path).name)) from error
     notes = []
     if len(records) == MAX_TEXTS:
         notes.append(
             f"This page reads up to {MAX_TEXTS} texts; of more, a fixed sample. The command line takes them all."
         )
     return records, notes
+
+
+def _check_size(path: str | Path) -> None:
+    """Refuses a file with too many rows or characters, row by row: a sample is drawn from all records in memory."""
+    characters = 0
+    for rows, (_, row) in enumerate(rows_of_records(path, ReadOptions()), 1):
+        characters += len(row.text) if isinstance(row, Document) else 0
+        if rows > MAX_ROWS or characters > MAX_BATCH_CHARACTERS:
+            raise FileError(
+                f"{Path(path).name} has more than this page takes ({MAX_ROWS:,} texts, {MAX_BATCH_CHARACTERS:,} "
+                "characters). Split it, or use the command line."
+            )
 
 
 def result_html(evaluation: Evaluation) -> str:

@@ -6,12 +6,16 @@ page's `delete_cache` does after some minutes. Types in rows are ignored, becaus
 
 import json
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 from ..tools.files.documents import Document, read_documents
+from ..tools.files.formats import format_of_texts
 from ..tools.files.formats.table import header_of
-from ..tools.files.opening import Source
+from ..tools.files.model import ReadOptions
+from ..tools.files.opening import HEAD, PACKERS, Source, packer_of
 from .errors import FileError, sentence
 
 SUFFIXES = (".txt", ".md", ".docx", ".pdf", ".jsonl", ".ndjson", ".csv", ".tsv", ".conll")
@@ -19,6 +23,7 @@ MAX_TEXTS = 2_000
 MAX_BATCH_CHARACTERS = 2_000_000
 MAX_CHARACTERS = 50_000  # of a single text, which is shown completely
 MAX_READING_SECONDS = 20.0  # of a Word or PDF file
+MAX_WAITING_SECONDS = 60.0  # until other uploads are read
 MAX_SCHEMA_BYTES = 200_000
 MAX_REASON = 300  # characters
 COLUMNS_BYTES = 200_000  # the start of a file, in which its columns are searched for
@@ -27,7 +32,23 @@ WITH_COLUMNS = (".csv", ".tsv")
 WITH_ROWS = (".jsonl", ".ndjson", *WITH_COLUMNS)
 LIKELY_COLUMNS = ("text", "review", "content", "body", "document", "sentence", "abstract", "description", "message")
 
-_reading = threading.Lock()  # one upload at a time, from any tab or endpoint
+_reading = threading.Lock()
+
+
+@contextmanager
+def reading_turn() -> Iterator[None]:
+    """
+    The turn to read an upload: one at a time, from any tab or endpoint.
+
+    Raises:
+        FileError: If it does not come within `MAX_WAITING_SECONDS`.
+    """
+    if not _reading.acquire(timeout=MAX_WAITING_SECONDS):
+        raise FileError("The files of others are still being read. Try again in a minute.")
+    try:
+        yield
+    finally:
+        _reading.release()
 
 
 def file_sentence(error: Exception, path: str | Path, name: str) -> str:
@@ -48,12 +69,22 @@ def _shortened(reason: str) -> str:
     return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON].rstrip()} …"
 
 
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in SUFFIXES:
-        raise FileError(f"{path.name} is of a kind that is not known here; this page reads {', '.join(SUFFIXES)}.")
+def check_upload(path: str | Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """
+    Checks the kind of an uploaded file before it is read.
+
+    Raises:
+        FileError: If it has none of the suffixes, is compressed, or no longer exists.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise FileError(f"{path.name} is of a kind that is not known here; this page reads {', '.join(suffixes)}.")
+    # Under any name: the page limits the bytes of an upload, and a few of them may unpack to gigabytes.
+    if packer := packer_of(uploaded_bytes(path, HEAD)):
+        raise FileError(f"{path.name} is compressed ({PACKERS[packer][0]}); upload it unpacked.")
 
 
-def uploaded_bytes(path: str, limit: int = -1) -> bytes:
+def uploaded_bytes(path: str | Path, limit: int = -1) -> bytes:
     """
     The start of an uploaded file, or all of it.
 
@@ -86,11 +117,11 @@ def first_text(path: str) -> str:
     Raises:
         FileError: If it cannot be read, is empty or has too much text.
     """
-    _check_suffix(Path(path))
+    check_upload(path)
     texts, size = [], 0
     name = Path(path).name
     column = likely_column(columns_of(name, uploaded_bytes(path, COLUMNS_BYTES))) or "text"
-    with _reading:
+    with reading_turn():
         try:
             for document in read_documents(
                 path,
@@ -122,14 +153,12 @@ def columns_of(name: str, content: bytes) -> list[str]:
 
 def _all_columns(name: str, content: bytes) -> list[str]:
     suffix = Path(name).suffix.lower()
-    if suffix not in WITH_ROWS:
+    if suffix not in WITH_ROWS or packer_of(content):
         return []
-    try:
-        source = Source(BytesIO(content[:COLUMNS_BYTES]), name, name)
-    except ValueError:  # compressed and damaged
-        return []
+    source = Source(BytesIO(content[:COLUMNS_BYTES]), name, name)
     if suffix in WITH_COLUMNS:
-        return header_of(source)
+        # Words and tags (CoNLL) in a .tsv file have no header.
+        return [] if format_of_texts(source.path, source, ReadOptions()) == "conll" else header_of(source)
     keys: dict[str, None] = {}
     for line in source.start.splitlines()[:50]:
         try:
@@ -157,7 +186,7 @@ def read_batch(path: str | Path, text_column: str | None) -> tuple[list[Document
         FileError: If the file as a whole cannot be used, or exceeds the page's limits.
     """
     path = Path(path)
-    _check_suffix(path)
+    check_upload(path)
     name = path.name
     skipped: list[str] = []
     documents: list[Document] = []
@@ -169,7 +198,7 @@ def read_batch(path: str | Path, text_column: str | None) -> tuple[list[Document
         skipped.append("Line " + _shortened(message.removeprefix(f"{path}:")))
 
     has_rows = path.suffix.lower() in (*WITH_ROWS, ".conll")  # a file with a single, bad text is a bad file
-    with _reading:
+    with reading_turn():
         try:
             for document in read_documents(
                 path,

@@ -278,6 +278,20 @@ print(json.dumps(found))
     assert names == {path.name for path in again.iterdir()}
 
 
+def test_saving_over_a_model_keeps_what_is_not_its_own(make, tmp_path):
+    """The folder may be a clone of its repository. What would be loaded with the new model goes."""
+    make(system="autoreg-structured").save_pretrained(tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    (tmp_path / ".git").mkdir()
+    kept = {"README.md": "my card", ".git/HEAD": "ref: refs/heads/main", "results.json": "{}"}
+    for name, content in {**kept, "model-00001-of-00002.safetensors": "", "added_tokens.json": "{}"}.items():
+        (tmp_path / name).write_text(content)
+    make().save_pretrained(tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in kept} == kept
+    assert {path.name for path in tmp_path.iterdir()} == written | {"README.md", ".git", "results.json"}
+    assert read_settings(tmp_path).system == "padellm"
+
+
 def test_hub_repository(exported, make):
     name = put_in_hub_cache(exported, "org/padellm-tiny")
     expected = [brief(each) for each in make(entity_types=TYPES)(TEXTS)]

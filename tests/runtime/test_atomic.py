@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from jpt_ner.atomic_jpt import atomic_file, atomic_folder, new_folder
+from jpt_ner.atomic_jpt import MODEL_FILES, atomic_file, atomic_folder, new_folder
 
 
 def names(folder):
@@ -68,6 +68,36 @@ def test_folder_of_another_process_is_kept(tmp_path):
     with pytest.raises(OSError), atomic_folder(path, keep="mine") as whole:
         (whole / "mine").touch()
     assert names(path) == ["theirs"] and names(path.parent) == ["cache"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_what_is_no_file_of_a_model_stays_in_its_folder(tmp_path, monkeypatch, has_links):
+    path = tmp_path / "model"
+    (path / ".git" / "objects").mkdir(parents=True)
+    (path / ".git" / "objects" / "ab").write_text("commit")
+    (path / ".git" / "objects" / "ab").chmod(0o444)  # as git does
+    (path / "latest").symlink_to(".git")
+    for name in ("README.md", "config.json", "code.py", "chat_template.jinja", "model-00001-of-00002.safetensors"):
+        (path / name).write_text("old")
+    before = names(path)
+    if not has_links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no hard links")))
+
+    def write(fails):
+        with atomic_folder(path, replaced=MODEL_FILES) as whole:
+            for name in ("code.py", "config.json", "model.safetensors"):
+                (whole / name).write_text("new")
+            if fails:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(fails=True)
+    assert names(path) == before and (path / "code.py").read_text() == "old"
+    write(fails=False)
+    assert names(path) == [".git", "README.md", "code.py", "config.json", "latest", "model.safetensors"]
+    assert (path / ".git" / "objects" / "ab").read_text() == "commit" and (path / "latest").is_symlink()
+    assert (path / "README.md").read_text() == "old" and (path / "code.py").read_text() == "new"
+    assert names(tmp_path) == ["model"]
 
 
 def test_new_folder(tmp_path):

@@ -1,5 +1,6 @@
 """The tab Errors without a browser: labelled files of all sorts, its limits, and files that cannot be used."""
 
+import bz2
 import json
 from html.parser import HTMLParser
 
@@ -80,6 +81,28 @@ def test_files_that_cannot_be_used_are_refused_in_a_sentence(model, tmp_path, co
     with pytest.raises(FileError, match=f"(?i){message}") as caught:
         evaluating.evaluate_file(model, file, None)
     assert str(tmp_path) not in str(caught.value)
+
+
+ROW = json.dumps({"id": "a", "text": "Ada", "entities": [], "types": TYPES}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gold.jsonl", bz2.compress(ROW * 300_000), r"^gold.jsonl is compressed \(bzip2\)"),
+        ("gold.zip", ROW, r"^gold.zip is of a kind that is not known here; this page reads \.jsonl, "),
+        ("gold.jsonl", ROW * 4, r"^gold.jsonl has more than this page takes \(3 texts, 20 characters\)"),
+        ("gold.jsonl", b"1\n" * 4, r"^gold.jsonl has more than this page takes"),
+        ("gold.jsonl", ROW.replace(b"Ada", b"Ada" * 7), r"^gold.jsonl has more than this page takes"),
+    ],
+    ids=["compressed", "another kind", "records", "bad rows", "characters"],
+)
+def test_files_that_are_too_large_or_of_another_kind_are_refused(model, tmp_path, monkeypatch, name, content, message):
+    monkeypatch.setattr(evaluating, "MAX_ROWS", 3)
+    monkeypatch.setattr(evaluating, "MAX_BATCH_CHARACTERS", 20)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileError, match=message):
+        evaluating.evaluate_file(model, tmp_path / name, None)
 
 
 def with_own_types(value):

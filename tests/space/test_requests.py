@@ -10,7 +10,7 @@ import httpx
 import pytest
 from files import docx_bytes
 from jpt_ner.schema_jpt import resolve_schema
-from jpt_ner.space import batch, editor, requests, uploads
+from jpt_ner.space import batch, editor, evaluating, requests, uploads
 from jpt_ner.space.errors import ClientGoneError, TextError, TimeLimitError
 from jpt_ner.space.finding import find
 from jpt_ner.space.model import Model
@@ -256,6 +256,22 @@ def test_one_upload_is_read_at_a_time(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert most == [1] * 6
+
+
+def test_nobody_waits_without_end_for_the_files_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_WAITING_SECONDS", 0)
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"id": "a", "text": "x", "entities": [], "types": TYPES}) + "\n")
+    readers = [
+        lambda: uploads.first_text(str(path)),
+        lambda: uploads.read_batch(path, "text")[0][0].text,
+        lambda: evaluating._labelled(path, None)[0][0].text,
+    ]
+    with uploads.reading_turn():
+        for read in readers:
+            with pytest.raises(uploads.FileError, match="still being read"):
+                read()
+    assert [read() for read in readers] == ["x"] * 3
 
 
 def test_limits_of_the_page_reach_word_and_pdf_files(tmp_path):

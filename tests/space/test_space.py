@@ -1,5 +1,7 @@
 """The Space without a browser: readings against the pipeline, table of types, files, comparison, explanation, assembly."""
 
+import bz2
+import gzip
 import importlib.util
 import json
 import re
@@ -296,6 +298,27 @@ def test_files_that_cannot_be_used_are_said_in_a_sentence(tmp_path, name, conten
 def test_columns_of_any_bytes(content):
     assert uploads.columns_of("a.jsonl", content) in ([], ["b", "Text"])
     assert isinstance(uploads.columns_of("a.csv", content), list)
+
+
+@pytest.mark.parametrize(("pack", "kind"), [(bz2.compress, "bzip2"), (gzip.compress, "gzip")])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])
+def test_small_files_that_unpack_to_large_ones_are_refused(tmp_path, name, pack, kind):
+    content = pack(b"\n" * 20_000_000)
+    sentence = rf"^{name} is compressed \({kind}\); upload it unpacked\.$"
+    with pytest.raises(FileError, match=sentence):
+        read_batch(tmp_path, name, content)
+    with pytest.raises(FileError, match=sentence):
+        uploads.first_text(str(tmp_path / name))
+    assert uploads.columns_of(name, pack(b"text,n\n")) == []
+
+
+def test_words_and_tags_in_a_tsv_file_are_sentences(tmp_path):
+    content = b"EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\n"
+    assert uploads.columns_of("a.tsv", content) == []
+    documents, skipped = read_batch(tmp_path, "a.tsv", content, None)
+    assert [document.text for document in documents] == ["EU rejects", "Peter"] and skipped == []
+    assert uploads.first_text(str(tmp_path / "a.tsv")) == "EU rejects\n\nPeter"
+    assert uploads.columns_of("a.tsv", b"review\tstars\nGood.\t5\n") == ["review", "stars"]
 
 
 @pytest.mark.parametrize("format", [*snippets.FORMATS])

@@ -307,6 +307,7 @@ OUTPUTS = {
     "compare": ("compare", "own.json", *TYPES[:2], "-o", "own"),
     "calibrate": ("calibrate", "own.json", *TYPES[:2], "-o", "own"),
     "sweep": ("sweep", "own.json", "--set", "outside_bias=0", "-o", "own"),
+    "bench": ("bench", "--data", "own.json", "-o", "own"),
     "data stats": ("data", "stats", "own.json", "-o", "own"),
     "data check": ("data", "check", "own.json", "-o", "own"),
     "types tune": ("types", "tune", "general", "--data", "own.json", "-o", "own.json"),
@@ -325,7 +326,40 @@ def test_an_output_replaces_no_file_that_is_read(tmp_path, monkeypatch, command)
     assert (tmp_path / "own.json").read_text() == content
 
 
-@pytest.mark.parametrize("command", ["evaluate", "compare", "calibrate", "sweep", "data stats", "data check"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "set/own.json"),
+        ("compare", "set/own.json"),
+        ("calibrate", "set/own.json"),
+        ("calibrate", "other.json", "--fit", "set/own.json"),
+        ("sweep", "set/own.json", "--set", "outside_bias=0"),
+        ("bench", "--data", "set/own.json"),
+        ("data", "stats", "other.json", "set/own.json"),
+        ("data", "check", "set/own.json"),
+    ],
+)
+def test_a_report_does_not_replace_the_types_of_the_data(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    for name in ("set/own.json", "other.json"):
+        (tmp_path / name).write_text(json.dumps([{"id": 1, "text": TEXTS[0], "entities": []}]))
+    (tmp_path / "set" / "types.json").write_text('{"city": "A town."}')
+    assert re.search(r"is a file that is read \('\S*set/types.json'\)", refused(*command, "-o", "set/types"))
+    assert (tmp_path / "set" / "types.json").read_text() == '{"city": "A town."}'
+
+
+def test_the_check_of_a_recipe_does_not_replace_its_types(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.json").write_text(json.dumps([{"id": 1, "text": TEXTS[0], "entities": []}]))
+    (tmp_path / "mine.json").write_text('{"city": "A town."}')
+    recipe = {"backbone": "x", "output_dir": "x", "data": [{"path": "own.*", "types": "mine.json"}]}
+    (tmp_path / "recipe.yaml").write_text(json.dumps({**recipe, "training": {"max_steps": 1}}))
+    assert "is a file that is read" in refused("data", "check", "recipe.yaml", "-o", "mine")
+    assert (tmp_path / "mine.json").read_text() == '{"city": "A town."}'
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "calibrate", "sweep", "bench", "data stats", "data check"])
 def test_reports_that_cannot_be_written_are_refused_before_any_work(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.json").write_text(json.dumps([{"id": 1, "text": TEXTS[0], "entities": []}]))

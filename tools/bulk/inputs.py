@@ -105,7 +105,15 @@ def are_parquet(inputs: Sequence[InputFile], options: ReadOptions) -> bool:
 
 def are_tables(inputs: Sequence[InputFile], options: ReadOptions) -> bool:
     """Whether all files have a header with their columns."""
-    return all((options.format or SUFFIXES.get(plain_suffix(each.path))) in TABLES for each in inputs)
+    return all(_is_table(each, options) for each in inputs)
+
+
+def _is_table(file: InputFile, options: ReadOptions) -> bool:
+    format = options.format or SUFFIXES.get(plain_suffix(file.path))
+    if format != "tsv":
+        return format in TABLES
+    with open_source(file.path, options.encoding) as source:  # It may hold lines of words and tags instead.
+        return format_of_texts(file.path, source, options) in TABLES
 
 
 # ---- columns --------------------------------------------------------------------------------------------------------

@@ -236,7 +236,8 @@ class _Run:
 
     def _begin(self, documents: list[Document]) -> None:
         """Determines what depends on the first documents of a job."""
-        self.words = documents[0].words is not None
+        # The texts of Parquet files are of one type; of other files, any later one may be split into words.
+        self.words = self.arrow_schema is None or documents[0].words is not None
         if self.format != "jsonl" and self.columns is None:
             self.columns = Columns.of_rows(documents, self.format, self.is_table)
             self.columns.save(self.folder / OWN)

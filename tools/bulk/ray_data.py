@@ -69,10 +69,22 @@ class EntityTagger:
             table (`pyarrow.Table`): Rows with a text each.
 
         Returns:
-            `pyarrow.Table`: The rows with `entities`, and with the reason in `error` where a row could not be used.
+            `pyarrow.Table`: The rows with `entities`, and with the reason in `error` where a row could not be used, instead
+                of any columns of these names.
 
         Raises:
             ValueError: If there is no such column.
+        """
+        arrow, (tagged, reasons) = import_arrow(), self.tagged(table)
+        kept = tagged.select([name for name in tagged.column_names if name != ERROR])
+        return kept.append_column(ERROR, arrow.array(reasons, arrow.string()))
+
+    def tagged(self, table: Any) -> tuple[Any, list[str | None]]:
+        """
+        The rows with `entities` and all their other columns; and for each the reason why it could not be used, or `None`.
+
+        Raises:
+            ValueError: As when called.
         """
         from .answering import answers
 
@@ -82,12 +94,11 @@ class EntityTagger:
         results = [next(found) if isinstance(row, Document) else row for row in rows]
         is_bad = [isinstance(each, BadRow) for each in results]
         entities = [None if bad else each for each, bad in zip(results, is_bad)]
-        errors = [each.reason if isinstance(each, BadRow) else None for each in results]
+        reasons = [each.reason if isinstance(each, BadRow) else None for each in results]
         column = table.schema.field(self.text_column).type
         words = arrow.types.is_list(column) or arrow.types.is_large_list(column)
-        kept = table.select([name for name in table.column_names if name not in (ENTITIES, ERROR)])
-        kept = kept.append_column(ENTITIES, arrow.array(entities, entity_type(self.top_k, words)))
-        return kept.append_column(ERROR, arrow.array(errors, arrow.string()))
+        kept = table.select([name for name in table.column_names if name != ENTITIES])
+        return kept.append_column(ENTITIES, arrow.array(entities, entity_type(self.top_k, words))), reasons
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from typing import Any
 
 from ...atomic_jpt import atomic_file
 from ...schema_jpt import Schema
-from ..files.formats.parquet import batches_of_parquet, import_arrow, missing_column, open_parquet, with_ids
+from ..files.formats.parquet import ID, batches_of_parquet, import_arrow, missing_column, open_parquet, plain, with_ids
 from ..files.opening import expand
 from ..loading import about_model
 from .inputs import root_of
 from .job import SHARD_ROWS, SHARDS
 from .manifest import MANIFEST, about_types, check_same, ordered
 from .progress import Progress
-from .ray_data import ERROR, EntityTagger, Pool, connected
+from .ray_data import EntityTagger, Pool, connected
 
 BAD_ROWS = "bad-rows"
 MAX_TASKS = 10_000
@@ -178,15 +178,17 @@ class _ShardTagger:
         if self.folder.exists(shard["path"]):  # Its earlier worker died after writing it.
             return shard["rows"], 0
         arrow = import_arrow()
-        table = arrow.concat_tables([self.tagger(each) for each in self._pieces(shard)])
-        is_good = arrow.compute.is_null(table.column(ERROR))
-        bad = table.filter(arrow.compute.invert(is_good)).select(["id", ERROR]).to_pylist()
+        tagged = [self.tagger.tagged(each) for each in self._pieces(shard)]
+        table = arrow.concat_tables([each for each, _ in tagged])
+        reasons = [reason for _, each in tagged for reason in each]
+        bad = [index for index, reason in enumerate(reasons) if reason is not None]
         if bad:
-            lines = [json.dumps({"file": shard["name"], "id": each["id"], "reason": each[ERROR]}) for each in bad]
+            ids = map(plain, table.column(ID).take(bad).to_pylist())  # of any type, such as a date
+            about = [{"file": shard["name"], "id": id, "reason": reasons[index]} for id, index in zip(ids, bad)]
             name = posixpath.basename(shard["path"]).replace(".parquet", ".jsonl")
-            self.folder.write(f"{BAD_ROWS}/{name}", "".join(f"{line}\n" for line in lines).encode())
+            self.folder.write(f"{BAD_ROWS}/{name}", "".join(f"{json.dumps(each)}\n" for each in about).encode())
         sink = arrow.BufferOutputStream()
-        arrow.parquet.write_table(table.filter(is_good).drop_columns([ERROR]), sink)
+        arrow.parquet.write_table(table.filter(arrow.array([reason is None for reason in reasons])), sink)
         self.folder.write(shard["path"], sink.getvalue())
         return shard["rows"], len(bad)
 
@@ -237,7 +239,7 @@ class _Folder:
         Path, name and bytes of each Parquet file, those of the manifest first.
 
         Raises:
-            ValueError: If there are none, or a file of the manifest is gone or has changed.
+            ValueError: If there are none besides those of the output, or a file of the manifest is gone or has changed.
         """
         found: dict[str, tuple[str, str, int]] = {}
         for given in self.job.inputs:
@@ -253,19 +255,20 @@ class _Folder:
         """The files that a path stands for, and the folder that their names are relative to."""
         if self.is_local and glob.has_magic(given) and (files := expand(given)) is not None:
             root = os.path.abspath(root_of(given))
-            return root, [self.files.get_file_info(os.path.abspath(each)) for each in files]
-        path = self._within(given)
-        info = self.files.get_file_info(path)
-        if info.is_file:
-            return posixpath.dirname(path), [info]
-        if info.type == self.fs.FileType.NotFound:
-            raise ValueError(f"--input {given}: there is no such file or folder")
-        listed = self.files.get_file_info(self.fs.FileSelector(path, recursive=True))
-        inside = [each for each in listed if each.is_file and each.path.endswith(".parquet")]
-        inside = [each for each in inside if not each.path.startswith(self.path + "/")]
-        if not inside:
-            raise ValueError(f"--input {given}: no .parquet files there, which are what --ray reads")
-        return path, inside
+            listed = [self.files.get_file_info(os.path.abspath(each)) for each in files]
+        else:
+            root = self._within(given)
+            info = self.files.get_file_info(root)
+            if info.is_file:
+                return posixpath.dirname(root), [info]
+            if info.type == self.fs.FileType.NotFound:
+                raise ValueError(f"--input {given}: there is no such file or folder")
+            listed = self.files.get_file_info(self.fs.FileSelector(root, recursive=True))
+            listed = [each for each in listed if each.is_file and each.path.endswith(".parquet")]
+        inputs = [each for each in listed if not each.path.startswith(self.path + "/")]
+        if not inputs:
+            raise ValueError(f"--input {given}: no .parquet files besides those of the output; --ray reads no others")
+        return root, inputs
 
     def exists(self, name: str) -> bool:
         """Whether a file of the output exists."""

@@ -48,12 +48,13 @@ def compare(
     from ..benchmark.compare import compare as run
     from ..benchmark.compare_report import markdown, write_comparison
     from ..benchmark.summary import summarize
+    from ..data.types import labelled_files
     from ..evaluation.evaluate import load_datasets
     from ..files.opening import check_apart
     from ..tables import report_file, report_files
 
     if output is not None:
-        check_apart(data, report_files(output))
+        check_apart(labelled_files(data), report_files(output))
     ignored = ("misc",) if ignore is None else tuple(ignore)
     datasets = load_datasets(data, limit=limit, types=types, ignore_labels=ignored, **reading.options)
     folders = named_folders(system or [])
@@ -107,7 +108,11 @@ def bench(
 ) -> None:
     """Measures speed side by side: JPT, the same backbone generating, GLiNER, GLiNER2, a plain encoder."""
     from ..benchmark.speed import measure
+    from ..data.types import labelled_files
+    from ..files.opening import check_apart
+    from ..tables import report_files
 
+    check_apart(labelled_files([] if data is None else [data]), report_files(output))
     files = measure(
         model or str(HOME),
         output,

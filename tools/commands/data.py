@@ -25,11 +25,12 @@ def data_statistics(
 ) -> None:
     """Counts texts, tokens, mentions and types, next to the numbers of the JPT paper."""
     from ..data.statistics import collect_statistics, statistics_table, write_statistics
+    from ..data.types import labelled_files
     from ..files.opening import check_apart
     from ..tables import report_files
 
     if output is not None:
-        check_apart(data, report_files(output))
+        check_apart(labelled_files(data), report_files(output))
     found = collect_statistics(data, skip_bad)
     typer.echo(statistics_table(found))
     if output is not None:
@@ -72,6 +73,7 @@ def check_labels(
     - `jpt-ner data check smollm2-135m data_root=FOLDER -o check`
     """
     from ...definitions_jpt import build_definition_encoder
+    from ..data.types import labelled_files
     from ..diagnostics import SIMILARITY_ENCODER
     from ..files.opening import check_apart
     from ..tables import report_files
@@ -85,7 +87,8 @@ def check_labels(
     else:
         recipe = recipe_of_files([Path(each) for each in data])
     if output is not None:
-        check_apart([recipe.find(each.path) for each in recipe.data], report_files(output))
+        types = [recipe.find(each.types) for each in recipe.data if each.types is not None]
+        check_apart([*labelled_files(recipe.find(each.path) for each in recipe.data), *types], report_files(output))
     options = MixtureOptions(limit, similarity, least, share)
     report = check_mixture(recipe, build_definition_encoder(SIMILARITY_ENCODER), options)
     typer.echo(mixture_tables(report))

@@ -210,13 +210,14 @@ def calibrate(
     device: Annotated[str | None, typer.Option(help="Such as `cpu` or `cuda:1`.")] = None,
 ) -> None:
     """Measures how far scores can be trusted, and fits temperatures that calibrate them."""
+    from ..data.types import labelled_files
     from ..evaluation.calibration_report import calibrate as run
     from ..evaluation.calibration_report import calibration_table, write_calibration
     from ..files.opening import check_apart
     from ..tables import report_files
 
     if output is not None:
-        check_apart([*data, *(fit or [])], report_files(output))
+        check_apart(labelled_files([*data, *(fit or [])]), report_files(output))
 
     report = run(load_pipeline(model, device=device), data, fit or [], decoder, **sample.options)
     typer.echo(calibration_table(report))
@@ -260,13 +261,14 @@ def sweep(
 
     - `jpt-ner sweep dev.jsonl --set embedded_types=definitions,names,both`
     """
+    from ..data.types import labelled_files
     from ..evaluation.sweep import parse_settings, sweep_table, write_sweep
     from ..evaluation.sweep import sweep as run
     from ..files.opening import check_apart
     from ..tables import report_files
 
     if output is not None:
-        check_apart(data, report_files(output))
+        check_apart(labelled_files(data), report_files(output))
     tried = parse_settings(settings)
     result = run(load_pipeline(model, device=device), data, tried, **sample.options, **reading.options)
     typer.echo(sweep_table(result))

@@ -3,12 +3,13 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...schema_jpt import resolve_schema
+from ..files.opening import expand
 from .model import Record, TypeInfo
 
 
@@ -63,8 +64,27 @@ def read_types(value: Any) -> dict[str, TypeInfo]:
 
 def find_types(path: str | os.PathLike) -> dict[str, TypeInfo] | None:
     """The types in `types.json` beside a data file or in a folder of data files; `None` if there is no such file."""
+    beside = _types_file(path)
+    return None if beside is None else read_types(beside)
+
+
+def labelled_files(data: Iterable[str | os.PathLike]) -> list[Path]:
+    """
+    All files that are read with labelled data: its own, and the `types.json` beside them ([`find_types`]).
+
+    Args:
+        data (`Iterable`): Files, folders and patterns.
+
+    Raises:
+        ValueError: If there are no files in a folder, or none of a pattern.
+    """
+    files = [file for path in data for file in expand(path) or [Path(path)]]
+    return [*files, *filter(None, map(_types_file, files))]
+
+
+def _types_file(path: str | os.PathLike) -> Path | None:
     beside = (Path(path) if Path(path).is_dir() else Path(path).parent) / "types.json"
-    return read_types(beside) if beside.is_file() else None
+    return beside if beside.is_file() else None
 
 
 def types_for(record: Record, dataset_types: Mapping[str, TypeInfo] | None = None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...schema_jpt import Schema
+from ..data.types import labelled_files
 from ..files.opening import check_apart
 from ..tables import check_writable, report_files
 from .error_report import ErrorReport, error_files, write_error_report
@@ -103,8 +104,8 @@ def evaluate_files(
     reports = () if options.output is None else report_files(options.output)
     errors = () if options.errors is None else error_files(options.errors)
     names = [each for each in options.types if isinstance(each, str)]  # of files and presets
-    read = [*paths, *filter(os.path.isfile, [*names, options.predictions or "", options.against or ""])]
-    check_apart(read, [*reports, *errors, options.save_predictions])
+    read = filter(os.path.isfile, [*names, options.predictions or "", options.against or ""])
+    check_apart([*labelled_files(paths), *read], [*reports, *errors, options.save_predictions])
     if len(variants) > 1:
         yield from _compare(paths, options, variants, load_pipeline)
         return

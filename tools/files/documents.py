@@ -102,7 +102,7 @@ def rows_of_records(path: str | os.PathLike, options: ReadOptions) -> Iterator[t
         if not files:
             raise ValueError(f"{path} has no files of labelled data")
     for file in [Path(path)] if files is None else files:
-        for source in _open(file, options):
+        for source, _ in _open(file, None, options):
             with source:
                 if not isinstance(source, _Archive):
                     source.format = format_of_records(source.path, source, options)
@@ -146,23 +146,24 @@ def _is_data(file: Path) -> bool:
     return suffix in SUFFIXES or suffix == ARCHIVE
 
 
-def _open(file: Path, options: ReadOptions) -> Iterator[Source]:
-    """The file, or the files in an archive."""
+def _open(file: Path, name: str | None, options: ReadOptions) -> Iterator[tuple[Source, str | None]]:
+    """The file, or the files in an archive, each with the name for the ids of its documents."""
     if file.suffix.lower() != ARCHIVE:
-        yield open_source(file, options.encoding)
+        yield open_source(file, options.encoding), name
         return
     try:
         with zipfile.ZipFile(file) as archive:
             names = [each.filename for each in archive.infolist() if not each.is_dir()]
-            if any(name.endswith(".ann") for name in names):
-                yield _Archive(archive, file)
+            if any(each.endswith(".ann") for each in names):
+                yield _Archive(archive, file), name
                 return
-            members = [name for name in names if "__MACOSX" not in name and plain_suffix(Path(name)) in SUFFIXES]
+            members = [each for each in names if "__MACOSX" not in each and plain_suffix(Path(each)) in SUFFIXES]
             if not members:
                 raise ValueError(f"{file}: the archive has no files of a known format")
-            for name in sorted(members):
-                stream: BinaryIO = archive.open(name)  # type: ignore[assignment]
-                yield Source(stream, f"{file}/{name}", str(file / PurePosixPath(name)), options.encoding)
+            for member in sorted(members):
+                stream: BinaryIO = archive.open(member)  # type: ignore[assignment]
+                source = Source(stream, f"{file}/{member}", str(file / PurePosixPath(member)), options.encoding)
+                yield source, member if name is None else f"{name}/{member}"
     except (*ARCHIVE_FAULTS, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # it cannot be opened
@@ -215,7 +216,8 @@ def rows_of_texts(
     The rows of a file of texts to tag, or of the files in an archive, each with its file.
 
     Args:
-        name (`str`, *optional*): Start of the ids of documents without one; their line follows.
+        name (`str`, *optional*):
+            Start of the ids of documents without one; in an archive the name of their file in it follows, then their line.
         own_types (`bool`, *optional*, defaults to `True`): As for [`read_documents`].
 
     Raises:
@@ -223,7 +225,7 @@ def rows_of_texts(
         OSError: If it cannot be opened.
     """
     types_of = types_of_rows()
-    for source in _open(file, options):
+    for source, own_name in _open(file, name, options):
         with source:
             if not isinstance(source, _Archive):
                 source.format = format_of_texts(source.path, source, options)
@@ -231,7 +233,7 @@ def rows_of_texts(
                 if isinstance(row, Document) and own_types:
                     row = with_types(row, types_of)
                 if isinstance(row, Document):
-                    _name(row, name, source.format)
+                    _name(row, own_name, source.format)
                 yield source, row
 
 

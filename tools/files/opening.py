@@ -69,9 +69,7 @@ class Source:
         self._raw = stream
         suffix = self.path.suffix.lower()
         buffered: Any = io.BufferedReader(stream, HEAD)  # type: ignore[type-var]
-        packer = next(
-            (suffix for suffix, (_, mark, _) in PACKERS.items() if buffered.peek(8).startswith(mark)), suffix
-        )
+        packer = packer_of(buffered.peek(8)) or suffix
         if packer in PACKERS:
             kind, _, unpack = PACKERS[packer]
             buffered = io.BufferedReader(_Unpacked(unpack(buffered), name, kind), HEAD)
@@ -192,6 +190,11 @@ def open_source(path: str | os.PathLike, encoding: str | None = None) -> Source:
         # Unbuffered, so that a line that has arrived does not wait for more.
         return Source(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), "standard input", "-", encoding)
     return Source(open(path, "rb", buffering=0), str(path), str(path), encoding)  # type: ignore[arg-type]
+
+
+def packer_of(head: bytes) -> str | None:
+    """The one of `PACKERS` whose files start like this; `None` for other content."""
+    return next((suffix for suffix, (_, mark, _) in PACKERS.items() if head.startswith(mark)), None)
 
 
 def not_decoded(error: UnicodeError | None, encoding: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, set_seed
 
-from ...atomic_jpt import atomic_folder
+from ...atomic_jpt import MODEL_FILES, atomic_folder
 from ...backbone_jpt import resolve_backbone
 from ...configuration_jpt import JPTConfig
 from ...generative.configuration_generative import CONFIG_KEY, GenerativeConfig
@@ -172,7 +172,7 @@ def train_generative(recipe: Recipe, callbacks: list[TrainerCallback] | None = N
 def save_trained(model, tokenizer, settings: GenerativeConfig, folder: Path, recipe: Recipe) -> None:
     """
     Saves adapters or whole model, tokenizer, and the backbone's configuration with the settings of the system. The folder
-    appears, or replaces one of that name, once everything is written.
+    appears, or replaces the model in one of that name, once everything is written. Other files in the folder stay.
     """
     options = {}
     config = model.config
@@ -182,7 +182,9 @@ def save_trained(model, tokenizer, settings: GenerativeConfig, folder: Path, rec
         config = model.get_base_model().config
         options["save_embedding_layers"] = False
     setattr(config, CONFIG_KEY, settings.to_dict())
-    with atomic_folder(folder) as whole:
+    with atomic_folder(folder, replaced=MODEL_FILES) as whole:
         model.to(getattr(torch, recipe.save_dtype)).save_pretrained(whole, **options)
         config.save_pretrained(whole)
         tokenizer.save_pretrained(whole)
+        if (folder / "README.md").exists():
+            (whole / "README.md").unlink(missing_ok=True)  # the blank card of peft

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
 
-from ...atomic_jpt import atomic_folder
+from ...atomic_jpt import MODEL_FILES, atomic_folder
 from ...backbone_jpt import resolve_backbone
 from ...configuration_jpt import JPTConfig
 from ...definitions_jpt import build_definition_encoder
@@ -191,14 +191,14 @@ PLAIN_SAMPLING = Sampling(
 
 def save_trained_parts(model: JPTForTokenClassification, tokenizer, folder: Path, dtype: str) -> None:
     """
-    Saves a checkpoint for use: adapters and head in `dtype`, without the Trainer's own files. The folder
-    appears, or replaces one of that name, once everything is written.
+    Saves a checkpoint for use: adapters and head in `dtype`, without the Trainer's own files. The folder appears, or
+    replaces the model in one of that name, once everything is written. Other files in the folder stay.
     """
     left_out = set(model._keys_to_ignore_on_save or ())
     weights = {
         name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items() if name not in left_out
     }
-    with atomic_folder(folder) as whole:
+    with atomic_folder(folder, replaced=MODEL_FILES) as whole:
         model.save_pretrained(whole, state_dict=weights)
         tokenizer.save_pretrained(whole)
 

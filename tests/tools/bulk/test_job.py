@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +15,10 @@ from filelock import FileLock
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.tools import cli
 from jpt_ner.tools.bulk import job as jobs
+from jpt_ner.tools.bulk.inputs import are_tables, find_inputs
 from jpt_ner.tools.bulk.job import TaggingJob, run_job
 from jpt_ner.tools.data.records import read_records
+from jpt_ner.tools.files.model import ReadOptions
 from jpt_ner.tools.loading import load_pipeline
 from tiny import tiny_tokenizer
 from typer.testing import CliRunner
@@ -46,7 +49,12 @@ class StandIn:
             if "refuse" in text:
                 raise ValueError("`inputs[0]`: refused")
             self.read.append(text)
-            yield entities_of(" ".join(text) if is_split_into_words else text)
+            found = entities_of(" ".join(text) if is_split_into_words else text)
+            if is_split_into_words:
+                found = [
+                    {**each, **dict.fromkeys(("first_word", "last_word"), text.index(each["word"]))} for each in found
+                ]
+            yield found
 
 
 def entities_of(text):
@@ -224,6 +232,48 @@ def test_rows_of_parquet_without_text_are_bad(tmp_path):
     assert [row["id"] for row in parquet_rows(tmp_path)] == [7, 9]
     (bad,) = map(json.loads, (tmp_path / "out/bad-rows.jsonl").read_text().splitlines())
     assert bad["line"] == 2 and "should be a text" in bad["reason"]
+
+
+def test_word_numbers_are_kept_beside_texts_in_parquet(tmp_path):
+    write_jsonl(tmp_path / "in/a.jsonl", 60)
+    sentences = "".join(f"by O\nAda{number} B-PER\n\n" for number in range(60))
+    (tmp_path / "in/b.conll").write_text(sentences)
+    start(tmp_path, format="parquet")
+    assert len({pq.read_schema(path).serialize().to_pybytes() for path in shards(tmp_path)}) == 1
+    found = [(row["first_word"], row["last_word"]) for each in parquet_rows(tmp_path) for row in each["entities"]]
+    assert len(shards(tmp_path)) == 3 and found == [(None, None)] * 60 + [(1, 1)] * 60
+
+
+@pytest.mark.parametrize(("texts", "names"), [(["Ada"], set()), ([["by", "Ada"]], {"first_word", "last_word"})])
+def test_word_numbers_of_parquet_are_those_of_its_type(tmp_path, texts, names):
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({"text": texts}), tmp_path / "in/a.parquet")
+    start(tmp_path)
+    (row,) = parquet_rows(tmp_path)
+    (entity,) = row["entities"]
+    assert entity.keys() & {"first_word", "last_word"} == names
+
+
+def test_conll_files_called_tsv_are_no_tables(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("Ada", "Bob"):
+        (tmp_path / f"in/{name}.tsv").write_text(f"{name}\tB-PER\nleft\tO\n")
+    inputs = find_inputs([str(tmp_path / "in")], tmp_path / "out", ReadOptions())
+    assert [are_tables([each], ReadOptions()) for each in inputs] == [False, False]
+    start(tmp_path)
+    assert [row["text"] for row in rows(tmp_path)] == ["Ada left", "Bob left"]
+    (tmp_path / "in/Bob.tsv").write_text("id\ttext\n1\tBob\n")
+    assert [are_tables([each], ReadOptions()) for each in inputs] == [False, True]
+    assert not are_tables(inputs, ReadOptions()) and are_tables(inputs, ReadOptions(format="tsv"))
+
+
+def test_texts_of_an_archive_have_ids_of_their_own(tmp_path):
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in/texts.zip", "w") as archive:
+        for name, content in {"a.txt": "Ada", "b.txt": "Bob", "c.jsonl": '{"text": "Cy"}\n'}.items():
+            archive.writestr(name, content)
+    start(tmp_path)
+    assert [row["id"] for row in rows(tmp_path)] == [f"texts.zip/{name}" for name in ("a.txt", "b.txt", "c.jsonl:1")]
 
 
 # ---- resuming -------------------------------------------------------------------------------------------------------

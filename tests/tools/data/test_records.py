@@ -127,7 +127,8 @@ def test_written_records_read_back_equal(tmp_path_factory, words, data):
         position += len(word) + 1
     types = data.draw(st.none() | st.just({"a": "An a.", "b": "A b: é 中"}))
     labels = data.draw(st.none() | st.just(["a", "b"]))
-    record = Record("x", text, entities, types, labels, data.draw(st.none() | st.just(words)))
+    language = data.draw(st.none() | st.just("de"))
+    record = Record("x", text, entities, types, labels, data.draw(st.none() | st.just(words)), language)
     path = tmp_path_factory.getbasetemp() / "round.jsonl"
     write_records(path, [record, Record("y", "no mention")])
     assert read_records(path) == [record, Record("y", "no mention")]

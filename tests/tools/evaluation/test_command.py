@@ -211,6 +211,15 @@ def test_scores_by_language_are_of_the_texts_of_all_its_sets(training_sets, run,
     assert "| de | 80 |" in told
 
 
+def test_a_record_says_its_language_first(run, tmp_path):
+    entities, types = [Entity(0, 3, "person")], {"person": "A human."}
+    records = [Record(each, "Ada met Bob", entities, types, language=each) for each in ("pt", "nl")]
+    write_records(tmp_path / "news_de" / "data.jsonl", records)
+    run(tmp_path / "news_de" / "data.jsonl", "--languages", "-o", tmp_path / "s")
+    languages = json.loads((tmp_path / "s.json").read_text())["languages"]
+    assert {name: each["texts"] for name, each in languages.items()} == {"nl": 1, "pt": 1}
+
+
 def test_languages_that_cannot_be_are_refused(training_sets, run):
     assert "expected FOLDER=CODE" in run(*training_sets, "--language", "mixed", code=2)
     assert "no folder or file" in run(*training_sets, "--language", "mixd=de", code=2)

@@ -236,6 +236,19 @@ def test_rows_of_many_files_without_an_id_are_called_by_file_and_line(tmp_path):
     assert [document.title for document in documents] == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:3"]
 
 
+def test_texts_of_an_archive_are_called_by_their_file_in_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "texts.zip", "w") as archive:
+        for name, content in {
+            "b.txt": "Bo",
+            "a.txt": "Ann",
+            "in/c.jsonl": '{"text": "Cy"}\n{"id": 7, "text": "Di"}\n',
+        }.items():
+            archive.writestr(name, content)
+    names = ["a.txt", "b.txt", "in/c.jsonl:1"]
+    assert [each.row["id"] for each in read_documents(tmp_path / "texts.zip")] == [*names, 7]
+    assert [each.row["id"] for each in read_documents(tmp_path)] == [*(f"texts.zip/{name}" for name in names), 7]
+
+
 def test_conll_output_of_words_keeps_their_columns(tmp_path):
     (document,) = read(tmp_path, "a.conll", "New NNP B-LOC\nYork NNP I-LOC\n! . O\n")
     with document_writer(tmp_path / "b.conll") as write:

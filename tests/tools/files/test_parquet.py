@@ -68,6 +68,13 @@ def test_rows_bring_types_to_a_file_and_to_a_job_alike(tmp_path, column):
     assert [each.entity_types for each in read_documents(copy)] == expected
 
 
+def test_records_keep_their_language(tmp_path):
+    mention = [{"start": 0, "end": 3, "label": "person"}]
+    values = {"text": ["Ada", "Bob"], "entities": [mention, []], "language": ["de", None]}
+    pq.write_table(pa.table(values), tmp_path / "a.parquet")
+    assert [record.language for record in read_records(tmp_path / "a.parquet")] == ["de", None]
+
+
 def test_records_of_the_hub(tmp_path):
     table = pa.table({"tokens": [["Ada", "ran"], ["In", "Rome"]], "ner_tags": [["B-PER", "O"], ["O", "B-LOC"]]})
     pq.write_table(table, tmp_path / "a.parquet")

@@ -146,6 +146,17 @@ def test_what_is_written_for_a_program_is_known_as_its_own_and_read_back(tmp_pat
     assert program == "spacy" or first["author"] == "x" and first["id"] == 7
 
 
+def test_pairs_of_spacy_are_read_back_after_a_text_longer_than_what_formats_are_detected_from(tmp_path):
+    texts = ["Anna " * 20_000, "Oslo"]
+    found = [[entity(0, 4, "person", texts[0])], [entity(0, 4, "town", texts[1])]]
+    write(tmp_path / "a.spacy.jsonl", zip([{"text": text} for text in texts], found, strict=True))
+    records = read_records(tmp_path / "a.spacy.jsonl")
+    assert [(each.text, spans(each)) for each in records] == [
+        (texts[0], [(0, 4, "person")]),
+        (texts[1], [(0, 4, "town")]),
+    ]
+
+
 def test_types_that_rows_brought_are_those_of_their_records(tmp_path):
     rows = [{"text": "Anna Berg", "entity_types": {"own": "Anything."}, "types": ["cafe"], "labels": "x", "tokens": 3}]
     for suffix in (".jsonl", ".json"):

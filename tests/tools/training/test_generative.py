@@ -285,8 +285,12 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(setting):
     recipe = load_recipe(write_recipe(setting, "stopped"))
     train(recipe, [first])
     shutil.rmtree(setting / "stopped" / "final")
+    (setting / "stopped" / "final").mkdir()
+    (setting / "stopped" / "final" / "README.md").write_text("my card")
+    (setting / "stopped" / "final" / "model.safetensors").write_text("of an earlier run")
     assert last_whole_checkpoint(recipe.output_dir).name == "checkpoint-4"
     final = train(recipe, [second])
+    assert (final / "README.md").read_text() == "my card" and not (final / "model.safetensors").exists()
     assert first.values + second.values == pytest.approx(straight.values, rel=1e-3)
     assert straight.values[-1] < straight.values[0]
     ours, theirs = (load_file(each / "adapter_model.safetensors") for each in (final, whole))

@@ -899,7 +899,9 @@ def test_the_final_model_is_replaced_whole_or_not_at_all(write_recipe, monkeypat
     folder = Path(recipe.output_dir) / "final"
     save_trained_parts(model, tokenizer, folder, "bfloat16")
     before = (folder / "model.safetensors").read_bytes()
+    (folder / "README.md").write_text("my card")
     save_trained_parts(model, tokenizer, folder, "float32")
+    assert (folder / "README.md").read_text() == "my card"
     assert (folder / "model.safetensors").stat().st_size > 1.5 * len(before)
 
     def full(*args, **kwargs):

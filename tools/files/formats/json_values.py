@@ -13,6 +13,7 @@ from ..opening import ESCAPED_BYTES, MAX_LINE, Source
 
 JSON_LINES = (".jsonl", ".ndjson")
 BETWEEN = re.compile(r"[\s,]*")
+PAIR = re.compile(r'\[\s*"')  # the start of a spaCy pair
 
 
 def json_values(source: Source) -> Iterator[tuple[int, Any] | BadRow]:
@@ -38,7 +39,10 @@ def _has_one_a_line(source: Source) -> bool:
     try:
         value = json.loads(first)
     except (ValueError, RecursionError):
-        return not start.startswith("[") and (source.suffix in JSON_LINES or not is_whole)
+        if start.startswith("["):
+            # The line may be longer than what is seen of it.
+            return not is_whole and source.suffix in JSON_LINES and PAIR.match(start) is not None
+        return source.suffix in JSON_LINES or not is_whole
     # A list on one line is a list of values, unless more lists follow.
     return not isinstance(value, list) or is_spacy_pair(value) or rest.lstrip().startswith("[")
 

@@ -1,6 +1,7 @@
 """JSON rows with a text: texts to tag, the project's own records, and the output of `jpt-ner tag`. Read and written.
 
-    {"id": ..., "text": ..., "entities": [{"start", "end", "label"}], "types": {name: definition}, "labels", "tokens"}
+    {"id": ..., "text": ..., "entities": [{"start", "end", "label"}], "types": {name: definition}, "labels", "tokens",
+     "language"}
 
 `tag` writes each row as it was read, with `entities` as the pipeline returns them (`entity_group` instead of `label`).
 """
@@ -53,7 +54,8 @@ def parse(value: Any, options: ReadOptions) -> Iterator[Parsed]:
 
 def record_of(row: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The record that a row holds, as it stands there; without `entities` if it holds none."""
-    record = {key: row[key] for key in ("id", "entities", "types", "labels", "tokens") if row.get(key) is not None}
+    keys = ("id", "entities", "types", "labels", "tokens", "language")
+    record = {key: row[key] for key in keys if row.get(key) is not None}
     record["text"] = text
     if row.get(OWN_TYPES) is not None:
         record[OWN_TYPES] = row[OWN_TYPES]
