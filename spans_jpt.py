@@ -23,8 +23,6 @@ from .words_jpt import trim_span
 
 DEFAULT_TRANSITION_PENALTY = 2.0
 DEFAULT_NESTED_THRESHOLD = 0.5
-# Minimum probability of a span's first word at which the article that begins the sentence stays part of the span.
-FIRST_ARTICLE_PROBABILITY = 0.6
 
 # Smaller probabilities count as zero: keeps the logarithms of a best path finite.
 _SMALLEST_PROBABILITY = 1e-12
@@ -260,8 +258,7 @@ def _make_spans(
             continue
         start, end = int(starts[kept][0]), int(ends[kept][-1])
         if trimmed:
-            sure = type_probabilities[first:last][kept][0, type_index] >= FIRST_ARTICLE_PROBABILITY
-            start, end = trim_span(text, start, end, keep_first_article=bool(sure))
+            start, end = trim_span(text, start, end)
             if start == end:
                 continue
             kept = (starts < end) & (ends > start)

@@ -120,8 +120,6 @@ def _is_word(piece: str) -> bool:
 
 _CONJUNCTIONS = frozenset({"and", "or"})
 _ARTICLES = ("the", "a", "an")
-_OPENING = "\"'“”„‟‘’‚‛«»‹›([{¿¡ \t\n\r\xa0"
-_ENDING_A_SENTENCE = frozenset(".!?…:。！？")
 _QUOTES = frozenset("\"'“”„‟‘’‚‛«»‹›")
 _APOSTROPHES = frozenset("'’‘")
 _PERCENT_AND_PRIMES = frozenset("%‰％٪′″")
@@ -300,7 +298,7 @@ RULES_AT_RIGHT = (_closing, _unit, _abbreviation, _exclamation, _plus, _minus, _
 RULES_AT_LEFT = (_opening, _sign, _handle, _leading, _elision)
 
 
-def trim_span(text: str, start: int, end: int, keep_first_article: bool = False) -> tuple[int, int]:
+def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
     """
     Trims the boundaries of a span: blanks, punctuation, tags of markup, a leading English article and a trailing "and" or "or"
     are removed.
@@ -308,15 +306,14 @@ def trim_span(text: str, start: int, end: int, keep_first_article: bool = False)
     Marks that belong to the word beside them stay, as the rules of `RULES_AT_RIGHT` and `RULES_AT_LEFT` decide. Brackets
     and quotes around the whole span are removed ("(PCI)" -> "PCI").
 
-    "the", "a", "an" are removed only if a blank and another word follow inside the span. Capitalised within a sentence
-    they belong to the name ("in The Hague"), and stay. Nothing inside the span is changed.
+    "the", "a", "an" are removed only if a blank and another word follow inside the span. A capitalised one stays: within a
+    sentence it belongs to the name ("in The Hague"), and at the beginning of one the span was found with it or without it.
+    Nothing inside the span is changed.
 
     Args:
         text (`str`): The whole text; the rules look at what is around the span.
         start (`int`): First character of the span.
         end (`int`): One past its last character.
-        keep_first_article (`bool`, *optional*, defaults to `False`):
-            Whether a capitalised article also stays if the sentence begins with it ("The Beatles sang").
 
     Returns:
         `tuple[int, int]`: The new range; empty (`start == end`) when nothing is left.
@@ -332,7 +329,7 @@ def trim_span(text: str, start: int, end: int, keep_first_article: bool = False)
             span.last -= 1
         elif is_mark(pieces[span.first]) and (span.first == span.last or not any(r(span) for r in RULES_AT_LEFT)):
             span.first += 1
-        elif article_allowed and is_article(span, keep_first_article):
+        elif article_allowed and is_article(span):
             span.first, article_allowed = span.first + 1, False
         elif span.first < span.last and pieces[span.last] in _CONJUNCTIONS:
             span.last -= 1
@@ -362,23 +359,14 @@ def _match_brackets(text: str, words: _Ranges, pieces: list[str]) -> list[int | 
     return partner
 
 
-def is_article(span: _Trimmed, keep_first: bool) -> bool:
+def is_article(span: _Trimmed) -> bool:
     """Whether the span begins with an article that is not part of the name."""
-    article = span.pieces[span.first]
-    if not (
-        article.lower() in _ARTICLES
+    return (
+        span.pieces[span.first] in _ARTICLES
         and span.first < span.last
         and span.text[span.words[span.first][1]].isspace()
         and any(map(_is_word, span.pieces[span.first + 1 : span.last + 1]))
-    ):
-        return False
-    return article.islower() or (not keep_first and begins_sentence(span.text, span.words[span.first][0]))
-
-
-def begins_sentence(text: str, position: int) -> bool:
-    """Whether a sentence, or the part after a colon, begins at a character, ignoring quotes and brackets."""
-    before = text[:position].rstrip(_OPENING)
-    return not before or before[-1] in _ENDING_A_SENTENCE or "\n" in text[len(before) : position]
+    )
 
 
 def trim_blanks(text: str, start: int, end: int) -> tuple[int, int]:
