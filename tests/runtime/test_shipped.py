@@ -87,6 +87,7 @@ EVERYDAY = {
             "Priya Natarajan, a nurse from Nairobi, joined Doctors Without Borders.",
             {("person", "Priya Natarajan"), ("location", "Nairobi"), ("organization", "Doctors Without Borders")},
         ),
+        ("She lives in The Hague.", {("location", "The Hague")}),
         (
             "Taylor Swift performed at Wembley Stadium in London.",
             {("person", "Taylor Swift"), ("location", "Wembley Stadium"), ("location", "London")},
