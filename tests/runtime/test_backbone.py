@@ -276,10 +276,11 @@ def test_a_damaged_copy_is_converted_again(installed, damage, caplog):
 
 
 def test_what_killed_conversions_left_is_removed(installed):
-    for name in (".tiny-wheel-1.0-abc/new", ".other-1.0-abc/new"):
-        (installed.parent / name).mkdir(parents=True)
+    for name in (".tiny-wheel-1.0.0123456789ab.tmp", ".other-1.0.0123456789ab.tmp"):
+        (installed.parent / name / "new").mkdir(parents=True)
     resolve_backbone(NAME)
-    assert {path.name for path in installed.parent.iterdir() if path.is_dir()} == {"tiny-wheel-1.0", ".other-1.0-abc"}
+    folders = {path.name for path in installed.parent.iterdir() if path.is_dir()}
+    assert folders == {"tiny-wheel-1.0", ".other-1.0.0123456789ab.tmp"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders of Windows have other permissions")

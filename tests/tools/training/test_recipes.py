@@ -411,7 +411,7 @@ def test_fine_tuning_replays_the_shipped_data(write_recipe, tmp_path):
     data = {"data": str(tmp_path / "data" / "records.jsonl"), "output_dir": str(tmp_path / "run")}
     recipe = load_recipe(ROOT / "recipes" / "finetune.yaml", data)
     (entry,) = recipe.replay.data
-    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 9
+    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 14
     (own,) = load_sources(load_recipe(ROOT / "recipes" / "finetune.yaml", {**data, "replay": None}))
     assert own.weight == 24**0.5
 
