@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .words_jpt import split_words, trim_blanks
+from .words_jpt import split_words, trim_blanks, trim_span
 
 _LINE_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
@@ -30,6 +30,20 @@ def units_of(text: str, offsets: np.ndarray, words: Sequence[tuple[int, int]] | 
         return units
     both = np.concatenate([units, np.array(breaks, dtype=np.int64)])
     return both[np.argsort(both[:, 0], kind="stable")]
+
+
+def named_parts(text: str, units: np.ndarray, words: Sequence[tuple[int, int]] | None) -> np.ndarray:
+    """
+    The parts `(units, 2)` of the units whose tokens say what they are. Given words may hold marks: in "Lisbon." the period
+    counts for nothing, or half of the word would be outside. A word of nothing but marks is taken whole.
+    """
+    if words is None:
+        return units
+    parts = (trim_span(text, start, end) for start, end in units.tolist())
+    return np.array(
+        [part if part[0] < part[1] else tuple(unit) for part, unit in zip(parts, units.tolist(), strict=True)],
+        dtype=np.int64,
+    ).reshape(-1, 2)
 
 
 def pool_into_words(

@@ -15,6 +15,7 @@ from .pooling_jpt import (
     check_offsets,
     check_probabilities,
     first_of_words,
+    named_parts,
     pool_into_ranges,
     pool_into_words,
     units_of,
@@ -89,7 +90,8 @@ def decode_spans(
         top_k (`int`, *optional*, defaults to 0): How many other types to list as alternatives of each span.
         words (`Sequence[tuple[int, int]]`, *optional*):
             Ascending character ranges to use instead of [`split_words`]; spans then consist of whole such words,
-            untrimmed, and `rule="token"` takes the best type of each word.
+            untrimmed, and `rule="token"` takes the best type of each word. Marks at their ends ("Lisbon.") do not count for
+            what they are.
         begins (`np.ndarray` of shape `(tokens, types)`, *optional*):
             Probabilities that a span of the type begins at the token, provided the token is in one. They separate
             adjacent spans of one type, but not a number from the name behind it; `rule="token"` ignores them. Without
@@ -116,7 +118,8 @@ def decode_spans(
         covered = np.ones(len(units), dtype=bool)
     else:
         units = units_of(text, offsets, words)
-        pooled, covered = pool_into_words(offsets, probabilities, units)
+        parts = named_parts(text, units, words)
+        pooled, covered = pool_into_words(offsets, probabilities, parts)
     if not len(units):
         return []
 
@@ -129,7 +132,7 @@ def decode_spans(
     else:
         boundaries = None
         if begins is not None:
-            begins = np.clip(_begins_of(text, offsets, begins, units, pooled[:, 1:]), *_PROBABILITIES)
+            begins = np.clip(_begins_of(text, offsets, begins, parts, pooled[:, 1:]), *_PROBABILITIES)
             boundaries = np.log(begins), np.log1p(-begins)
         path, starts = _best_path(emissions, float(transition_penalty), boundaries)
 
@@ -175,12 +178,13 @@ def decode_nested_spans(
     probabilities = check_probabilities("type_probabilities", type_probabilities, len(offsets), min_columns=1)
     limits = _check_thresholds(thresholds, probabilities.shape[1], DEFAULT_NESTED_THRESHOLD)
     units = units_of(text, offsets, words)
-    pooled, covered = pool_into_words(offsets, probabilities, units)
+    parts = named_parts(text, units, words)
+    pooled, covered = pool_into_words(offsets, probabilities, parts)
     inside = (pooled >= limits) & covered[:, None]
     starts = inside.copy()
     starts[1:] &= ~inside[:-1]
     if begins is not None:
-        starts |= inside & (_begins_of(text, offsets, begins, units, pooled) > 0.5)
+        starts |= inside & (_begins_of(text, offsets, begins, parts, pooled) > 0.5)
     runs = []
     for type_index in np.flatnonzero(inside.any(axis=0)).tolist():
         own = inside[:, type_index]

@@ -218,6 +218,20 @@ def test_an_article_that_begins_a_sentence_stays_where_the_model_says_so():
         assert [text[span.start : span.end] for span in found] == ["The Hague", "Rhine"]
 
 
+def test_marks_at_the_ends_of_given_words_do_not_count():
+    text = '"Lisbon," he said ...'
+    offsets = [(0, 1), (1, 7), (7, 8), (8, 9), (9, 12), (12, 17), (17, 21)]
+    words = [(0, 9), (10, 12), (13, 17), (18, 21)]
+    inside = [0.1, 0.9, 0.1, 0.1, 0, 0, 0.8]
+    probabilities = np.array([[1 - value, value] for value in inside])
+    for found in (
+        decode_spans(text, offsets, probabilities, words=words),
+        decode_nested_spans(text, offsets, probabilities[:, 1:], words=words),
+    ):
+        assert [text[span.start : span.end] for span in found] == ['"Lisbon,"', "..."]
+        assert [span.score for span in found] == pytest.approx([0.9, 0.8])
+
+
 def test_every_trimming_rule_keeps_something():
     """Every rule must have an effect."""
     marked = {
