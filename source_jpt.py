@@ -107,6 +107,9 @@ class SourceDocument:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self.error_at(line, "a key must be text, got a list or mapping")
             key = self._scalar(key_node, line, read_scalar)
+            if isinstance(key, bool):  # on, off, yes, no
+                name = key_node.value
+                raise self.error_at(line, f'YAML reads the key {name} as {str(key).lower()}; write "{name}", in quotes')
             if key in mapping:
                 raise self.error_at(line, f"duplicate key {quoted(key)}, first on line {self.lines[*where, key]}")
             self.lines[*where, key] = line

@@ -1,6 +1,7 @@
 """Assembles a folder that is ready to be pushed as a Hugging Face Space: `python -m jpt_ner.space.assemble FOLDER`.
 
-Files are copied unchanged; only the model card is replaced by the Space's README, whose header a Space needs.
+Files are copied unchanged, but for two: the model card is replaced by the Space's README, whose header a Space needs, and
+requirements.txt loses what only the tests need.
 """
 
 import argparse
@@ -42,6 +43,8 @@ def assemble(folder: Path) -> list[Path]:
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / place)
             copied.append(place)
+    requirements = folder / "requirements.txt"
+    requirements.write_text(requirements.read_text(encoding="utf-8").partition("\n# Tests\n")[0], encoding="utf-8")
     return copied
 
 

@@ -240,6 +240,7 @@ HEAD = "name: music\nentity_types:\n  - name: artist\n    definition: A band.\n"
         (HEAD + "  - definition: A country.\n    name: NO\n", 6, "item 2: name must be text, got 'False' (bool); put"),
         (HEAD + "  -\n    name: Artist\n    definition: A painter.\n", 6, '"Artist" repeats "artist"'),
         (HEAD + "    definition: A singer.\n", 5, 'duplicate key "definition", first on line 4'),
+        ("entity_types:\n  on: A switch.\n", 2, 'YAML reads the key on as true; write "on", in quotes'),
         (HEAD + "version: 1.0\n", 5, "version must be text, got '1.0' (float); put it in quotes"),
         (HEAD + "version: 2024-13-45\n", 5, "cannot read '2024-13-45'"),
         (HEAD + "version: !!python/name:os.system\n", 5, "broken YAML: could not determine a constructor"),

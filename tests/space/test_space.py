@@ -374,6 +374,7 @@ def test_assembled_space_starts_without_an_installation(tmp_path):
         for line in (folder / "requirements.txt").read_text().splitlines()
         if "==" in line and line[0] != "#"
     )
+    assert "transformers" in pinned and "pytest" not in pinned
     assert header["sdk"] == "gradio" and header["sdk_version"] == pinned["gradio"]
     assert (folder / header["app_file"]).read_bytes() == (ROOT / "app.py").read_bytes()
     code = (

@@ -66,7 +66,9 @@ def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[Mixt
             if entry.merge_touching:
                 records = list(map(merge_touching, records))
             name = f"{path.parent.name}/{data_name(path)}"
-            yield MixtureSource(name, records, records[0].dataset_types, weight, entry.families)
+            yield MixtureSource(
+                name, records, records[0].dataset_types, weight, entry.families, keep_wording=entry.keep_wording
+            )
 
 
 def _check_number(recipe: Recipe, sources: list[MixtureSource]) -> None:

@@ -39,6 +39,8 @@ class DataSource:
             `encoding` and `columns`.
         families (`bool`): Whether the part of a label before its first underscore is a family of types, which may be
             merged into one (`Sampling.coarsened`).
+        keep_wording (`bool`): Whether its definitions are always given as they are written, and in the prompt: for sets
+            with one text under several schemas, whose definitions alone say what is marked.
         merge_touching (`bool`): Whether adjacent mentions of one type are parts of one (`records.merge_touching`).
         held_out (`int`): Number of records of each file that are left out of training, to be scored on
             (`jpt-ner evaluate --held-out`): always the same ones, and whole documents if the ids name them.
@@ -52,6 +54,7 @@ class DataSource:
     types: str | None = None
     reading: dict[str, Any] = field(default_factory=dict)
     families: bool = False
+    keep_wording: bool = False
     merge_touching: bool = False
     held_out: int = 0
 

@@ -79,7 +79,7 @@ def _started_with(recipe: Recipe, arguments: TrainingArguments, sources: Sequenc
     values["groups_per_update"] = rows_per_step(arguments)
     # By content and folder name, so that the data may be moved.
     values["data"] = {
-        f"{number}: {source.name}": [source.weight, source.families, _digest(source)]
+        f"{number}: {source.name}": [source.weight, source.families, _digest(source), *["keep_wording"] * source.keep_wording]
         for number, source in enumerate(sources)
     }
     return json.loads(json.dumps(values, default=str))

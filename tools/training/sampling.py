@@ -121,6 +121,7 @@ class MixtureSource:
         weight (`float`): Share of the groups, relative to that of other sources.
         families (`bool`): Whether the prefix of a label (`person_`) is the family that it belongs to.
         replayed (`bool`): Whether the model already knows this data.
+        keep_wording (`bool`): Whether definitions are always given in full, and in the prompt.
 
     Attributes:
         candidates (`dict[int, dict[str, TypeInfo]]`): By index of the record, the types it is annotated for, by label.
@@ -135,6 +136,7 @@ class MixtureSource:
     weight: float
     families: bool = False
     replayed: bool = False
+    keep_wording: bool = False
     candidates: dict[int, dict[str, TypeInfo]] = field(init=False)
 
     def __post_init__(self):
@@ -257,7 +259,10 @@ class TrainingGroups(Dataset):
         labels = self._choose_types(types, records, rng)
         candidates = [types[label] for label in labels]
         # Without the list of its members a merged type would mean something else, so its wording is kept.
-        names, descriptions, encoder_names = as_written(candidates) if merged else self._word(candidates, rng)
+        if merged:
+            names, descriptions, encoder_names = as_written(candidates)
+        else:
+            names, descriptions, encoder_names = self._word(candidates, source.keep_wording, rng)
         texts = self._list_mentions([self._restyle(record, rng) for record in records], rng)
         texts = [
             (text, [each for each in entities if each.label in labels])
@@ -268,7 +273,8 @@ class TrainingGroups(Dataset):
     def __getitem__(self, index: int) -> dict:
         group = self.draw(index)
         style = PromptStyle.of(self.config)
-        if random.Random(f"{self.sampling.seed}-{index}-prompt").random() < self.sampling.names_in_prompt:
+        shortens = not self.sources[self.plan[index][0]].keep_wording
+        if shortens and random.Random(f"{self.sampling.seed}-{index}-prompt").random() < self.sampling.names_in_prompt:
             style = replace(style, definitions=False)
         prompt = build_prompt(self.tokenizer, group.names, group.descriptions, style)
         return {
@@ -296,11 +302,13 @@ class TrainingGroups(Dataset):
         rng.shuffle(chosen)
         return chosen
 
-    def _word(self, types: list[TypeInfo], rng: random.Random) -> tuple[list[str], list[str], list[str]]:
+    def _word(
+        self, types: list[TypeInfo], keep_wording: bool, rng: random.Random
+    ) -> tuple[list[str], list[str], list[str]]:
         """Names and descriptions for the prompt, and names for the definition encoder."""
         sampling = self.sampling
         names, descriptions, _ = as_written(types)
-        draw = rng.random()
+        draw = 1.0 if keep_wording else rng.random()
         if draw < sampling.name_only:
             descriptions = names
         elif draw < sampling.name_only + sampling.shortened:

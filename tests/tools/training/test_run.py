@@ -67,8 +67,8 @@ def make_groups(sources, length=20, seed=0, **sampling) -> TrainingGroups:
     return TrainingGroups(sources, length, TOKENIZER, COMPACT, Sampling(seed=seed, **{**PLAIN, **sampling}))
 
 
-def source(records=None, types=TYPES, name="a", weight=1.0) -> MixtureSource:
-    return MixtureSource(name, make_records(30) if records is None else records, types, weight)
+def source(records=None, types=TYPES, name="a", weight=1.0, **options) -> MixtureSource:
+    return MixtureSource(name, make_records(30) if records is None else records, types, weight, **options)
 
 
 def equal(one: dict, other: dict) -> bool:
@@ -275,6 +275,17 @@ def test_wordings():
     assert [name.replace("_", "").replace(" ", "").casefold() for name in names] == [
         name.replace(" ", "").casefold() for name in pairs
     ]
+
+
+def test_sources_may_keep_their_wording():
+    """For texts under several schemas: without their definitions, the same question would have several answers."""
+    shortened = {"name_only": 0.4, "shortened": 0.3, "generic": 0.3, "names_in_prompt": 0.5, "anonymous": 0.3}
+    full = {info.definition for info in TYPES.values()}
+    groups = make_groups([source(keep_wording=True)], 40, min_types=4, **shortened)
+    for group in map(groups.__getitem__, range(40)):
+        assert {text.split(": ", 1)[1] for (text,) in group["definitions"][1:]} == full
+        prompt = TOKENIZER.decode(group["prompt_input_ids"])
+        assert all(definition in prompt for definition in full)
 
 
 # ---- texts ----------------------------------------------------------------------------------------------------------
