@@ -411,7 +411,7 @@ def test_fine_tuning_replays_the_shipped_data(write_recipe, tmp_path):
     data = {"data": str(tmp_path / "data" / "records.jsonl"), "output_dir": str(tmp_path / "run")}
     recipe = load_recipe(ROOT / "recipes" / "finetune.yaml", data)
     (entry,) = recipe.replay.data
-    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 14
+    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 15
     (own,) = load_sources(load_recipe(ROOT / "recipes" / "finetune.yaml", {**data, "replay": None}))
     assert own.weight == 24**0.5
 
@@ -445,6 +445,7 @@ def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
     assert [source.name for source in sources] == [
         f"train/{name}"
         for name in (
+            "contrasts",
             "conversation",
             "culture",
             "documents",
@@ -467,6 +468,8 @@ def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
     assert len(dev) == 304 and schemas.isdisjoint(json.dumps(record.types) for record in dev)
     texts = {record.text for source in sources for record in source.records}
     assert texts.isdisjoint(record.text for record in dev)
+    nested = read_records(ROOT / "data" / "nested.jsonl.gz", allow_overlaps=True)
+    assert len(nested) == 273 and schemas.isdisjoint(json.dumps(record.types) for record in nested)
     size = sum(path.stat().st_size for path in (ROOT / "data").rglob("*"))
     assert size < 8 << 20
 
