@@ -462,7 +462,7 @@ def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
             "wires",
         )
     ]
-    assert sum(len(source.records) for source in sources) == 9839
+    assert sum(len(source.records) for source in sources) == 12625
     dev = read_records(ROOT / "data" / "dev.jsonl.gz")
     schemas = {json.dumps(record.types) for source in sources for record in source.records}
     assert len(dev) == 304 and schemas.isdisjoint(json.dumps(record.types) for record in dev)

@@ -110,7 +110,7 @@ def test_shipped_data_comes_back(tokenizers):
     total = counts(files, tokenizers, SAMPLE and 10 * SAMPLE)
     assert len(files) == 16
     if SAMPLE is None:
-        assert total["product"][0] == 61792
+        assert total["product"][0] == 67593
     for name, (mentions, lost) in total.items():
         assert mentions > 2000 and lost <= LOST[name] * mentions, name
 
