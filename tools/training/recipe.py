@@ -343,8 +343,8 @@ def _check_start(values: dict[Any, Any], places: _Places) -> None:
     for key in ("model", "grow", "load_options", "training", "backbone", "checkpoint"):
         if key in values:
             _check_values(Recipe, {key: values[key]}, (), places)
-    if not isinstance(values.get("data", []), (list, str)):
-        raise places.error(("data",), f"expected a list or a path, got {shown(values['data'])}")
+    if not isinstance(values.get("data", []), (list, str, dict)):
+        raise places.error(("data",), f"expected a list, an entry or a path, got {shown(values['data'])}")
     if bool(values.get("backbone")) == bool(values.get("checkpoint")):
         raise places.error((), "exactly one of `backbone` and `checkpoint` must be given")
     if values.get("checkpoint") and values.get("model"):

@@ -76,7 +76,7 @@ def write_recipe(tmp_path):
         ({"data": [{"file": "x"}]}, "data: unknown key 'file'"),
         ({"data": [{"weight": 1}]}, "data: .*path"),
         ({"data": [3]}, "data: expected keys"),
-        ({"data": 3}, "data: expected a list or a path, got 3"),
+        ({"data": 3}, "data: expected a list, an entry or a path, got 3"),
         ({"sampling": [1]}, "sampling: expected keys"),
         ({"training": None}, r"training: expected dict\[str, Any\], got None"),
         ({"model": "x"}, r"model: expected dict\[str, Any\], got 'x'"),
@@ -411,7 +411,7 @@ def test_fine_tuning_replays_the_shipped_data(write_recipe, tmp_path):
     data = {"data": str(tmp_path / "data" / "records.jsonl"), "output_dir": str(tmp_path / "run")}
     recipe = load_recipe(ROOT / "recipes" / "finetune.yaml", data)
     (entry,) = recipe.replay.data
-    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 15
+    assert len(list(recipe.find(entry.path).parent.glob(Path(entry.path).name))) == 14
     (own,) = load_sources(load_recipe(ROOT / "recipes" / "finetune.yaml", {**data, "replay": None}))
     assert own.weight == 24**0.5
 
@@ -445,7 +445,6 @@ def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
     assert [source.name for source in sources] == [
         f"train/{name}"
         for name in (
-            "contrasts",
             "conversation",
             "culture",
             "documents",
@@ -462,12 +461,14 @@ def test_the_shipped_data_can_be_used_and_keeps_dev_apart():
             "wires",
         )
     ]
-    assert sum(len(source.records) for source in sources) == 12625
+    assert sum(len(source.records) for source in sources) == 9839
     dev = read_records(ROOT / "data" / "dev.jsonl.gz")
     schemas = {json.dumps(record.types) for source in sources for record in source.records}
     assert len(dev) == 304 and schemas.isdisjoint(json.dumps(record.types) for record in dev)
     texts = {record.text for source in sources for record in source.records}
     assert texts.isdisjoint(record.text for record in dev)
+    contrasts = read_records(ROOT / "data" / "contrasts.jsonl.gz")
+    assert len(contrasts) == 2786 and schemas.isdisjoint(json.dumps(record.types) for record in contrasts)
     nested = read_records(ROOT / "data" / "nested.jsonl.gz", allow_overlaps=True)
     assert len(nested) == 273 and schemas.isdisjoint(json.dumps(record.types) for record in nested)
     size = sum(path.stat().st_size for path in (ROOT / "data").rglob("*"))
