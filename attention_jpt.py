@@ -55,7 +55,7 @@ class PackedLayout:
             Whether to keep, in `weights`, what the wanted tokens of each text attend to: for each layer one tensor per
             text, of shape `(wanted tokens, prompt and text)`, the mean over heads.
         layers (`int`, *optional*, defaults to 0): Number of attention layers that have followed the layout.
-        block_masks (`dict`, *optional*): Masks that `flex_jpt` has built for the row, by sliding window.
+        block_masks (`dict`, *optional*): Masks that `flex_jpt` has built for the row, by sliding window and device.
     """
 
     segments: list[Segment]
@@ -65,7 +65,7 @@ class PackedLayout:
     states: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     weights: dict[int, list[torch.Tensor]] = field(default_factory=dict)
     layers: int = 0
-    block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
+    block_masks: dict[tuple[int | None, torch.device], BlockMask] = field(default_factory=dict)
     _biases: dict[tuple, torch.Tensor] = field(default_factory=dict)
 
     def bias(
@@ -292,7 +292,7 @@ def attend_segments(
     queries = query.split(lengths, dim=1)
     groups = query.shape[0] // key.shape[0]
     prompts = [states[layer] for states in layout.prompt_states] + list(zip(keys, values, strict=True))
-    differentiable = torch.is_grad_enabled() and (key.requires_grad or query.requires_grad)
+    differentiable = torch.is_grad_enabled() and any(each.requires_grad for each in (query, key, value))
     longest = max(each.shape[1] for each in keys)
     continued: dict[int, tuple[_Continued, _Continued]] = {}
     outputs = []

@@ -120,7 +120,10 @@ class EntityPipeline(TokenClassificationPipeline):
         batch_size = self._checked_batch_size(batch_size)
         preprocess_params, forward_params, postprocess_params = self._with_defaults(**options)
         preprocess_params = self._with_types(preprocess_params)
-        _check_thresholds(postprocess_params.get("threshold"), preprocess_params.get("schema"))
+        if options.get("entity_types") is not None:
+            _check_thresholds(options.get("threshold"), preprocess_params["schema"])
+        elif not _may_have_own_types(inputs):
+            _check_thresholds(postprocess_params.get("threshold"), preprocess_params.get("schema"))
         single = isinstance(inputs, (str, Mapping))
         single = single or (preprocess_params.get("is_split_into_words", False) and _is_words(inputs))
         if not single and (isinstance(inputs, (bytes, bytearray)) or not isinstance(inputs, (Iterable, Dataset))):
@@ -301,11 +304,19 @@ def lowest_scores(schema: Schema, threshold: float | Mapping[str, float] | None)
 
 
 def _check_thresholds(threshold: float | Mapping[str, float] | None, schema: Schema | None) -> None:
-    """Items may have types of their own, but if the call has types, its thresholds refer to those."""
+    """The thresholds of a call refer to its types, or else to the default ones, if no item has types of its own."""
     if schema is None or not isinstance(threshold, Mapping):
         return
     if unknown := [name for name in threshold if name not in schema.names]:
         raise ValueError(f"`threshold` names {unknown[0]!r}, which is none of the types: {', '.join(schema.names)}")
+
+
+def _may_have_own_types(inputs) -> bool:
+    """Whether any item may have types of its own, as far as that can be seen before reading."""
+    items = [inputs] if isinstance(inputs, (str, Mapping)) else inputs
+    return not isinstance(items, (list, tuple)) or any(
+        isinstance(each, Mapping) and each.get("entity_types") is not None for each in items
+    )
 
 
 class _NewObject:

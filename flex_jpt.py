@@ -132,7 +132,7 @@ def flex_packed_attention(
     errors it has. It is that function where flex attention cannot do it: with dropout, with gradients on a CPU, or if weights
     are to be kept.
     """
-    differentiable = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
+    differentiable = torch.is_grad_enabled() and any(each.requires_grad for each in (query, key, value))
     kept = packed_layout is not None and packed_layout.keep_weights
     if dropout or kept or (differentiable and query.device.type == "cpu"):
         options = {"dropout": dropout, "sliding_window": sliding_window, "softcap": softcap, **kwargs}
@@ -146,15 +146,16 @@ def flex_packed_attention(
         layout.states[layer] = (key[0], value[0])
     keys = torch.cat([*(states[layer][0] for states in layout.prompt_states), key[0]], dim=1)
     values = torch.cat([*(states[layer][1] for states in layout.prompt_states), value[0]], dim=1)
-    if sliding_window not in layout.block_masks:
-        layout.block_masks[sliding_window] = RowMask.of(layout).block_mask(sliding_window, query.device)
+    kind = sliding_window, query.device  # layers may be on several devices
+    if kind not in layout.block_masks:
+        layout.block_masks[kind] = RowMask.of(layout).block_mask(sliding_window, query.device)
     attend = flex_attention if query.device.type == "cpu" else _compiled()
     found = attend(
         query,
         keys[None],
         values[None],
         score_mod=None if softcap is None else _capped(softcap),
-        block_mask=layout.block_masks[sliding_window],
+        block_mask=layout.block_masks[kind],
         scale=scaling,
         enable_gqa=query.shape[1] != keys.shape[0],
     )

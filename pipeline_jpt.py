@@ -69,7 +69,7 @@ class JPTPipeline(EntityPipeline):
             names, from another place.
         show_progress (`bool`, *optional*, defaults to `False`): Default of this option of calls.
         type_files (`bool`, *optional*, defaults to `True`): Whether entity types may be given as a file. `False` where
-            strangers give them.
+            strangers give them: their embedded definitions are then kept in memory only.
         kwargs: As for every [`Pipeline`] (`model`, `tokenizer`, `device`, `batch_size`), and defaults for the options
             of calls.
 
@@ -318,6 +318,7 @@ class JPTPipeline(EntityPipeline):
                     backbone=self.jpt.model,
                     tokenizer=self.tokenizer,
                     device=str(self.device),
+                    cache=self._type_files,  # what strangers define is not kept on disk
                     **self.jpt.encoder_options,
                 )
             return self._definition_encoder

@@ -16,7 +16,7 @@ _LINE_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 def units_of(text: str, offsets: np.ndarray, words: Sequence[tuple[int, int]] | None) -> np.ndarray:
     """
     Ranges `(units, 2)` that spans are made of: words, and the tokens between them that are nothing but line breaks and
-    tabs. A mention may continue after a line break, but only if the token of the break is part of it.
+    tabs (a tag of markup is one word, with the breaks in it). A mention may continue after a line break, but only if the token of the break is part of it.
     """
     units = _check_words(text, words)
     if words is not None:
@@ -26,6 +26,8 @@ def units_of(text: str, offsets: np.ndarray, words: Sequence[tuple[int, int]] | 
         for start, end in np.unique(offsets, axis=0).tolist()
         if text[start:end].isspace() and not _LINE_BREAKS.isdisjoint(text[start:end])
     ]
+    before = np.searchsorted(units[:, 0], [start for start, _ in breaks], side="right") - 1
+    breaks = [each for each, word in zip(breaks, before) if word < 0 or each[0] >= units[word, 1]]
     if not breaks:
         return units
     both = np.concatenate([units, np.array(breaks, dtype=np.int64)])

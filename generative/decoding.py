@@ -53,7 +53,7 @@ class Decoder:
         self.end_ids = frozenset(end_ids)
         self.early_quit = early_quit
         self.reuse = reuse and can_share(model)
-        self._arguments = inspect.signature(model.forward).parameters
+        self._arguments = frozenset(inspect.signature(model.forward).parameters)
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
 
     def new_cache(self) -> "SharedCache | PaddedCache":

@@ -386,8 +386,11 @@ class Autoregressive(Extractor):
         ends = [len(self._decode(Generated(generated.ids[:number]))) for number in range(1, len(generated.ids) + 1)]
         starts = [0, *ends[:-1]]
         found, position = [], 0
+        marked = {"autoreg-augmented": "[", "autoreg-structured": ": ("}
+        mark = marked.get(self.config.system, "") if self.config.prompt == "trained" else ""
         for mention in parsed.mentions:
-            begin = max(output.find(mention.text, position), 0)
+            place = output.find(mark + mention.text, position)  # not where the text has the same word without marks
+            begin = max(output.find(mention.text, position), 0) if place < 0 else place + len(mark)
             position = begin + len(mention.text)
             inside = [p for p, s, e in zip(generated.probabilities, starts, ends) if s < position and begin < e]
             found.append(prod(inside))

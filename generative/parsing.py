@@ -215,13 +215,15 @@ def parse_ye2023(output: str, text: str, labels: Sequence[str]) -> ParsedOutput:
 
 def _labelled_parts(parts: Sequence[str], labels: Sequence[str], failures: Counter) -> Iterator[tuple[str, str]]:
     """The label and the text after its colon, for each part with a label."""
-    known = {label.casefold(): label for label in labels}
+    # Labels may begin with a digit, or hold a colon.
+    longest = sorted(labels, key=len, reverse=True)
+    names = "|".join(f"({re.escape(label)})" for label in longest)
+    start = re.compile(rf"[-•{MARKUP}]*(?:\d+(?:[.)]\s*|\s+))?[{MARKUP}]*(?:{names})[{MARKUP}]*:", re.IGNORECASE)
     for part in filter(None, map(str.strip, parts)):
-        head, colon, rest = part.lstrip("-*•0123456789. ").partition(":")
-        label = known.get(head.strip(MARKUP).casefold())
-        if label is not None and colon:
-            yield label, rest
-        elif colon:
+        found = start.match(part)
+        if found:
+            yield longest[found.lastindex - 1], found.string[found.end() :]
+        elif ":" in part:
             failures["unknown_label"] += 1
         elif part.casefold().rstrip(".") not in NOTHING:
             failures["malformed"] += 1

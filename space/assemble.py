@@ -24,18 +24,22 @@ def assemble(folder: Path) -> list[Path]:
     Copies the files of the Space.
 
     Args:
-        folder (`Path`): A new or empty folder, or an earlier one of this kind, which is replaced.
+        folder (`Path`): A new or empty folder, or an earlier one of this kind, whose content but for `.git` is replaced.
 
     Returns:
         `list[Path]`: The files, relative to the folder.
 
     Raises:
-        ValueError: If the folder holds something else.
+        ValueError: If the folder holds something else, such as the sources.
     """
     if folder.exists():
-        if any(folder.iterdir()) and not (folder / "space" / "assemble.py").is_file():
+        old = [each for each in folder.iterdir() if each.name != ".git"]
+        card = folder / "README.md"
+        # The sources have a model card there.
+        if old and not (card.is_file() and "\nsdk: gradio\n" in card.read_text(encoding="utf-8")):
             raise ValueError(f"{folder} holds something else than a Space; name a new folder")
-        shutil.rmtree(folder)
+        for each in old:
+            shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
     copied = []
     for pattern in FILES:
         for source in sorted(HOME.glob(pattern)):

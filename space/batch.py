@@ -14,6 +14,7 @@ import gradio as gr
 
 from ..schema_jpt import Schema
 from ..tools.files.documents import Document
+from ..tools.files.formats.writing import readable
 from .editor import schema_of
 from .errors import PageError, TimeLimitError, TypesError, sentence
 from .finding import QUIET, SESSION_SECONDS, Update, colours_of, error_line
@@ -159,7 +160,7 @@ def _first_texts(tagged: list[Tagged], colours: dict[str, str]) -> str:
         characters += len(document.text)
         if sections and characters > MAX_CHARACTERS or len(document.text) > MAX_CHARACTERS:
             break
-        title = document.title[:SHOWN_TITLE]
+        title = readable(document.title[:SHOWN_TITLE])
         sections.append(
             f'<section class="jpt-document"><h3>{escape(title)}</h3>{highlight(document.text, found, colours)}</section>'
         )

@@ -18,7 +18,7 @@ from ..tools.evaluation.evaluate import load_dataset
 from ..tools.files.documents import rows_of_records
 from ..tools.files.model import Document, ReadOptions
 from .editor import schema_of
-from .errors import FileError, PageError, TimeLimitError, TypesError, sentence
+from .errors import FileError, PageError, TextError, TimeLimitError, TypesError, sentence
 from .finding import QUIET, SESSION_SECONDS, Update, error_line
 from .highlighting import EMPTY
 from .model import Model
@@ -83,7 +83,11 @@ def evaluate_file(
     texts: list[AnalysedText] = []
     try:
         for record in records:
-            check_work(len(record.text), len(record.types))
+            try:
+                check_work(len(record.text), len(record.types))
+            except TextError as error:
+                notes.append(f"Text {record.id} was left out. {error}")
+                continue
             limit.check()
             types = {
                 each: {"definition": text, "threshold": thresholds.get(each)} for each, text in record.types.items()
@@ -100,6 +104,8 @@ def evaluate_file(
         raise
     except ValueError as error:
         raise TypesError(sentence(error)) from error
+    if not texts:
+        raise FileError(notes[-1])
     return Evaluation(name, texts, notes)
 
 

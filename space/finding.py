@@ -175,8 +175,9 @@ def _same_types(a: Schema, b: Schema) -> bool:
 
 
 def model_name() -> str:
-    """The model's name in code for other machines."""
-    return os.environ.get("JPT_MODEL", ".")
+    """The model's name in code for other machines, which do not have the folders of a Space."""
+    name = os.environ.get("JPT_MODEL", ".")
+    return "OWNER/MODEL" if "SPACE_ID" in os.environ and Path(name).exists() else name
 
 
 # ---- the tab --------------------------------------------------------------------------------------------------------

@@ -8,12 +8,15 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+from ..tools.data.records import is_unicode
 from ..tools.files.documents import Document, read_documents
 from ..tools.files.formats import format_of_texts
 from ..tools.files.formats.table import header_of
+from ..tools.files.formats.writing import readable
 from ..tools.files.model import ReadOptions
 from ..tools.files.opening import HEAD, PACKERS, Source, packer_of
 from .errors import FileError, sentence
@@ -130,7 +133,7 @@ def first_text(path: str) -> str:
                 max_characters=MAX_CHARACTERS,
                 max_seconds=MAX_READING_SECONDS,
             ):
-                texts.append(document.text)
+                texts.append(readable(document.text))
                 size += len(document.text)
                 if size > MAX_CHARACTERS:
                     raise FileError(
@@ -166,7 +169,7 @@ def _all_columns(name: str, content: bytes) -> list[str]:
         except (ValueError, RecursionError):
             continue
         keys |= dict.fromkeys(row) if isinstance(row, dict) else {}
-    return list(keys)
+    return list(filter(is_unicode, keys))
 
 
 def likely_column(columns: list[str]) -> str | None:
@@ -214,7 +217,8 @@ def read_batch(path: str | Path, text_column: str | None) -> tuple[list[Document
                         f"{name} has more than this page takes ({MAX_TEXTS:,} texts, {MAX_BATCH_CHARACTERS:,} characters). "
                         "Split it, or use the command line."
                     )
-                documents.append(document)
+                words = None if document.words is None else list(map(readable, document.words))
+                documents.append(replace(document, text=readable(document.text), words=words))
         except FileError:
             raise
         except (ValueError, OSError, ImportError) as error:

@@ -237,6 +237,18 @@ def test_a_loop_gives_no_more_than_the_text_holds():
     assert located.failures == {"repeated_mention": 199} and parsed.failures == {"truncated": 1}
 
 
+def test_labels_with_digits_and_colons_in_an_answer():
+    answer = "1. 3D model: Utah teapot\n- work: art: Mona Lisa; Guernica\n2) Work: Art : x\nwork: y"
+    parsed = parse_chat(answer, "Utah teapot, Mona Lisa, Guernica", ["3D model", "work: art"])
+    assert [(each.label, each.text) for each in parsed.mentions] == [
+        ("3D model", "Utah teapot"),
+        ("work: art", "Mona Lisa"),
+        ("work: art", "Guernica"),
+        ("work: art", "x"),
+    ]
+    assert parsed.failures == {"unknown_label": 1}
+
+
 def test_answers_of_a_chat():
     labels = ["person", "political party"]
     assert "person" in chat_messages("Ann", labels)[1]["content"]

@@ -1,6 +1,8 @@
 """The pipelines of generative systems: their interface, bad input, what they count, and folders that load alone."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import torch
 from hub import put_in_hub_cache
 from jpt_ner.generative import extractors, loading
 from jpt_ner.generative.configuration_generative import CONFIG_KEY, GenerativeConfig
-from jpt_ner.generative.decoding import Decoder
+from jpt_ner.generative.decoding import Decoder, Generated
 from jpt_ner.generative.export import export, runtime_files
 from jpt_ner.generative.formats import GENERATIVE_SYSTEMS, Mention
 from jpt_ner.generative.loading import convert_generative, load_causal_lm, load_pipeline, read_settings
@@ -78,6 +80,32 @@ def test_entities(make, scripted):
     assert pipe.failures == {"truncated": 1, "invented_text": 1}
     pipe(TEXTS[0], entity_types=TYPES)
     assert pipe.failures == {"truncated": 2, "invented_text": 2}
+
+
+@pytest.mark.parametrize("system", ["padellm", "autoreg-augmented"])
+def test_pickled_and_copied(make, system):
+    pipe = make(system=system)
+    expected = pipe(TEXTS, entity_types=TYPES)
+    for other in (pickle.loads(pickle.dumps(pipe)), copy.deepcopy(pipe)):
+        assert other(TEXTS, entity_types=TYPES) == expected
+
+
+@pytest.mark.parametrize(
+    ("system", "output"),
+    [
+        ("autoreg-augmented", " Rome met in [Rome city]."),
+        ("autoreg-structured", " ((Rome fan): (NULL), (city): (Rome))"),
+    ],
+)
+def test_probabilities_are_those_of_the_mention_that_is_marked(make, system, output):
+    pipe = make(system=system)
+    tokens = pipe.tokenizer(output, add_special_tokens=False, return_offsets_mapping=True)
+    begin = output.index("[Rome") + 1 if "[" in output else output.index("(Rome)") + 1
+    inside = [start < begin + 4 and end > begin for start, end in tokens["offset_mapping"]]
+    generated = Generated(tokens["input_ids"], [0.5 if each else 0.9 for each in inside], True, len(inside))
+    found = pipe._extractor._parse(extractors.Query("Rome met in Rome.", {"Rome fan": "x", "city": "y"}), generated)
+    assert [each.text for each in found.mentions] == ["Rome"]
+    assert found.probabilities == [pytest.approx(0.5 ** sum(inside))]
 
 
 def test_options(make, scripted):

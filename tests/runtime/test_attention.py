@@ -93,6 +93,19 @@ def test_gradients_equal_separate_sequences(family):
     assert (cut[key] - expected[key]).abs().max() > 1e-2 * expected[key].abs().max()
 
 
+def test_gradients_of_values_alone():
+    """Adapters may be on the values' projection and on neither of the others."""
+    model = tiny_backbone()
+    texts = slice(len(PROMPTS), None)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("v_proj" in name)
+    values = [each for each in model.parameters() if each.requires_grad]
+    expected = torch.autograd.grad(loss(read_separately(model, "eager")[texts]), values)
+    found = torch.autograd.grad(loss(read_packed(model)[texts]), values)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4 * float(other.abs().max()), rtol=1e-3)
+
+
 def test_dropout_only_in_training():
     model = tiny_backbone(attention_dropout=0.5)
     with torch.no_grad():

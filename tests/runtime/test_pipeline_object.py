@@ -187,6 +187,18 @@ def test_thresholds_by_type(own):
         own(TEXT, threshold={"city": 2})
 
 
+def test_thresholds_for_types_of_items_and_of_calls(own):
+    """The model's default types say nothing of what is asked for instead."""
+    item = {"text": TEXT, "entity_types": {"drug": "A medicine"}}
+    assert own(item, threshold={"drug": 1.0}) == [] and own([item, TEXT], threshold={"drug": 1.0})[0] == []
+    with pytest.raises(ValueError, match="names 'drug', which is none of the types"):
+        own([TEXT, TEXT], threshold={"drug": 1.0})
+    with pytest.raises(ValueError, match="names 'city', which is none of the types: drug"):
+        own(TEXT, entity_types=["drug"], threshold={"city": 1.0})
+    strict = own.model.as_pipeline(own.tokenizer, threshold={"city": 1.0}, definition_encoder=own.definition_encoder)
+    assert strict(TEXT, entity_types=["drug"], threshold=None) is not None
+
+
 def test_backbones_without_positions(tmp_path, encoder):
     """BLOOM has no longest sequence, and biases that packed attention does not know."""
     sizes = {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": 320}

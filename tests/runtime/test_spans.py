@@ -413,6 +413,15 @@ def test_a_number_of_another_type_is_left_apart():
     assert [(text[span.start : span.end], span.type_index) for span in found] == [("1990", 0), ("Ireland", 1)]
 
 
+def test_line_breaks_within_a_tag_of_markup_do_not_tear_it_apart():
+    text = 'Marta Kovac<sup\n id="cite">1</sup> left'
+    ranges = [(0, 5), (5, 11), (11, 12), (12, 15), (15, 16), (16, 19), (19, 22), (22, 28), (28, 29), (29, 39)]
+    inside = [1, 1, 0.9, 0.9, 0.9, 0, 0, 0, 0, 0]
+    spans = decode_spans(text, ranges, np.array([[1 - p, p] for p in inside]))
+    assert [text[span.start : span.end] for span in spans] == ["Marta Kovac"]
+    assert np.isfinite([span.score for span in spans]).all()
+
+
 def test_line_breaks_and_tabs_keep_their_label():
     text = "Anna Berg\nTom Hill\t Sara\n  Lund"
     tokens = ["Anna", " Berg", "\n", "Tom", " Hill", "\t", " Sara", "\n ", " Lund"]

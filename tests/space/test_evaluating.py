@@ -63,6 +63,15 @@ def test_more_texts_than_the_page_reads_are_sampled_and_told(model, tmp_path, mo
     assert len(evaluation.texts) == 2 and "up to 2 texts" in evaluation.notes[0]
 
 
+def test_a_text_that_is_too_long_is_left_out_and_told(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("jpt_ner.space.requests.MAX_WORK", 2 * len(TEXT))
+    rows = [{"id": str(n), "text": TEXT * n, "entities": [], "types": TYPES} for n in (1, 2)]
+    evaluation = evaluating.evaluate_file(model, write(tmp_path, *rows), None)
+    assert len(evaluation.texts) == 1 and "Text 2 was left out. The text has 52 characters" in evaluation.notes[0]
+    with pytest.raises(FileError, match="Text 2 was left out"):
+        evaluating.evaluate_file(model, write(tmp_path, rows[1]), None)
+
+
 @pytest.mark.parametrize(
     "content, message",
     [

@@ -265,6 +265,14 @@ def test_bad_rows_are_named_and_good_ones_kept(model, pipe, tmp_path):
     assert [found for _, found in tagged] == pipe(["Bob Dylan, in Paris", "May"], entity_types=TYPES, threshold=0.2)
 
 
+def test_halves_of_characters_are_replaced(tmp_path):
+    """No answer could be sent with them."""
+    content = b'{"text": "Bob \\ud83d met Ann", "\\udc00": 1, "id": "\\ud83d"}\n'
+    (document,), skipped = read_batch(tmp_path, "a.jsonl", content)
+    assert document.text == "Bob \ufffd met Ann" == uploads.first_text(str(tmp_path / "a.jsonl")) and skipped == []
+    assert uploads.columns_of("a.jsonl", content) == ["text", "id"]
+
+
 def test_rows_cannot_make_the_server_read_its_files(tmp_path):
     secret = tmp_path / "secret.yaml"
     secret.write_text("entity_types: {hidden: Something hidden}")
@@ -398,3 +406,19 @@ def test_assembling_spares_other_folders(tmp_path):
     with pytest.raises(ValueError, match="something else"):
         assemble(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "all of it"
+
+
+def test_assembling_again_spares_the_sources_and_the_history(tmp_path):
+    """A clone of the sources has the same files as a Space, and a clone of a Space has its history."""
+    (tmp_path / "space").mkdir()
+    for name in ("README.md", "space/assemble.py", "space/README.md"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    with pytest.raises(ValueError, match="something else"):
+        assemble(tmp_path)
+    assert (tmp_path / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
+    (tmp_path / "README.md").write_bytes((ROOT / "space" / "README.md").read_bytes())
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text("[remote]")
+    (tmp_path / "old.py").write_text("gone")
+    assemble(tmp_path)
+    assert (tmp_path / ".git" / "config").read_text() == "[remote]" and not (tmp_path / "old.py").exists()
