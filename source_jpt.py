@@ -109,7 +109,9 @@ class SourceDocument:
             key = self._scalar(key_node, line, read_scalar)
             if isinstance(key, bool):  # on, off, yes, no
                 name = key_node.value
-                raise self.error_at(line, f'YAML reads the key {name} as {str(key).lower()}; write "{name}", in quotes')
+                raise self.error_at(
+                    line, f'YAML reads the key {name} as {str(key).lower()}; write "{name}", in quotes'
+                )
             if key in mapping:
                 raise self.error_at(line, f"duplicate key {quoted(key)}, first on line {self.lines[*where, key]}")
             self.lines[*where, key] = line

@@ -157,7 +157,7 @@ def chart(entities: Entities, colours: Mapping[str, str]) -> str:
 
 
 def table(entities: Entities, colours: Mapping[str, str]) -> str:
-    """A row for each entity, the first `MAX_ROWS` of them; `results.js` sorts it by any column."""
+    """A row for each entity, the first `MAX_ROWS` of them; `table.js` sorts it by any column."""
     if not entities:
         return EMPTY.format("Every entity gets a row here: type, text, score and place.")
     head = "".join(

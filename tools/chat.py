@@ -171,6 +171,8 @@ def json_in(answer: str) -> Any:
         return json.JSONDecoder().raw_decode(text, start)[0]
     except json.JSONDecodeError as error:
         raise ValueError(f"broken or incomplete JSON ({error.msg}): {_shown(text[start:])!r}") from None
+    except RecursionError:
+        raise ValueError(f"JSON with too many levels of brackets: {_shown(text[start:])!r}") from None
 
 
 def _shown(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from ..chat import ChatEndpoint
 from ..data.records import Entity, Record, write_records
 from ..files.documents import read_documents
+from ..files.formats.writing import readable
 from ..files.opening import check_apart
 from ..resumable_log import digest
 from .journal import Journal, Question
@@ -116,7 +117,8 @@ class AnnotationReport:
 def read_passages(path: str | Path, *, text_column: str = "text", topic_column: str = "topic") -> list[Passage]:
     """
     Texts to annotate, from any format of `files.documents`. Ids are those of the rows (`id`), else line numbers; a topic
-    may be a text or a list from broad to narrow.
+    may be a text or a list from broad to narrow. Halves of surrogate pairs, which can be neither sent nor written, become
+    U+FFFD.
 
     Raises:
         ValueError: If a row cannot be used, two rows share an id, or there are none.
@@ -125,11 +127,12 @@ def read_passages(path: str | Path, *, text_column: str = "text", topic_column: 
     for document in read_documents(path, text_column=text_column, own_types=False):
         topic = document.row.get(topic_column)
         topic = " > ".join(map(str, topic)) if isinstance(topic, list) else topic
-        name = str(document.name) if document.has_id else f"line-{document.line}"
+        name = readable(str(document.name)) if document.has_id else f"line-{document.line}"
         if name in passages:
             raise ValueError(f"{path}:{document.line}: the id {name!r} is given twice")
         if document.text.strip():
-            passages[name] = Passage(name, document.text, None if topic in (None, "") else str(topic))
+            topic = None if topic in (None, "") else readable(str(topic))
+            passages[name] = Passage(name, readable(document.text), topic)
     if not passages:
         raise ValueError(f"{path}: no texts to annotate")
     return list(passages.values())

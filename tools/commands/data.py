@@ -86,6 +86,8 @@ def check_labels(
         recipe = load_recipe(find_recipe(name), dict(map(key_value, values)))
     else:
         recipe = recipe_of_files([Path(each) for each in data])
+        for each in recipe.data:
+            each.reading = {"allow_overlaps": True}
     if output is not None:
         types = [recipe.find(each.types) for each in recipe.data if each.types is not None]
         check_apart([*labelled_files(recipe.find(each.path) for each in recipe.data), *types], report_files(output))

@@ -94,7 +94,7 @@ def improve_types(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Records labelled with these types. Without them a language model drafts definitions from names and "
+            help="A file or folder of records labelled with these types. Without them a language model drafts definitions from names and "
             "examples, and nothing judges these."
         ),
     ] = None,

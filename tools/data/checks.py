@@ -9,7 +9,7 @@ from ..files.formats.shapes import is_list_of_strings
 from .model import TypeInfo, token_ranges
 
 WAY_OUT = (
-    "nested entities are read with `allow_overlaps=True`, --nested on the command line, "
+    "nested entities are read with `allow_overlaps=True`, --nested of `jpt-ner evaluate`, "
     "or in a recipe `reading: {allow_overlaps: true}`"
 )
 

@@ -227,6 +227,7 @@ def _validated(rows, types, ignore_labels, allow_overlaps, on_error, report, typ
 def _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report, types_of) -> Iterator[Record]:
     problems = Problems()
     lines: dict[str, int | None] = {}
+    numbers: dict[str, int] = {}
     for row in rows:
         reasons = [] if row.reason is None else [row.reason]
         if row.reason is None:
@@ -240,7 +241,7 @@ def _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report,
             if row.unique_id:
                 reasons.append(f"the id is that of line {lines[name]} too")
             else:
-                name = row.data["id"] = _free(name, lines)
+                name = row.data["id"] = _free(name, lines, numbers)
         if name is not None:
             lines.setdefault(name, row.line)
         if reasons:
@@ -254,16 +255,18 @@ def _validate_rows(rows, types, ignore_labels, allow_overlaps, on_error, report,
     if problems and on_error == "raise":
         raise ValueError(
             f"{problems.summary()}\nCorrect them, or leave them out: on_error='skip', `skip_bad: true` in a recipe, "
-            "--skip-bad on the command line."
+            "--skip-bad of `jpt-ner evaluate` and `jpt-ner data stats`."
         )
     if problems and report is None:
         warnings.warn(f"left out: {problems.summary()}", stacklevel=2)
 
 
-def _free(name: str, taken: Container[str]) -> str:
-    number = 2
+def _free(name: str, taken: Container[str], numbers: dict[str, int]) -> str:
+    """The name with the first number that is free; `numbers` keeps the last ones, since many rows may share a name."""
+    number = numbers.get(name, 1) + 1
     while f"{name}-{number}" in taken:
         number += 1
+    numbers[name] = number
     return f"{name}-{number}"
 
 

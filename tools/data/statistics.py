@@ -96,7 +96,7 @@ class DataStatistics:
 
 def collect_statistics(paths: Sequence[str | Path], skip_bad: bool = False) -> DataStatistics:
     """
-    The statistics of all records of some files together.
+    The statistics of all records of some files together. Mentions may overlap.
 
     Args:
         paths (`Sequence`): Files of labelled records.
@@ -107,7 +107,7 @@ def collect_statistics(paths: Sequence[str | Path], skip_bad: bool = False) -> D
     """
     found = DataStatistics()
     for path in paths:
-        for record in iter_records(path, on_error="skip" if skip_bad else "raise"):
+        for record in iter_records(path, allow_overlaps=True, on_error="skip" if skip_bad else "raise"):
             found.add(record)
     if not found.texts:
         raise ValueError(f"{', '.join(map(str, paths))}: no records")

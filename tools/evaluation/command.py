@@ -112,10 +112,9 @@ def evaluate_files(
     (variant,) = variants
     datasets = load_datasets(paths, types=variant.types, wording=variant.wording, **_loading(options))
     check_languages(options.languages, datasets)
-    thresholds = None if variant.types is None else schema_thresholds(variant.types)
     running: dict[str, Any] = {
         "decoder": options.decoder,
-        "thresholds": thresholds,
+        "thresholds": schema_thresholds(variant.types, paths),
         "keep_readings": options.errors is not None or options.trimming,
         "nested": options.nested,
     }

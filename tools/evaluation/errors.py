@@ -92,7 +92,8 @@ def analyse_text(dataset: str, record: Record, entities: Sequence[dict[str, Any]
     Args:
         dataset (`str`): Name of the dataset.
         record ([`Record`]): With types, as `evaluate.load_dataset` gives it.
-        entities (`Sequence[dict]`): As the pipeline gives them, or as `predictions.read_predictions` does.
+        entities (`Sequence[dict]`): As the pipeline gives them, or as `predictions.read_predictions` does. Of those with
+            one span and type the first counts, as in the scores.
         reading ([`Reading`], *optional*): The model's probabilities. Without it gold mentions have no scores, and
             runners-up come from the entities' `alternatives`.
     """
@@ -100,6 +101,10 @@ def analyse_text(dataset: str, record: Record, entities: Sequence[dict[str, Any]
         ScoredSpan(each.start, each.end, each.label, _score_over(reading, each.start, each.end).get(each.label))
         for each in record.entities
     ]
+    unique: dict[tuple[int, int, str], dict[str, Any]] = {}
+    for each in entities:
+        unique.setdefault((each["start"], each["end"], each["entity_group"]), each)
+    entities = list(unique.values())
     predicted = [ScoredSpan(each["start"], each["end"], each["entity_group"], each.get("score")) for each in entities]
     matches = match_spans([each.span for each in gold], [each.span for each in predicted])
     errors = []

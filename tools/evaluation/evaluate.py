@@ -137,6 +137,16 @@ def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Reco
     Raises:
         ValueError: As [`load_dataset`] does, and for a file that is given twice.
     """
+    return {name: load_dataset(path, **options) for name, path in dataset_paths(paths).items()}
+
+
+def dataset_paths(paths: Sequence[str | Path]) -> dict[str, str | Path]:
+    """
+    The file or folder of each dataset of [`load_datasets`], by name.
+
+    Raises:
+        ValueError: For a file that is given twice.
+    """
     paths = [file for path in paths for file in _files(path)]
     files = [Path(path).absolute() for path in paths]
     if len(set(files)) < len(files):
@@ -148,7 +158,7 @@ def load_datasets(paths: Sequence[str | Path], **options) -> dict[str, list[Reco
     while len({each[-length:] for each in parts}) < len(parts):
         length += 1
     names = ["/".join(each[-length:]) for each in parts]
-    return {name: load_dataset(path, **options) for name, path in zip(names, paths, strict=True)}
+    return dict(zip(names, paths, strict=True))
 
 
 def _files(path: str | Path) -> Sequence[str | Path]:

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from ...schema_jpt import EntityType, Schema
 from ..chat import AnswerError, ChatEndpoint, EndpointError
 from ..data.records import Record
+from ..files.opening import expand
 from ..loading import about_model
 from ..resumable_log import ResumableLog, digest
 from .diagnosis import Diagnosis, Proposal, diagnose_types
@@ -104,17 +105,21 @@ class _Bench:
     """Scores schemas on texts; earlier scores are taken from the log."""
 
     def __init__(
-        self, predict_records: Callable[[list[Record]], Predictions], names: Mapping[str, str], log: ResumableLog
+        self,
+        predict_records: Callable[[list[Record], Mapping[str, float]], Predictions],
+        names: Mapping[str, str],
+        log: ResumableLog,
     ):
         self._predict, self._names, self._log = predict_records, names, log
         self._known = {line["key"]: line["predictions"] for line in log.lines if "key" in line}
 
     def predictions(self, schema: Schema, records: Sequence[Record], part: str) -> Predictions:
         definitions = {self._names[each.name]: each.description for each in schema.entity_types}
+        thresholds = {self._names[name]: each for name, each in schema.thresholds.items()}
         asked = redefine(records, definitions)
-        key = digest(part, sorted(definitions.items()))
+        key = digest(part, sorted(definitions.items()), sorted(thresholds.items()))
         if key not in self._known:
-            found = self._predict(asked)
+            found = self._predict(asked, thresholds)
             self._known[key] = [[[*span] for span in spans] for spans in predicted_spans(found)]
             self._log.append({"key": key, "predictions": self._known[key]})
         return [
@@ -140,8 +145,8 @@ def improve_schema(
     Looks for better definitions.
 
     Args:
-        schema ([`Schema`]): The types with their present definitions.
-        data (`str` or `Path`): A file of records labelled with these types.
+        schema ([`Schema`]): The types with their present definitions. Their thresholds apply, and stay as they are.
+        data (`str` or `Path`): A file or folder of records labelled with these types.
         pipeline (`EntityPipeline`): The model that reads them.
         model (`str`, *optional*): Folder or Hub id of that model, which identifies it in the log.
         endpoint ([`ChatEndpoint`], *optional*): A language model that drafts definitions; without one, only what the errors
@@ -168,14 +173,14 @@ def improve_schema(
     choosing, judging = _halves(records, seed)
     about = {
         "schema": schema.to_dict(),
-        "data": hashlib.sha256(Path(data).read_bytes()).hexdigest(),
+        "data": _hash_of(data),
         "model": None if model is None else about_model(model),
         "endpoint": None if endpoint is None else [endpoint.model, drafts],
         "seed": seed,
         "loading": loading,
     }
     kept = ResumableLog(log, about)
-    bench = _Bench(lambda asked: predict(pipeline, asked), names, kept)
+    bench = _Bench(lambda asked, thresholds: predict(pipeline, asked, thresholds), names, kept)
     result = _diagnosed(schema, choosing, bench, names, (len(choosing), len(judging)))
     for each in result.types:
         wanted = each.diagnosis.errors.gold > 0 and (not only or each.diagnosis.entity_type.name in only)
@@ -187,6 +192,13 @@ def improve_schema(
         if result.judgement.confirmed:
             result.schema = chosen
     return result
+
+
+def _hash_of(data: str | Path) -> str:
+    hashed = hashlib.sha256()
+    for file in expand(data) or [Path(data)]:
+        hashed.update(file.read_bytes())
+    return hashed.hexdigest()
 
 
 def _halves(records: list[Record], seed: int) -> tuple[list[Record], list[Record]]:

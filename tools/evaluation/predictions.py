@@ -42,7 +42,7 @@ def write_predictions(
 def read_predictions(
     path: str | Path,
     datasets: Mapping[str, Sequence[Record]],
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, Mapping[str, str]] | None = None,
     ignore_labels: Sequence[str] = ("misc",),
 ) -> dict[str, list[Entities]]:
     """
@@ -52,7 +52,8 @@ def read_predictions(
         path (`str` or `Path`): JSON lines, or one JSON list. Lines of other records are ignored.
         datasets (`Mapping[str, Sequence[Record]]`): The records by dataset. With several datasets lines may say which
             `dataset` they belong to.
-        labels (`Mapping[str, str]`, *optional*): Other labels that the file may use, to names of types.
+        labels (`Mapping[str, Mapping[str, str]]`, *optional*): By dataset, other labels that the file may use, to names of
+            types. A label that is itself the name of a type asked for stays as it is.
         ignore_labels (`Sequence[str]`): Labels whose predictions are dropped.
 
     Returns:
@@ -74,7 +75,7 @@ def read_predictions(
         for record in records:
             line, row = rows.get((name, record.id)) or rows[None, record.id]
             try:
-                entities = _entities(row, record, labels or {}, lost)
+                entities = _entities(row, record, (labels or {}).get(name, {}), lost)
             except ValueError as error:
                 raise ValueError(f"{path}:{line}: record {record.id!r}: {error}") from None
             predictions[name].append([each for each in entities if each["entity_group"] not in ignore_labels])
@@ -189,7 +190,7 @@ def _entity(value: Any, record: Record, labels: Mapping[str, str]) -> dict[str, 
     if score is not None and (isinstance(score, bool) or not isinstance(score, Real)):
         raise ValueError(f"a score should be a number, got {score!r}")
     entity = {
-        "entity_group": labels.get(label, label),
+        "entity_group": label if label in record.types else labels.get(label, label),
         "score": None if score is None else float(score),
         "word": record.text[start:end] if start is not None else word,
         "start": start,

@@ -8,7 +8,7 @@ from typing import Any
 from ...schema_jpt import resolve_schema
 from ..data.records import Record, find_types
 from .errors import AnalysedText, analyse_text
-from .evaluate import predict, read_texts, score_predictions
+from .evaluate import dataset_paths, names_in_data, predict, read_texts, score_predictions
 from .predictions import Entities, read_predictions
 from .scoring import Scores
 
@@ -63,7 +63,7 @@ def run_model(
     datasets: dict[str, list[Record]],
     *,
     decoder: str = "word",
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, Mapping[str, float]] | None = None,
     keep_readings: bool = False,
     nested: bool = False,
 ) -> Run:
@@ -75,18 +75,19 @@ def run_model(
         pipeline (`EntityPipeline`): Of JPT, or of a generative system.
         datasets (`dict[str, list[Record]]`): From `evaluate.load_datasets`.
         decoder (`str`): How a JPT pipeline decodes entities.
-        thresholds (`Mapping[str, float]`, *optional*): Thresholds of types, by name.
+        thresholds (`Mapping[str, Mapping[str, float]]`, *optional*): Thresholds by dataset and name of the type.
         keep_readings (`bool`): Keeps the probabilities of a JPT pipeline, for scores of gold mentions and runners-up.
         nested (`bool`): Whether predicted entities may overlap.
     """
     options: dict[str, Any] = {"decoder": decoder, **({"nested": True} if nested else {})}
     run = Run(name, datasets, {})
     for dataset, records in datasets.items():
+        given = (thresholds or {}).get(dataset)
         if keep_readings and hasattr(pipeline, "read"):
-            run.readings[dataset] = read_texts(pipeline, records, thresholds, show_progress=True)
+            run.readings[dataset] = read_texts(pipeline, records, given, show_progress=True)
             run.predictions[dataset] = [pipeline.decode(each, **options) for each in run.readings[dataset]]
         else:
-            run.predictions[dataset] = predict(pipeline, records, thresholds, show_progress=True, **options)
+            run.predictions[dataset] = predict(pipeline, records, given, show_progress=True, **options)
     run.failures = getattr(pipeline, "failures", None) or {}
     return run
 
@@ -100,13 +101,16 @@ def run_predictions(
     Args:
         path (`str` or `Path`): The file.
         datasets (`dict[str, list[Record]]`): From `evaluate.load_datasets`.
-        data (`Sequence`): Their files, for the labels in `types.json` beside them.
+        data (`Sequence`): What they were loaded from, for the labels in `types.json` beside each.
         ignore_labels (`Sequence[str]`): Labels whose predictions are dropped.
 
     Raises:
         ValueError: If the predictions are for other data.
     """
-    labels = {label: info.name for file in data for label, info in (find_types(file) or {}).items()}
+    labels = {
+        name: {label: info.name for label, info in (find_types(file) or {}).items()}
+        for name, file in dataset_paths(data).items()
+    }
     return Run(Path(path).name, datasets, read_predictions(path, datasets, labels, ignore_labels))
 
 
@@ -129,9 +133,13 @@ def _model_name(source: str) -> str:
     return "/".join(Path(source).absolute().parts[-2:]) if Path(source).is_dir() else source
 
 
-def schema_thresholds(types: Any) -> dict[str, float]:
-    """Thresholds by name, if the types are a schema; a dataset's `types.json` has none."""
+def schema_thresholds(types: Any, data: Sequence[str | Path]) -> dict[str, dict[str, float]]:
+    """Thresholds by dataset and name of the type there, if the types are a schema; a dataset's `types.json` has none."""
     try:
-        return resolve_schema(types).thresholds
+        thresholds = {} if types is None else resolve_schema(types).thresholds
     except ValueError:
         return {}
+    return {
+        dataset: {name: thresholds[each] for each, name in names_in_data(path, thresholds).items()}
+        for dataset, path in dataset_paths(data).items()
+    }

@@ -88,7 +88,7 @@ def compare_variants(
     result = Comparison()
     first = None
     for variant, datasets in loaded.items():
-        thresholds = None if variant.types is None else schema_thresholds(variant.types)
+        thresholds = schema_thresholds(variant.types, paths)
         run = run_model(variant.name, pipeline, datasets, decoder=decoder, thresholds=thresholds)
         first = first or run
         result.runs[variant.name] = run

@@ -115,9 +115,13 @@ class Mixture:
         self._indices: dict[CandidateType, int] = {}
 
     def add(self, source: MixtureSource) -> None:
-        """Counts all texts of a source and keeps a sample of them."""
-        self.names.append(source.name)
-        united = self._add_families(source)
+        """Counts all texts of a source and keeps a sample of them. Sources of one name are numbered."""
+        name, number = source.name, 1
+        while name in self.names:
+            number += 1
+            name = f"{source.name} ({number})"
+        self.names.append(name)
+        united = self._add_families(source, name)
         interned: dict[tuple[int, ...], int] = {}
         kept = sorted(source.candidates)
         if len(kept) > self.limit:
@@ -127,9 +131,7 @@ class Mixture:
         for index, asked in source.candidates.items():
             record = source.records[index]
             types = {
-                label: self._index(
-                    CandidateType(source.name, info.name, info.definition, family=united.get(label, ""))
-                )
+                label: self._index(CandidateType(name, info.name, info.definition, family=united.get(label, "")))
                 for label, info in asked.items()
             }
             present = {each.label for each in record.entities}
@@ -155,19 +157,17 @@ class Mixture:
             self.types.append(asked)
         return self._indices[asked]
 
-    def _add_families(self, source: MixtureSource) -> dict[str, str]:
-        """Adds a type for each family of the source; returns the families of its labels."""
+    def _add_families(self, source: MixtureSource, name: str) -> dict[str, str]:
+        """Adds a type for each family of the source, under the name of its set; returns the families of its labels."""
         if not (source.families and source.types):
             return {}
         united = {}
         for family, members in families(source.types).items():
-            whole = self._index(CandidateType(source.name, family, f"A named {family}", tuple(members), family))
+            whole = self._index(CandidateType(name, family, f"A named {family}", tuple(members), family))
             for label in members:
                 united[label] = family
                 info = source.types[label]
-                self.family_of[self._index(CandidateType(source.name, info.name, info.definition, family=family))] = (
-                    whole
-                )
+                self.family_of[self._index(CandidateType(name, info.name, info.definition, family=family))] = whole
         return united
 
 

@@ -12,9 +12,10 @@ from tqdm.auto import tqdm
 from transformers import TrainingArguments
 from transformers.utils import is_torch_bf16_gpu_available
 
+from ...configuration_jpt import JPTConfig
 from ..data.records import Problems, hold_out, merge_touching, read_records, read_types
 from ..files.opening import data_name
-from .recipe import AUTO, DataSource, Recipe
+from .recipe import AUTO, DataSource, Recipe, expand
 from .sampling import MixtureSource, plan_epochs
 
 
@@ -32,25 +33,31 @@ def load_sources(recipe: Recipe) -> list[MixtureSource]:
     _check_number(recipe, sources)
     if recipe.replay is None:
         return sources
-    replayed = list(iter_sources(recipe, recipe.replay.data))
+    replayed = list(iter_sources(recipe, recipe.replay.data, "replay.data"))
     share = recipe.replay.share
     scale = share / (1 - share) * sum(each.weight for each in sources) / sum(each.weight for each in replayed)
     return sources + [replace(each, weight=scale * each.weight, replayed=True) for each in replayed]
 
 
-def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[MixtureSource]:
+def iter_sources(recipe: Recipe, entries: Sequence[DataSource], key: str = "data") -> Iterator[MixtureSource]:
     """
     The data sets of some of a recipe's entries, read one after the other.
+
+    Args:
+        recipe (`Recipe`): What the paths are relative to, and what happens to bad records.
+        entries (`Sequence[DataSource]`): Some of its entries.
+        key (`str`): Where the recipe has them, for messages.
 
     Raises:
         ValueError: If a path matches no file, or a file has no usable records.
     """
+    without = "; `replay=null` is without" if key == "replay.data" else ""
     for entry in entries:
-        paths = sorted(map(Path, glob.glob(str(recipe.find(entry.path)), recursive=True)))
+        paths = _find_files(recipe, entry.path)
         if not paths:
             raise ValueError(
-                f"data: no file matches {entry.path!r} in data_root {recipe.data_root!r}; name the folder of your copies "
-                "with `data_root=FOLDER`, or other files with `data=FILE`"
+                f"{key}: no file matches {entry.path!r} in data_root {recipe.data_root!r}; name the folder of your copies "
+                f"with `data_root=FOLDER`, or other files with `{key}=FILE`{without}"
             )
         for path in paths:
             problems = Problems()
@@ -60,7 +67,7 @@ def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[Mixt
             if problems:
                 tell(f"{path}: left out: {problems.summary()}")
             if not records:
-                raise ValueError(f"data: {path} has no usable records")
+                raise ValueError(f"{key}: {path} has no usable records{without}")
             weight = len(records) ** 0.5 if entry.weight is None else entry.weight
             _, records = hold_out(records, entry.held_out)
             if entry.merge_touching:
@@ -69,6 +76,15 @@ def iter_sources(recipe: Recipe, entries: Sequence[DataSource]) -> Iterator[Mixt
             yield MixtureSource(
                 name, records, records[0].dataset_types, weight, entry.families, keep_wording=entry.keep_wording
             )
+
+
+def _find_files(recipe: Recipe, path: str) -> list[Path]:
+    """The file of this name, else those that match it as a pattern."""
+    if recipe.find(path).exists():
+        return [recipe.find(path)]
+    # `data_root` is no part of the pattern: the name of a folder may hold brackets.
+    found = glob.glob(expand(path), root_dir=recipe.data_root, recursive=True)
+    return sorted(Path(recipe.data_root) / each for each in found)
 
 
 def _check_number(recipe: Recipe, sources: list[MixtureSource]) -> None:
@@ -85,7 +101,12 @@ def _check_number(recipe: Recipe, sources: list[MixtureSource]) -> None:
 
 
 def make_arguments(recipe: Recipe) -> TrainingArguments:
-    """The Trainer's arguments: those of the recipe, and those that follow from its evaluation plan."""
+    """
+    The Trainer's arguments: those of the recipe, and those that follow from its evaluation plan.
+
+    Raises:
+        ValueError: If the Trainer does not take a value, or the collator cannot work in other processes.
+    """
     values = {
         "train_sampling_strategy": "sequential",
         "remove_unused_columns": False,
@@ -102,16 +123,32 @@ def make_arguments(recipe: Recipe) -> TrainingArguments:
             "per_device_eval_batch_size": 1,  # The Trainer weights batches equally.
         }
         if plan.best:
-            values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1", "save_steps": plan.every}
+            values |= {"load_best_model_at_end": True, "metric_for_best_model": "f1"}
     values = {**values, **recipe.training}
-    if plan.data and plan.best and values["save_steps"] % plan.every:
-        values["save_steps"] = plan.every  # The best checkpoint must have been saved.
+    if plan.data and plan.best:
+        values["save_steps"] = plan.every  # Whichever update is the best, its checkpoint must have been saved.
     if values.get("bf16") == AUTO:
         values["bf16"] = has_bfloat16()
     try:
-        return TrainingArguments(output_dir=recipe.output_dir, **values)
+        arguments = TrainingArguments(output_dir=recipe.output_dir, **values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"training: {error}") from None
+    if arguments.dataloader_num_workers and recipe.system == "jpt" and _embeds_definitions(recipe):
+        # A forked process has no GPU, and the weights of when it was forked.
+        raise ValueError(
+            "training.dataloader_num_workers: expected 0 for a model that embeds definitions, which the training process "
+            f"does, got {arguments.dataloader_num_workers}"
+        )
+    if arguments.n_gpu > 1:
+        # The Trainer would split a batch with DataParallel, by rows, and texts would lose their prompts.
+        tell(f"one of {arguments.n_gpu} GPUs is used; `torchrun` uses more, with a process for each")
+        arguments._n_gpu = 1
+    return arguments
+
+
+def _embeds_definitions(recipe: Recipe) -> bool:
+    config = JPTConfig.from_pretrained(recipe.checkpoint) if recipe.checkpoint else JPTConfig(**recipe.model)
+    return config.type_embedding != "prompt"
 
 
 def has_bfloat16() -> bool:
@@ -132,10 +169,11 @@ def prepare_backbone(backbone: torch.nn.Module, recipe: Recipe, arguments: Train
 
 
 def set_max_steps(arguments: TrainingArguments, recipe: Recipe, sources: list[MixtureSource]) -> None:
-    """Sets `max_steps` if the recipe gives the length as `num_train_epochs`."""
-    if arguments.max_steps < 1:
+    """Sets `max_steps` if the recipe gives the length as `num_train_epochs`; a given one is then a limit."""
+    if recipe.in_epochs:
         rows = len(plan_epochs(sources, recipe.sampling, epochs=arguments.num_train_epochs))
-        arguments.max_steps = math.ceil(rows / rows_per_step(arguments))
+        updates = math.ceil(rows / rows_per_step(arguments))
+        arguments.max_steps = min(updates, recipe.training.get("max_steps", updates))
 
 
 def rows_per_step(arguments: TrainingArguments) -> int:

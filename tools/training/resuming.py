@@ -48,11 +48,14 @@ def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[M
     The checkpoint to resume from, or None for a new run, whose folder then records what it was started with.
 
     Raises:
-        ValueError: If the folder holds a run with other data or another recipe, or a longer one.
+        ValueError: If the folder holds a run with other data or another recipe, a longer one, or one that cannot be
+            resumed.
     """
     folder = Path(recipe.output_dir)
     given = _started_with(recipe, arguments, sources)
     checkpoint = last_whole_checkpoint(folder)
+    if checkpoint is None:
+        _check_unused(folder)
     file = folder / STARTED_WITH
     if checkpoint is not None and file.is_file():
         _check_same(json.loads(file.read_bytes()), given, folder)
@@ -73,13 +76,28 @@ def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[M
     return checkpoint
 
 
+def _check_unused(folder: Path) -> None:
+    """A folder without a whole checkpoint may hold one that was being written, but no finished ones: they would be replaced."""
+    for checkpoint in reversed(_finished_checkpoints(folder)):
+        raise ValueError(
+            f"output_dir: {folder} holds a run that cannot be resumed: {checkpoint.name} has no whole {_fault(checkpoint)} (with "
+            "`training.save_only_model`, FSDP or DeepSpeed it is never written). Choose another `output_dir`, or remove "
+            "the folder to start again"
+        )
+
+
 def _started_with(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[MixtureSource]) -> dict[str, Any]:
     values = {key: value for key, value in asdict(recipe).items() if key not in FREE}
     values["training"] = {key: value for key, value in recipe.training.items() if not key.startswith(FREE_TRAINING)}
     values["groups_per_update"] = rows_per_step(arguments)
     # By content and folder name, so that the data may be moved.
     values["data"] = {
-        f"{number}: {source.name}": [source.weight, source.families, _digest(source), *["keep_wording"] * source.keep_wording]
+        f"{number}: {source.name}": [
+            source.weight,
+            source.families,
+            _digest(source),
+            *["keep_wording"] * source.keep_wording,
+        ]
         for number, source in enumerate(sources)
     }
     return json.loads(json.dumps(values, default=str))
@@ -109,28 +127,34 @@ def last_whole_checkpoint(folder: str | Path) -> Path | None:
     The newest complete checkpoint of a run. The Trainer writes its state last; if that exists but another file was cut
     off, as by a full disk or a power cut, the checkpoint before it is taken.
     """
+    return next((path for path in reversed(_finished_checkpoints(folder)) if _fault(path) is None), None)
+
+
+def _finished_checkpoints(folder: str | Path) -> list[Path]:
+    """The checkpoints whose last file was written, in order; others were being written when the run was stopped."""
     found = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
-    found = sorted((path for path in found if path.name.removeprefix("checkpoint-").isdigit()), key=_number)
-    return next(filter(_is_whole, reversed(found)), None)
+    return sorted((path for path in found if path.name.removeprefix("checkpoint-").isdigit()), key=_number)
 
 
 def _number(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def _fault(checkpoint: Path) -> str | None:
+    """The first file of a checkpoint that is missing or damaged."""
+    path = checkpoint / "trainer_state.json"
     try:
-        json.loads((checkpoint / "trainer_state.json").read_bytes())
-        weights = next(checkpoint.glob("adapter_model.safetensors"), checkpoint / "model.safetensors")
-        with safe_open(weights, "pt"):
+        json.loads(path.read_bytes())
+        path = next(checkpoint.glob("adapter_model.safetensors"), checkpoint / "model.safetensors")
+        with safe_open(path, "pt"):
             pass  # Compares the file's size with its header.
         for path in [checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *checkpoint.glob("rng_state*.pth")]:
             with zipfile.ZipFile(path) as file:
                 if file.testzip() is not None:
-                    return False
+                    return path.name
     except (OSError, ValueError, SafetensorError, zipfile.BadZipFile):
-        return False
-    return True
+        return path.name
+    return None
 
 
 def check_resumable(model: JPTForTokenClassification, checkpoint: Path) -> None:
@@ -151,10 +175,10 @@ def check_resumable(model: JPTForTokenClassification, checkpoint: Path) -> None:
 
 
 class FollowFolder(TrainerCallback):
-    """Finds the best checkpoint of a run whose folder was moved or renamed."""
+    """Finds the best checkpoint of a run whose folder was moved or renamed; the Trainer forgets a path that is gone."""
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if state.best_model_checkpoint:
-            here = Path(args.output_dir) / Path(state.best_model_checkpoint).name
+        if state.best_global_step:
+            here = Path(args.output_dir) / f"checkpoint-{state.best_global_step}"
             if here.is_dir():
                 state.best_model_checkpoint = str(here)

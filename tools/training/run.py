@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
+from transformers.training_args import OptimizerNames
 
 from ...atomic_jpt import MODEL_FILES, atomic_folder
 from ...backbone_jpt import resolve_backbone
@@ -73,14 +74,26 @@ def _check_model_type(checkpoint: str) -> None:
 
 
 def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: TrainingArguments):
-    """AdamW with one learning rate for the adapters and one for the head, and the scheduler of the arguments."""
+    """
+    AdamW with one learning rate for the adapters and one for the head, and the scheduler of the arguments.
+
+    Raises:
+        ValueError: If the arguments have another optimizer, or the scheduler does not take its values.
+    """
+    if arguments.optim not in (OptimizerNames.ADAMW_TORCH, OptimizerNames.ADAMW_TORCH_FUSED):
+        raise ValueError(
+            f"training: optim: expected 'adamw_torch', the only optimizer for JPT, got {str(arguments.optim)!r}"
+        )
     head = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
     lora = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
     groups = [{"params": head, "lr": recipe.head_learning_rate or arguments.learning_rate}]
     if lora:
         groups.append({"params": lora, "lr": arguments.learning_rate})
     optimizer = torch.optim.AdamW(
-        groups, betas=(arguments.adam_beta1, arguments.adam_beta2), weight_decay=arguments.weight_decay
+        groups,
+        betas=(arguments.adam_beta1, arguments.adam_beta2),
+        eps=arguments.adam_epsilon,
+        weight_decay=arguments.weight_decay,
     )
     try:
         scheduler = get_scheduler(

@@ -339,6 +339,19 @@ def test_texts_that_cannot_be_used(tmp_path):
         AnnotationOptions(types_per="week")
 
 
+def test_half_characters_do_not_stop_a_run(tmp_path):
+    file = tmp_path / "texts.jsonl"
+    rows = [{**ROWS[0], "text": "\ud83d " + ROWS[0]["text"]}, ROWS[2]]
+    rows.append({"id": "\udc00", "text": ROWS[1]["text"], "topic": "place\ud83d"})
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serve(respond) as endpoint:
+        run(file, endpoint, options=AnnotationOptions(types={"person": "x", "team": "y", "city": "z"}))
+    first, _, last = read_records(tmp_path / "records.jsonl")
+    assert first.text == "\ufffd " + ROWS[0]["text"] and last.id == "\ufffd"
+    assert brief(first) == [(mention, start + 2, label) for mention, start, label in EXPECTED["a"]]
+    assert [passage.topic for passage in read_passages(file)] == ["agent > athlete", "place", "place\ufffd"]
+
+
 # ---- answers --------------------------------------------------------------------------------------------------------
 
 

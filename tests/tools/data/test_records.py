@@ -13,6 +13,7 @@ from jpt_ner.tools.data.records import (
     Problems,
     Record,
     TypeInfo,
+    _free,
     find_types,
     hold_out,
     iter_records,
@@ -390,6 +391,25 @@ def test_overlaps_are_read_where_they_are_allowed(tmp_path):
     twice = nested.to_dict() | {"entities": nested.to_dict()["entities"] * 2}
     with pytest.raises(ValueError, match="entity 0-12 of 'person' is there twice"):
         Record.from_dict(twice, allow_overlaps=True)
+
+
+class Counted(dict):
+    """Counts how often it is asked what it holds."""
+
+    asked = 0
+
+    def __contains__(self, key):
+        self.asked += 1
+        return super().__contains__(key)
+
+
+def test_repeated_names_get_the_next_free_number_without_a_search():
+    taken, numbers = Counted({"a": 1, "a-3": 1, "b": 1}), {}
+    for _ in range(100):
+        taken[_free("a", taken, numbers)] = 1
+    assert list(taken)[3:6] == ["a-2", "a-4", "a-5"] and len(taken) == 103
+    assert taken.asked == 101
+    assert _free("b", taken, numbers) == "b-2"
 
 
 def test_datasets_with_class_labels():

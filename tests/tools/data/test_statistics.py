@@ -49,6 +49,13 @@ def test_command_writes_tables_and_the_distribution(file, tmp_path):
     assert refused.exit_code == 2 and "no records" in refused.stderr
 
 
+def test_nested_mentions_count_each(tmp_path):
+    entities = [Entity(0, 12, "person"), Entity(4, 12, "town")]
+    write_records(tmp_path / "data.jsonl", [Record("1", "Ada Lovelace slept", entities, TYPES)])
+    values = collect_statistics([tmp_path / "data.jsonl"]).to_dict()
+    assert (values["mentions"], values["tokens"], values["tokens_inside"]) == (2, 3, 2)
+
+
 def test_data_without_mentions_has_statistics(tmp_path):
     found = DataStatistics()
     found.add(Record("1", "nothing", []))

@@ -9,6 +9,7 @@ from jpt_ner.tools.commands import evaluation
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.evaluate import load_datasets
 from jpt_ner.tools.evaluation.languages import UNKNOWN, language_of
+from jpt_ner.tools.evaluation.predictions import write_predictions
 from jpt_ner.tools.evaluation.runs import run_model
 from jpt_ner.tools.evaluation.wording import ALL, GIVEN, Variant, compare_variants, comparison_tables, make_variants
 from jpt_ner.tools.training.preparation import load_sources
@@ -118,6 +119,59 @@ def test_definitions_are_compared_with_the_first(data, run):
     assert mine["definitions"] == {"person": "Folk.", "city": "A village."}
     assert mine["per_type"].get("city", {"predicted": 0})["predicted"] == 0  # below its threshold
     assert document["variants"]["generic"][name]["change_intervals"][ALL] == [0, 0]
+
+
+def test_thresholds_of_a_schema_apply_whatever_the_data_calls_its_types(data, run):
+    folder = data.parent
+    labelled = {"PER": {"name": "person", "definition": "Folk."}, "city": TYPES["city"]}
+    records = [Record("a", TEXTS[0], [Entity(0, 3, "PER"), Entity(15, 19, "city")])]
+    write_records(folder / "other" / "test.jsonl", records)
+    (folder / "other" / "types.json").write_text(json.dumps(labelled))
+    (folder / "other" / "mine.yaml").write_text(
+        "entity_types:\n- {name: PER, definition: Folk., threshold: 1}\n- {name: city, definition: A village.}\n"
+    )
+    mine = folder / "other" / "mine.yaml"
+    for more in ([], ["--wording", "precise"], ["--errors", folder / "r.html"]):
+        run(folder / "other" / "test.jsonl", "-t", mine, *more, "-o", folder / "s")
+        document = json.loads((folder / "s.json").read_text())
+        (scores,) = document["variants"][str(mine)].values() if "--wording" in more else document["datasets"].values()
+        assert scores["per_type"].get("person", {"predicted": 0})["predicted"] == 0  # below its threshold
+
+
+def test_predictions_are_read_back_where_sets_name_their_types_alike(tmp_path, run):
+    """A label of one set is the name of a type in the other, and of another type in its own."""
+    sets = {"one": {"city": "town", "town": "river"}, "two": {"x": "city", "y": "town"}}
+    for folder, names in sets.items():
+        first, second = names
+        entities = [Entity(0, 4, first), Entity(9, 14, second)]
+        write_records(tmp_path / "sets" / folder / "data.jsonl", [Record("a", TEXTS[1], entities)])
+        types = {label: {"name": name, "definition": f"A {name}."} for label, name in names.items()}
+        (tmp_path / "sets" / folder / "types.json").write_text(json.dumps(types))
+    pattern = tmp_path / "sets" / "*" / "data.jsonl"
+    datasets = load_datasets([pattern])
+    gold = {
+        name: [
+            [
+                {"start": each.start, "end": each.end, "entity_group": each.label, "score": 1.0}
+                for each in record.entities
+            ]
+            for record in records
+        ]
+        for name, records in datasets.items()
+    }
+    write_predictions(tmp_path / "p.jsonl", datasets, gold)
+    run(pattern, "--predictions", tmp_path / "p.jsonl", "-o", tmp_path / "s")
+    scores = json.loads((tmp_path / "s.json").read_text())["datasets"]
+    assert {name: each["strict"]["f1"] for name, each in scores.items()} == {"one/data": 1, "two/data": 1}
+    # Labels are understood too, those of each set in its own way.
+    rows = [
+        {"dataset": "one/data", "id": "a", "entities": [["city", "Rome"]]},
+        {"dataset": "two/data", "id": "a", "entities": [["x", "Rome"], ["y", "Paris"]]},
+    ]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run(pattern, "--predictions", tmp_path / "q.jsonl", "-o", tmp_path / "s")
+    scores = json.loads((tmp_path / "s.json").read_text())["datasets"]
+    assert {name: each["strict"]["correct"] for name, each in scores.items()} == {"one/data": 1, "two/data": 2}
 
 
 def test_definitions_on_the_command_line_are_one_set_together(data, run):

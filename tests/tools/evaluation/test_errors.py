@@ -95,6 +95,14 @@ def test_types_and_confusion_matrix_account_for_every_mention():
     assert worst_texts([right]) == [] and right.errors == []
 
 
+def test_a_prediction_that_is_there_twice_counts_once():
+    text = analyse_text("x", RECORD, [each for each in FOUND for _ in range(2)])
+    once = analyse_text("x", RECORD, FOUND)
+    assert text == once
+    scores = score_spans([[each.span for each in text.gold]], [[(*each.span,) for each in once.predicted] * 2])
+    assert {label: each.score for label, each in errors_by_type([text]).items()} == scores.per_type
+
+
 def test_contrast_lists_what_only_one_system_gets_right():
     ours = analyse_text("x", RECORD, FOUND)
     # Finds Rome and Paris, misses Ada, invents nothing, but takes "met" for a person, where ours says nothing.

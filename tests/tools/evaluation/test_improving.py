@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from jpt_ner.tools.commands import types
 from jpt_ner.tools.data.records import Entity, Record, write_records
 from jpt_ner.tools.evaluation.diagnosis import diagnose_types
 from jpt_ner.tools.evaluation.errors import analyse_text
+from jpt_ner.tools.evaluation.evaluate import load_dataset, predict, redefine, score_predictions
 from jpt_ner.tools.evaluation.improvement_report import improvement_report
 from jpt_ner.tools.evaluation.improving import _halves, improve_schema
 from typer.testing import CliRunner
@@ -23,6 +25,7 @@ SCHEMA = {
     "ghost": "What nobody has seen, such as Casper.",
 }
 MENTIONS = {"animal": ["Otter", "Badger", "Heron"], "place": ["Rome"]}
+SCORE = 0.5  # of all predictions
 DRAFTS = ["Any beast at all: Otter, Badger or Heron.", "Some beast or other, but never Rome."]
 
 
@@ -42,9 +45,13 @@ class Reader:
             found = []
             for word in re.finditer(r"[A-Z]\w+", item["text"]):
                 for name, definition in item["entity_types"].items():
+                    if isinstance(definition, dict):
+                        if (definition["threshold"] or 0) > SCORE:
+                            continue
+                        definition = definition["definition"]
                     if re.search(rf"(?<!\. )\b{word[0]}\b", definition):
                         place = {"start": word.start(), "end": word.end(), "word": word[0]}
-                        found.append({**place, "entity_group": name, "score": 0.5})
+                        found.append({**place, "entity_group": name, "score": SCORE})
                         break
             yield found
 
@@ -159,6 +166,20 @@ def test_drafts_of_a_language_model_are_scored_and_the_best_kept(data):
     assert "[[Badger]]" in shown and SCHEMA["place"] in shown and "are missed" in shown
 
 
+def test_thresholds_of_the_schema_count_in_its_scores(data):
+    """F1 is that of the schema that is written, thresholds included: no place is found here."""
+    schema = resolve_schema(SCHEMA)
+    kinds = [replace(each, threshold={"place": 0.6, "animal": 0.4}.get(each.name)) for each in schema.entity_types]
+    with pytest.warns(UserWarning, match="not annotated with 'ghost'"):
+        result = improve_schema(replace(schema, entity_types=tuple(kinds)), data, Reader())
+    assert result.schema.thresholds == {"animal": 0.4, "place": 0.6}
+    _, judging = _halves(load_dataset(data), 0)
+    asked = redefine(judging, dict(zip(result.schema.names, result.schema.descriptions)))
+    scores = score_predictions(asked, predict(Reader(), asked, result.schema.thresholds))
+    assert result.judgement.f1[1] == scores.strict.f1
+    assert result.judgement.after["place"] == 0 < result.judgement.after["animal"]
+
+
 def test_types_to_change_can_be_named(data):
     result = improve(data, only=["place"])
     assert not any(each.trials for each in result.types if each.diagnosis.entity_type.name != "place")
@@ -256,6 +277,20 @@ def test_command_writes_the_better_schema(data, monkeypatch):
     assert "give --data FILE" in run(schema, code=2)
     assert "--base-url and --model go together" in run(schema, "--data", data, "--model", "m", code=2)
     assert "a schema file ends in" in run(schema, "--data", data, "-o", "x.txt", code=2)
+
+
+@pytest.mark.filterwarnings("ignore:.*not annotated")
+def test_command_takes_a_folder_of_data(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(types, "load_pipeline", lambda model, device: Reader())
+    lines = data.read_text().splitlines(keepends=True)
+    (tmp_path / "set").mkdir()
+    for name, part in (("a.jsonl", lines[:4]), ("b.jsonl", lines[4:])):
+        (tmp_path / "set" / name).write_text("".join(part))
+    call = [tmp_path / "types.yaml", "--data", tmp_path / "set", "-o", tmp_path / "better.yaml"]
+    told = run(*call)
+    assert "4 texts to choose definitions on" in told and run(*call) == told
+    (tmp_path / "set" / "b.jsonl").write_text("".join(lines[5:]))
+    assert "log of another run, which differs in data" in run(*call, code=2)
 
 
 def test_command_drafts_from_names_and_examples_without_data(tmp_path):

@@ -35,7 +35,7 @@ def test_all_forms_of_entities_are_placed_alike(tmp_path):
         assert spans(read_predictions(file, {"x": RECORDS})["x"]) == [[(0, 3, "person", 0.5)], []]
     rows = {"id": "a", "pred": [["person", "Ada"], ["lang", "Python"], ["person", "Ada"], ["misc", "wrote"]]}
     file = write(tmp_path / "p.jsonl", {"id": 7, "pred": []}, rows, {"id": "of another file", "pred": [["x", "y"]]})
-    found = read_predictions(file, {"x": RECORDS}, labels={"lang": "programming language"})["x"]
+    found = read_predictions(file, {"x": RECORDS}, labels={"x": {"lang": "programming language"}})["x"]
     assert spans(found)[0] == [
         (0, 3, "person", None),
         (10, 16, "programming language", None),

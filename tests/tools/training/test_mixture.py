@@ -180,6 +180,25 @@ def test_a_recipe_is_checked_as_it_is_trained_on(sports, tmp_path, run):
     assert told.strip() in (tmp_path / "check.md").read_text()
 
 
+def test_sets_of_one_name_are_told_apart(sports, wiki, tmp_path, run):
+    copies = []
+    for place, path in (("a", sports), ("b", wiki)):
+        (tmp_path / place).mkdir()
+        copies.append(path.parent.rename(tmp_path / place / "en") / "data.jsonl")
+    (gap,) = gaps(copies)
+    assert (gap.type.dataset, gap.type.name, gap.unmarked) == ("en/data (2)", "person", 12)
+    assert [source.dataset for source, *_ in gap.sources] == ["en/data"]
+    assert collected(copies[::-1]).names == ["en/data", "en/data (2)"]
+    assert "| en/data (2) | person | 12 |" in run(*copies, "--similarity", 0.5)
+
+
+def test_nested_mentions_are_read(sports, run):
+    record = Record("nested", "Rod Laver won", [Entity(0, 9, "athlete"), Entity(4, 9, "athlete")])
+    with open(sports, "a") as file:
+        print(json.dumps(record.to_dict()), file=file)
+    assert "1 sets, 2 types, 7 texts searched" in run(sports)
+
+
 def test_what_cannot_be_read_is_said(sports, run):
     assert "no such file" in run(sports, sports.with_name("none.jsonl"), code=2)
     assert "recipe not found" in run("none", code=2)
