@@ -134,10 +134,10 @@ def make_arguments(recipe: Recipe) -> TrainingArguments:
     except (TypeError, ValueError) as error:
         raise ValueError(f"training: {error}") from None
     if arguments.dataloader_num_workers and recipe.system == "jpt" and _embeds_definitions(recipe):
-        # A forked process has no GPU, and the weights of when it was forked.
+        # A forked process cannot use the GPU, and has the weights of when it was forked.
         raise ValueError(
-            "training.dataloader_num_workers: expected 0 for a model that embeds definitions, which the training process "
-            f"does, got {arguments.dataloader_num_workers}"
+            "training.dataloader_num_workers: expected 0 for a model that embeds definitions, as only the training process "
+            f"can, got {arguments.dataloader_num_workers}"
         )
     if arguments.n_gpu > 1:
         # The Trainer would split a batch with DataParallel, by rows, and texts would lose their prompts.

@@ -55,7 +55,7 @@ def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[M
     given = _started_with(recipe, arguments, sources)
     checkpoint = last_whole_checkpoint(folder)
     if checkpoint is None:
-        _check_unused(folder)
+        _check_unfinished(folder)
     file = folder / STARTED_WITH
     if checkpoint is not None and file.is_file():
         _check_same(json.loads(file.read_bytes()), given, folder)
@@ -76,13 +76,15 @@ def find_start(recipe: Recipe, arguments: TrainingArguments, sources: Sequence[M
     return checkpoint
 
 
-def _check_unused(folder: Path) -> None:
-    """A folder without a whole checkpoint may hold one that was being written, but no finished ones: they would be replaced."""
-    for checkpoint in reversed(_finished_checkpoints(folder)):
+def _check_unfinished(folder: Path) -> None:
+    """
+    Of a folder without a whole checkpoint: a new run may replace one that was cut short, but not those that are finished.
+    """
+    if finished := _finished_checkpoints(folder):
         raise ValueError(
-            f"output_dir: {folder} holds a run that cannot be resumed: {checkpoint.name} has no whole {_fault(checkpoint)} (with "
-            "`training.save_only_model`, FSDP or DeepSpeed it is never written). Choose another `output_dir`, or remove "
-            "the folder to start again"
+            f"output_dir: {folder} holds a run that cannot be resumed: {finished[-1].name} has no whole "
+            f"{_fault(finished[-1])}, as with `training.save_only_model`, FSDP or DeepSpeed. Choose another `output_dir`, "
+            "or remove the folder to start again"
         )
 
 

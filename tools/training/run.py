@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
-from transformers.training_args import OptimizerNames
 
 from ...atomic_jpt import MODEL_FILES, atomic_folder
 from ...backbone_jpt import resolve_backbone
@@ -80,10 +79,9 @@ def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: 
     Raises:
         ValueError: If the arguments have another optimizer, or the scheduler does not take its values.
     """
-    if arguments.optim not in (OptimizerNames.ADAMW_TORCH, OptimizerNames.ADAMW_TORCH_FUSED):
-        raise ValueError(
-            f"training: optim: expected 'adamw_torch', the only optimizer for JPT, got {str(arguments.optim)!r}"
-        )
+    optim = arguments.optim.value
+    if optim not in ("adamw_torch", "adamw_torch_fused"):
+        raise ValueError(f"training: optim: expected adamw_torch, the only optimizer for JPT, got {optim!r}")
     head = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
     lora = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
     groups = [{"params": head, "lr": recipe.head_learning_rate or arguments.learning_rate}]

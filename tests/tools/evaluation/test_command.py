@@ -121,21 +121,22 @@ def test_definitions_are_compared_with_the_first(data, run):
     assert document["variants"]["generic"][name]["change_intervals"][ALL] == [0, 0]
 
 
-def test_thresholds_of_a_schema_apply_whatever_the_data_calls_its_types(data, run):
-    folder = data.parent
-    labelled = {"PER": {"name": "person", "definition": "Folk."}, "city": TYPES["city"]}
-    records = [Record("a", TEXTS[0], [Entity(0, 3, "PER"), Entity(15, 19, "city")])]
-    write_records(folder / "other" / "test.jsonl", records)
-    (folder / "other" / "types.json").write_text(json.dumps(labelled))
-    (folder / "other" / "mine.yaml").write_text(
-        "entity_types:\n- {name: PER, definition: Folk., threshold: 1}\n- {name: city, definition: A village.}\n"
-    )
-    mine = folder / "other" / "mine.yaml"
-    for more in ([], ["--wording", "precise"], ["--errors", folder / "r.html"]):
-        run(folder / "other" / "test.jsonl", "-t", mine, *more, "-o", folder / "s")
-        document = json.loads((folder / "s.json").read_text())
-        (scores,) = document["variants"][str(mine)].values() if "--wording" in more else document["datasets"].values()
-        assert scores["per_type"].get("person", {"predicted": 0})["predicted"] == 0  # below its threshold
+def test_thresholds_of_a_schema_apply_whatever_the_data_calls_its_types(tmp_path, run):
+    file, mine = tmp_path / "other" / "test.jsonl", tmp_path / "mine.yaml"
+    write_records(file, [Record(str(number), text, []) for number, text in enumerate(TEXTS)])
+    labelled = {"PER": {"name": "person", "definition": "Folk."}, "LOC": {"name": "city", "definition": "A town."}}
+    (file.parent / "types.json").write_text(json.dumps(labelled))
+
+    def predicted(threshold, *options):
+        kinds = [{"name": label, "definition": "Any.", "threshold": threshold} for label in labelled]
+        mine.write_text(json.dumps({"entity_types": kinds}))  # JSON is YAML
+        run(file, "-t", mine, *options, "-o", tmp_path / "s")
+        document = json.loads((tmp_path / "s.json").read_text())
+        found = document["variants"][str(mine)] if "--wording" in options else document["datasets"]
+        return found["other/test"]["strict"]["predicted"]
+
+    for options in ([], ["--wording", "precise"], ["--errors", tmp_path / "r.html"]):
+        assert predicted(0, *options) > 0 == predicted(1, *options)
 
 
 def test_predictions_are_read_back_where_sets_name_their_types_alike(tmp_path, run):
@@ -160,9 +161,10 @@ def test_predictions_are_read_back_where_sets_name_their_types_alike(tmp_path, r
         for name, records in datasets.items()
     }
     write_predictions(tmp_path / "p.jsonl", datasets, gold)
-    run(pattern, "--predictions", tmp_path / "p.jsonl", "-o", tmp_path / "s")
-    scores = json.loads((tmp_path / "s.json").read_text())["datasets"]
-    assert {name: each["strict"]["f1"] for name, each in scores.items()} == {"one/data": 1, "two/data": 1}
+    for given in ([pattern], [tmp_path / "sets" / folder / "data.jsonl" for folder in sets]):
+        run(*given, "--predictions", tmp_path / "p.jsonl", "-o", tmp_path / "s")
+        scores = json.loads((tmp_path / "s.json").read_text())["datasets"]
+        assert {name: each["strict"]["f1"] for name, each in scores.items()} == {"one/data": 1, "two/data": 1}
     # Labels are understood too, those of each set in its own way.
     rows = [
         {"dataset": "one/data", "id": "a", "entities": [["city", "Rome"]]},

@@ -197,13 +197,46 @@ def test_what_the_trainer_refuses_is_named(write_recipe, make_model):
     recipe = load_recipe(write_recipe(training__lr_scheduler_kwargs={"bogus": 1}))
     with pytest.raises(ValueError, match="^training: lr_scheduler_kwargs: .*bogus"):
         make_optimizer(make_model(), recipe, make_arguments(recipe))
+    recipe = load_recipe(write_recipe(training__optim="adafactor"))
+    with pytest.raises(ValueError, match="^training: optim: expected adamw_torch.*got 'adafactor'"):
+        make_optimizer(make_model(), recipe, make_arguments(recipe))
+
+
+def test_adam_gets_the_values_of_the_trainer(write_recipe, make_model):
+    given = {"adam_epsilon": 1e-5, "adam_beta1": 0.8, "adam_beta2": 0.9, "weight_decay": 0.1}
+    recipe = load_recipe(write_recipe(), {f"training.{key}": value for key, value in given.items()})
+    optimizer, _ = make_optimizer(make_model(), recipe, make_arguments(recipe))
+    for group in optimizer.param_groups:
+        assert (group["eps"], group["betas"], group["weight_decay"]) == (1e-5, (0.8, 0.9), 0.1)
+
+
+def test_definitions_are_not_embedded_in_other_processes(write_recipe):
+    for changes in ({}, {"backbone": None, "model": {}, "checkpoint": "$PACKAGE"}):
+        path = write_recipe(training__dataloader_num_workers=2, **changes)
+        with pytest.raises(ValueError, match="^training.dataloader_num_workers: expected 0 .*, got 2"):
+            make_arguments(load_recipe(path))
+    path = write_recipe(training__dataloader_num_workers=2)
+    for others in ({"model.type_embedding": "prompt"}, {"system": "padellm"}):
+        assert make_arguments(load_recipe(path, others)).dataloader_num_workers == 2
+
+
+def test_one_process_trains_on_one_gpu(write_recipe, monkeypatch, capsys):
+    """With more, the Trainer would cut batches by rows, and texts would lose their prompts."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    recipe = load_recipe(write_recipe())
+    assert TrainingArguments(recipe.output_dir, use_cpu=False).n_gpu == 2
+    arguments = make_arguments(recipe)
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, 2)
+    assert "one of 2 GPUs is used" in capsys.readouterr().err
 
 
 def test_what_may_be_the_best_is_saved(write_recipe):
     plan = {"data": ["records.jsonl"], "every": 30, "best": True}
-    for steps, expected in ((20, 30), (60, 60)):
+    for steps in (20, 30, 60):
         recipe = load_recipe(write_recipe(evaluation=plan, training__save_steps=steps))
-        assert make_arguments(recipe).save_steps == expected
+        assert make_arguments(recipe).save_steps == 30
+    assert make_arguments(load_recipe(write_recipe(evaluation=plan))).save_steps == 30
 
 
 def test_overrides_reach_nested_keys(write_recipe):
@@ -218,6 +251,8 @@ def test_a_path_by_itself_is_a_data_set(write_recipe):
     recipe = load_recipe(write_recipe(), {"data": "mine.jsonl", "evaluation.data": "dev.jsonl"})
     assert [(each.path, each.weight) for each in recipe.data] == [("mine.jsonl", None)]
     assert recipe.evaluation.data == [EvaluationSet("dev.jsonl")]
+    recipe = load_recipe(write_recipe(), {"data": parse_value("{path: x.jsonl, held_out: 30}")})
+    assert [(each.path, each.held_out) for each in recipe.data] == [("x.jsonl", 30)]
     recipe = load_recipe(write_recipe(data=["a.jsonl", {"path": "b.jsonl", "weight": 2}]))
     assert [(each.path, each.weight) for each in recipe.data] == [("a.jsonl", None), ("b.jsonl", 2)]
 
@@ -352,10 +387,11 @@ def test_epochs_become_updates(write_recipe):
     set_max_steps(arguments, recipe, epoch_sources())
     # 7 and 3 texts are short enough for a group of each source: 2 groups an epoch, 2 groups an update.
     assert arguments.max_steps == 3
-    limited = load_recipe(path, {"training.max_steps": 2})
-    arguments = make_arguments(limited)
-    set_max_steps(arguments, limited, epoch_sources())
-    assert arguments.max_steps == 2 and limited.in_epochs
+    for limit, expected in ((2, 2), (160, 3)):
+        limited = load_recipe(path, {"training.max_steps": limit})
+        arguments = make_arguments(limited)
+        set_max_steps(arguments, limited, epoch_sources())
+        assert arguments.max_steps == expected and limited.in_epochs
 
 
 def test_types_of_a_data_set_may_be_elsewhere(write_recipe, tmp_path):
@@ -496,6 +532,25 @@ def test_data_that_cannot_be_used_is_named(write_recipe, tmp_path, data, message
     recipe = load_recipe(write_recipe(data=data))
     with pytest.raises(ValueError, match=f"(?s){message}"):
         load_sources(recipe)
+
+
+def test_replayed_data_that_cannot_be_used_is_named(write_recipe, tmp_path):
+    (tmp_path / "data" / "empty.jsonl").write_text("\n")
+    for name, message in (
+        ("nothing_*.jsonl", "no file matches 'nothing_.* `replay.data=FILE`; `replay=null` is without"),
+        ("empty.jsonl", ".*empty.jsonl has no usable records; `replay=null` is without"),
+    ):
+        with pytest.raises(ValueError, match=rf"^replay\.data: {message}"):
+            load_sources(load_recipe(write_recipe(replay={"data": name})))
+
+
+def test_brackets_in_the_names_of_files_and_folders(write_recipe, tmp_path):
+    folder = tmp_path / "mine [1]"
+    shutil.copytree(tmp_path / "data", folder)
+    (folder / "records.jsonl").rename(folder / "train[1].jsonl")
+    for path in ("train[1].jsonl", "train*.jsonl", str(folder / "train[1].jsonl")):
+        (source,) = load_sources(load_recipe(write_recipe(data_root=str(folder), data=path)))
+        assert source.name == "mine [1]/train[1]"
 
 
 def test_bad_records_are_left_out_if_asked_and_named(write_recipe, tmp_path, capsys):

@@ -27,13 +27,13 @@ from jpt_ner.tools.evaluation.evaluate import evaluate, load_dataset
 from jpt_ner.tools.training.augmentation import coarsen, space_words
 from jpt_ner.tools.training.development import DevelopmentScorer
 from jpt_ner.tools.training.recipe import load_recipe
-from jpt_ner.tools.training.resuming import FollowFolder, last_whole_checkpoint
+from jpt_ner.tools.training.resuming import last_whole_checkpoint
 from jpt_ner.tools.training.run import build_model, make_optimizer, save_trained_parts, train
 from jpt_ner.tools.training.sampling import GroupCollator, MixtureSource, Sampling, TrainingGroups
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing import event_accumulator
 from tiny import save_backbone, tiny_tokenizer
-from transformers import TrainerCallback, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 PLAIN = {"name_only": 0, "shortened": 0, "generic": 0, "renamed": 0, "anonymous": 0, "lowercase": 0, "spaced": 0}
 COMPACT = JPTConfig(prompt_template="compact")
@@ -581,14 +581,18 @@ def test_a_folder_is_that_of_one_run(write_recipe, tmp_path, capsys):
     assert run(write_recipe(training__max_steps=7), output_dir=str(moved))[1].keys() == {7}
 
 
-def test_the_best_model_is_found_in_a_folder_that_was_moved(tmp_path):
-    state = TrainerState(best_model_checkpoint=str(tmp_path / "before" / "checkpoint-4"))
-    arguments = TrainingArguments(output_dir=str(tmp_path / "now"), use_cpu=True)
-    FollowFolder().on_train_begin(arguments, state, None)
-    assert state.best_model_checkpoint == str(tmp_path / "before" / "checkpoint-4")
-    (tmp_path / "now" / "checkpoint-4").mkdir(parents=True)
-    FollowFolder().on_train_begin(arguments, state, None)
-    assert state.best_model_checkpoint == str(tmp_path / "now" / "checkpoint-4")
+def test_a_run_that_cannot_be_resumed_is_not_overwritten(write_recipe, tmp_path):
+    path = write_recipe(training__save_only_model=True)
+    folder, _ = run(path)
+    kept = {each: each.read_bytes() for each in folder.parent.glob("*/*.safetensors")}
+    started = (folder.parent / "run.json").read_bytes()
+    with pytest.raises(ValueError, match="^output_dir: .*checkpoint-6 has no whole optimizer.pt.* remove the folder"):
+        run(path, **{"training.learning_rate": 0.001})
+    assert {each: each.read_bytes() for each in kept} == kept and (folder.parent / "run.json").read_bytes() == started
+    # The machine went off while the only checkpoint was being written: nothing is lost by starting again.
+    for number in (3, 6):
+        (folder.parent / f"checkpoint-{number}" / "trainer_state.json").unlink()
+    assert len(run(path)[1]) == 6
 
 
 def test_accumulated_batches_are_one_batch(write_recipe, tmp_path):
@@ -777,6 +781,20 @@ def test_the_best_model_becomes_the_final_one(write_recipe, development, monkeyp
     best, last, final = (load_file(folder.parent / name / "model.safetensors") for name in (*sorted(kept), "final"))
     assert all(torch.equal(final[name], best[name]) for name in best)
     assert not all(torch.equal(final[name], last[name]) for name in last)
+
+
+def test_the_best_model_is_found_in_a_folder_that_was_moved(write_recipe, development, tmp_path, monkeypatch):
+    scores = iter([0.2, 0.9, 0.4])
+    monkeypatch.setattr(DevelopmentScorer, "__call__", lambda self, _=None: {"f1": next(scores)})
+    path = write_recipe(training__learning_rate=0.02, save_dtype="float32")
+    changes = {**development, "evaluation.best": True}
+    folder, _ = run(path, **changes)
+    moved = tmp_path / "moved"
+    shutil.move(folder.parent, moved)
+    shutil.rmtree(moved / "final")
+    assert run(path, output_dir=str(moved), **changes)[1] == {}
+    best, final = (load_file(moved / name / "model.safetensors") for name in ("checkpoint-4", "final"))
+    assert all(torch.equal(final[name], best[name]) for name in best)
 
 
 def test_development_sets_that_are_not_there_are_named_before_the_model_is_built(write_recipe):
