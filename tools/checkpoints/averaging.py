@@ -54,11 +54,16 @@ def average(checkpoints: Sequence[str], output: str | Path, dtype: str = "bfloat
     save_trained_parts(model, AutoTokenizer.from_pretrained(first, config=model.config), output, dtype)
 
 
+def _without_free(values: dict) -> dict:
+    return {key: value for key, value in values.items() if key not in _FREE}
+
+
 def _read(checkpoint: str) -> tuple[dict, dict[str, torch.Tensor]]:
     config = JPTConfig.from_pretrained(checkpoint)
     if not config.lora_rank:
         raise ValueError(f"{checkpoint}: only checkpoints of trained parts, with adapters apart, can be averaged")
-    values = {key: value for key, value in config.to_dict().items() if key not in _FREE}
+    values = _without_free(config.to_dict())
+    values["text_config"] = _without_free(values["text_config"])  # it has the number format once more
     try:
         weights = load_file(cached_file(checkpoint, "model.safetensors"))
     except SafetensorError as error:

@@ -1,5 +1,6 @@
 """The mean of checkpoints is the mean of their weights, and only like is averaged with like."""
 
+import json
 import shutil
 
 import pytest
@@ -39,6 +40,17 @@ def test_weights_are_the_mean(checkpoints, tmp_path):
     for name in mean:
         assert not torch.equal(first[name], second[name])
         torch.testing.assert_close(mean[name], (first[name] + 2 * second[name]) / 3)
+
+
+def test_checkpoints_of_machines_with_and_without_bfloat16_are_averaged(checkpoints, tmp_path):
+    """Each is saved in the number format that it was trained in."""
+    shutil.copytree(checkpoints / "b", tmp_path / "b")
+    config = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert config["dtype"] == config["text_config"]["dtype"] == "float32"
+    config["dtype"] = config["text_config"]["dtype"] = "bfloat16"
+    (tmp_path / "b" / "config.json").write_text(json.dumps(config))
+    average([str(checkpoints / "a"), str(tmp_path / "b")], tmp_path / "mean", "float32")
+    assert weights(tmp_path / "mean").keys() == weights(checkpoints / "a").keys()
 
 
 def test_refuses_what_cannot_be_averaged(checkpoints, tmp_path):
