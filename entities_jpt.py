@@ -13,9 +13,13 @@ import torch
 
 from .configuration_jpt import JPTConfig
 from .entity_pipeline_jpt import lowest_scores
-from .heads_jpt import mean_probabilities, sigmoid_even_odds
+from .heads_jpt import mean_probabilities, sigmoid_output
 from .schema_jpt import Schema
 from .spans_jpt import Span, decode_nested_spans, decode_spans, nest_spans
+
+# How probable a second type of a mention must be. From even odds on, nested mentions cost more than they bring on GENIA
+# (docs/evaluation.md).
+NESTED_PROBABILITY = 0.85
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def find_entities(
 
 def _decode(reading: Reading, config: JPTConfig, nested: bool, decoder: str, options: dict[str, Any]) -> list[Span]:
     """
-    Flat spans and, if `nested`, those of other types that the sigmoid head is sure of. The probability at which it is sure
+    Flat spans and, if `nested`, those of other types that the sigmoid head is sure of. The output at which it is sure
     depends on its loss: with the paper's values, 0.5 would mean one time in six.
     """
     path: dict[str, Any] = {
@@ -90,10 +94,10 @@ def _decode(reading: Reading, config: JPTConfig, nested: bool, decoder: str, opt
     flat = decode_spans(reading.text, reading.offsets, reading.probabilities, **path, **options)
     if not nested:
         return flat
-    even = sigmoid_even_odds(config.focal_gamma, config.positive_weight)
-    even = 1 / (1 + (1 / even - 1) ** (1 / config.sigmoid_temperature))
-    others = decode_nested_spans(reading.text, reading.offsets, reading.sigmoid, thresholds=even, **options)
-    return nest_spans(reading.offsets, reading.sigmoid, flat, others, even)
+    sure = sigmoid_output(NESTED_PROBABILITY, config.focal_gamma, config.positive_weight)
+    sure = 1 / (1 + (1 / sure - 1) ** (1 / config.sigmoid_temperature))
+    others = decode_nested_spans(reading.text, reading.offsets, reading.sigmoid, thresholds=sure, **options)
+    return nest_spans(reading.offsets, reading.sigmoid, flat, others, sure)
 
 
 def _entity(span: Span, reading: Reading, top_k: int) -> dict[str, Any]:

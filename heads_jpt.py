@@ -133,17 +133,18 @@ def mean_probabilities(softmax: torch.Tensor, sigmoid: torch.Tensor) -> torch.Te
 
 
 @lru_cache
-def sigmoid_even_odds(focal_gamma: float, positive_weight: float) -> float:
+def sigmoid_output(probability: float, focal_gamma: float, positive_weight: float) -> float:
     """
-    The output of a fully trained sigmoid head for a token that is of a type half of the time: the minimum of the expected
-    focal loss (A.2). One half for plain cross-entropy; 0.625 for the paper's values, with which 0.5 means one time in six.
+    The output of a fully trained sigmoid head for a token that is of a type with this probability: the minimum of the
+    expected focal loss (A.2). The probability itself for plain cross-entropy; with the paper's values 0.625 for 0.5, and 0.5
+    means one time in six.
     """
 
     def slope(p: float) -> float:
         """Slope of the expected loss, up to a factor; its sign says on which side of the minimum `p` is."""
         rises = p**focal_gamma / (1 - p) - focal_gamma * p ** (focal_gamma - 1) * math.log1p(-p)
         falls = (1 - p) ** focal_gamma / p - focal_gamma * (1 - p) ** (focal_gamma - 1) * math.log(p)
-        return rises - positive_weight * falls
+        return (1 - probability) * rises - probability * positive_weight * falls
 
     low, high = 0.0, 1.0
     while high - low > 1e-6:

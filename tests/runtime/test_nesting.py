@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from jpt_ner.entities_jpt import Reading
-from jpt_ner.heads_jpt import sigmoid_even_odds
+from jpt_ner.heads_jpt import sigmoid_output
 from jpt_ner.schema_jpt import resolve_schema
 from jpt_ner.spans_jpt import Span, nest_spans
 from jpt_ner.words_jpt import split_words
@@ -14,12 +14,14 @@ TYPES = resolve_schema({"protein": "A protein.", "dna": "DNA.", "cell": "A cell.
 
 
 @pytest.mark.parametrize(("gamma", "weight"), [(2.5, 5.0), (0.0, 1.0), (0.0, 5.0), (2.0, 1.0), (0.5, 3.0)])
-def test_even_odds_have_the_least_expected_loss(gamma, weight):
+def test_outputs_have_the_least_expected_loss(gamma, weight):
     p = np.linspace(0.0005, 0.9995, 2000)
-    loss = -weight * (1 - p) ** gamma * np.log(p) - p**gamma * np.log(1 - p)
-    assert sigmoid_even_odds(gamma, weight) == pytest.approx(p[loss.argmin()], abs=1e-3)
-    if gamma == 0:
-        assert sigmoid_even_odds(gamma, weight) == pytest.approx(weight / (1 + weight), abs=1e-5)
+    for share in (0.5, 0.85):
+        loss = -share * weight * (1 - p) ** gamma * np.log(p) - (1 - share) * p**gamma * np.log(1 - p)
+        assert sigmoid_output(share, gamma, weight) == pytest.approx(p[loss.argmin()], abs=1e-3)
+        if gamma == 0:
+            odds = weight * share / (1 - share)
+            assert sigmoid_output(share, gamma, weight) == pytest.approx(odds / (1 + odds), abs=1e-5)
 
 
 def span(words, type_index, score=0.9):
@@ -78,7 +80,7 @@ def test_nested_decoding_of_a_reading(pipe):
     flat = [("alpha gene promoter", "dna")]
     known = reading(rows(alpha=[0.8, 0.8, 0.6], gene=[0.5, 0.8, 0], promoter=[0.2, 0.8, 0]))
     assert brief(pipe.decode(known)) == flat
-    # 0.6 is less than even odds, 0.8 is more; the flat span is no longer alone.
+    # 0.6 is not sure, 0.8 is; the flat span is no longer alone.
     nested = pipe.decode(known, nested=True)
     assert brief(nested) == [*flat, ("alpha", "protein")]
     # Thresholds drop lower scores, here as elsewhere, and nothing else.
@@ -86,13 +88,13 @@ def test_nested_decoding_of_a_reading(pipe):
     assert brief(pipe.decode(known, nested=True, threshold={"dna": 1.0})) == [("alpha", "protein")]
     assert brief(pipe.decode(known, nested=True, threshold={"protein": 0.9})) == flat
     # Two types that compete for one mention.
-    torn = reading(rows(alpha=[0.62, 0.6, 0], gene=[0.62, 0.6, 0], promoter=[0.62, 0.6, 0]))
+    torn = reading(rows(alpha=[0.8, 0.7, 0], gene=[0.8, 0.7, 0], promoter=[0.8, 0.7, 0]))
     assert brief(pipe.decode(torn, nested=True)) == flat
 
 
-def test_temperature_moves_even_odds_along(pipe, monkeypatch):
+def test_temperature_moves_what_is_sure_along(pipe, monkeypatch):
     """Temperatures must not change which spans are nested."""
-    logit = np.log(0.65 / 0.35)
+    logit = np.log(0.75 / 0.25)
     for temperature in (0.5, 1.0, 3.0):
         monkeypatch.setattr(pipe.model.config, "sigmoid_temperature", temperature)
         p = 1 / (1 + np.exp(-logit / temperature))

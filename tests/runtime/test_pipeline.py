@@ -17,7 +17,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpt_ner import pipeline_jpt
-from jpt_ner.heads_jpt import sigmoid_even_odds
+from jpt_ner.heads_jpt import sigmoid_output
 from jpt_ner.inputs_jpt import OUTSIDE_DEFINITION, PromptStyle, build_prompt, encode_texts, split_windows
 from jpt_ner.pipeline_jpt import JPTPipeline
 from jpt_ner.schema_jpt import resolve_schema
@@ -63,9 +63,9 @@ def naive(pipe, text, types, *, nested=False, rule="word", thresholds=None, top_
     bias = {"transition_penalty": model.config.switch_cost, "outside_bias": model.config.outside_bias}
     spans = decode_spans(text, encoded.offsets, mean, rule=rule, top_k=top_k, **bias)
     if nested:
-        even = sigmoid_even_odds(2.5, 5.0)
-        others = decode_nested_spans(text, encoded.offsets, sigmoid, thresholds=even, top_k=top_k)
-        spans = nest_spans(encoded.offsets, sigmoid, spans, others, even)
+        sure = sigmoid_output(0.85, 2.5, 5.0)
+        others = decode_nested_spans(text, encoded.offsets, sigmoid, thresholds=sure, top_k=top_k)
+        spans = nest_spans(encoded.offsets, sigmoid, spans, others, sure)
     spans = [span for span in spans if span.score >= (thresholds or 0)]
     found = []
     for span in spans:
