@@ -75,8 +75,8 @@ class JPTConfig(PreTrainedConfig):
             `"once"` as in its "Single Pass" ablation (Table 4), `"open"` in one pass in which the tokens of a text see
             each other, `"twice-open"` in two copies in which they do. Defaults to `["twice"]`.
         auto_confidence (`float`, *optional*, defaults to 0.6):
-            With `reading="auto"`, a text is also read twice if any token's most probable label is less probable than this
-            after the open reading. With 1.0 all texts are read both ways.
+            With `reading="auto"`, a text is read twice if any token's most probable label is less probable than this
+            after the open reading.
         single_pass (`bool`, *optional*, defaults to `False`):
             Equivalent of `readings=["once"]` in checkpoints of earlier versions.
         projection_hidden_sizes (`list[int]`, *optional*, defaults to `[1024]`):

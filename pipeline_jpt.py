@@ -132,8 +132,8 @@ class JPTPipeline(EntityPipeline):
                 Adds `alternatives` to each entity: that many other types with their scores, best first.
             reading (`str`, *optional*):
                 How texts are read: `"twice"` (the paper's way), `"open"` (once, every token seeing the whole text: half the
-                work) or `"auto"` (open first, then also twice where the model was unsure, and the mean of both), provided
-                the model was trained for it (`config.readings`). Defaults to the first of `config.readings`.
+                work) or `"auto"` (open first, then twice where the model was unsure), provided the model was trained
+                for it (`config.readings`). Defaults to the first of `config.readings`.
             decoder (`str`, *optional*, defaults to `"word"`): `"word"`, or `"token"` for the rule of the paper (Eq. 5).
             is_split_into_words (`bool`, *optional*, defaults to `False`):
                 Whether texts are lists of words. Entities are then whole words, and have `first_word` and `last_word`,
@@ -379,11 +379,11 @@ class JPTPipeline(EntityPipeline):
                 finished = [each for each, is_sure in zip(finished, sure, strict=True) if is_sure]
             yield finished
         for batch in self._batches(unsure, batch_size, "twice"):
-            self._read_batch(batch, "twice", mean=True)
+            self._read_batch(batch, "twice")
             yield [(document, window) for document, window, _ in batch]
 
-    def _read_batch(self, batch: _Batch, reading: str | None, mean: bool = False) -> None:
-        """Reads windows, and stores the probabilities of their tokens in the documents: the `mean` with those of before."""
+    def _read_batch(self, batch: _Batch, reading: str | None) -> None:
+        """Reads windows, and stores the probabilities of their tokens in the documents."""
         heads = {name: scores.numpy() for name, scores in self.forward(batch, reading=reading).items()}
         for row, (document, window, _) in enumerate(batch):
             kept = slice(window.keep_start - window.start, window.keep_end - window.start)
@@ -392,8 +392,7 @@ class JPTPipeline(EntityPipeline):
                 columns = len(document.schema) + (name == "softmax")
                 if name not in document.heads:
                     document.heads[name] = np.full((len(document.input_ids), columns), np.nan, dtype=np.float32)
-                stored = document.heads[name][window.keep_start : window.keep_end]
-                stored[:] = (stored + scores[row, kept, :columns]) / 2 if mean else scores[row, kept, :columns]
+                document.heads[name][window.keep_start : window.keep_end] = scores[row, kept, :columns]
 
     def _forward(self, model_inputs: _Batch, reading: str | None = None) -> dict[str, torch.Tensor]:
         """Probabilities of each head: `softmax (windows, tokens, 1 + types)`, `sigmoid` and, if any, `begin`."""
