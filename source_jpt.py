@@ -107,7 +107,7 @@ class SourceDocument:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self.error_at(line, "a key must be text, got a list or mapping")
             key = self._scalar(key_node, line, read_scalar)
-            if isinstance(key, bool):  # on, off, yes, no
+            if isinstance(key, bool) and key_node.value.lower() not in ("true", "false"):  # on, off, yes, no
                 name = key_node.value
                 raise self.error_at(
                     line, f'YAML reads the key {name} as {str(key).lower()}; write "{name}", in quotes'
