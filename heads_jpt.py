@@ -136,7 +136,7 @@ def mean_probabilities(softmax: torch.Tensor, sigmoid: torch.Tensor) -> torch.Te
 def sigmoid_output(probability: float, focal_gamma: float, positive_weight: float) -> float:
     """
     The output of a fully trained sigmoid head for a token that is of a type with this probability: the minimum of the
-    expected focal loss (A.2). The probability itself for plain cross-entropy; with the paper's values 0.625 for 0.5, and 0.5
+    expected focal loss (A.2). The probability itself for unweighted cross-entropy; with the paper's values 0.625 for 0.5, and 0.5
     means one time in six.
     """
 
