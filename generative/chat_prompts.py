@@ -22,7 +22,7 @@ def chat_messages(
         wording (`str`): One of `CHAT_WORDINGS`.
 
     Raises:
-        ValueError: For an unknown wording, no labels, or labels of several lines.
+        ValueError: For an unknown wording, no labels, labels of several lines, or with the separator of the wording in them.
     """
     if wording not in CHAT_WORDINGS:
         raise ValueError(f"`wording` should be one of {', '.join(CHAT_WORDINGS)}, got {wording!r}")
@@ -30,6 +30,8 @@ def chat_messages(
         raise ValueError("`labels` should name at least one label, got none")
     for label in labels:
         check_label(label, "padellm")
+        if wording == "ye2023" and "|" in label:
+            raise ValueError(f"the label {label!r} holds '|', which separates labels in the wording ye2023; rename it")
     if wording == "ye2023":
         return [{"role": "user", "content": _ye2023(text, labels)}]
     types = "\n".join(f"- {describe(label, (definitions or {}).get(label))}" for label in labels)

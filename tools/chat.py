@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .files.formats.writing import readable
+
 Answer = TypeVar("Answer")
 Message = dict[str, str]
 
@@ -126,7 +128,7 @@ class ChatEndpoint:
             raise EndpointError(f"{self.url} does not answer like a chat endpoint: {_shown(str(answer))}") from error
         for name in ("prompt_tokens", "completion_tokens"):
             self.counts[name] += getattr(usage, name, None) or 0
-        return content or ""
+        return readable(content or "")
 
     def ask_json(self, messages: list[Message], check: Callable[[Any], Answer]) -> Answer:
         """
@@ -168,7 +170,11 @@ def json_in(answer: str) -> Any:
     if start is None:
         raise ValueError(f"expected JSON, got {_shown(answer)!r}")
     try:
-        return json.JSONDecoder().raw_decode(text, start)[0]
+        value = json.JSONDecoder().raw_decode(text, start)[0]
+        json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        raise ValueError(f"a lone surrogate, half of a character: {_shown(text[start:])!r}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"broken or incomplete JSON ({error.msg}): {_shown(text[start:])!r}") from None
     except RecursionError:

@@ -276,6 +276,9 @@ def test_template_of_ye_et_al():
         chat_messages("Ann", labels, wording="ye")
     with pytest.raises(ValueError, match="at least one label"):
         chat_messages("Ann", [], wording="ye2023")
+    with pytest.raises(ValueError, match="separates labels"):
+        chat_messages("Ann", ["person|place"], wording="ye2023")
+    assert "person|place" in chat_messages("Ann", ["person|place"], wording="chat")[1]["content"]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,13 @@ def test_key_and_address_come_from_the_environment(monkeypatch):
         assert ChatEndpoint(None, "m").ask(QUESTION) == "1"
 
 
+def test_half_a_character_is_asked_for_again():
+    """It could be neither sent back nor written."""
+    with serve([completion('["\\ud83d"]'), completion("\ud83d"), completion('["\\ud83d\\ude00"]')]) as endpoint:
+        assert ChatEndpoint(endpoint.url, "m").ask_json(QUESTION, list) == ["😀"]
+        assert "lone surrogate" in endpoint.requests[1]["messages"][-1]["content"]
+
+
 def test_half_of_an_object_is_no_answer():
     assert json_in('[1, {"a": 2}] and so on') == [1, {"a": 2}]
     for text in ("", "no", '{"a": 1', "[1, 2", "[" * 100_000, '{"a":' * 100_000):

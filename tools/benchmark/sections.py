@@ -229,7 +229,7 @@ GROUPS = {
 
 
 def profile(bench: Bench) -> dict[str, Any]:
-    """Shares of the time of one turn by groups of PyTorch's operations, in percent."""
+    """Shares of the time of one turn by groups of PyTorch's operations, in percent; attention by plain products is among those."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as record
 

@@ -130,6 +130,10 @@ def improve_types(
     if output is not None:
         check_schema_path(output)
         check_apart([] if data is None else [data], [output])
+        if data is not None and data.is_dir() and output.resolve().is_relative_to(data.resolve()):
+            raise typer.BadParameter(
+                "--output must lie outside the folder of --data, whose files are all read as records"
+            )
     given = resolve_schema(schema)
     if data is None:
         improved, notes = draft_schema(given, endpoint, only or [])

@@ -77,11 +77,15 @@ def make_optimizer(model: JPTForTokenClassification, recipe: Recipe, arguments: 
     AdamW with one learning rate for the adapters and one for the head, and the scheduler of the arguments.
 
     Raises:
-        ValueError: If the arguments have another optimizer, or the scheduler does not take its values.
+        ValueError: If the arguments have another optimizer or `optim_args`, or the scheduler does not take its values.
     """
     optim = arguments.optim.value
     if optim not in ("adamw_torch", "adamw_torch_fused"):
         raise ValueError(f"training: optim: expected adamw_torch, the only optimizer for JPT, got {optim!r}")
+    if arguments.optim_args:
+        raise ValueError(
+            "training: optim_args: not supported; adam_beta1, adam_beta2, adam_epsilon and weight_decay are"
+        )
     head = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
     lora = [parameter for parameter in model.model.parameters() if parameter.requires_grad]
     groups = [{"params": head, "lr": recipe.head_learning_rate or arguments.learning_rate}]

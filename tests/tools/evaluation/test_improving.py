@@ -291,6 +291,7 @@ def test_command_takes_a_folder_of_data(data, tmp_path, monkeypatch):
     assert "4 texts to choose definitions on" in told and run(*call) == told
     (tmp_path / "set" / "b.jsonl").write_text("".join(lines[5:]))
     assert "log of another run, which differs in data" in run(*call, code=2)
+    assert "outside the folder" in run(*call[:-1], tmp_path / "set" / "better.yaml", code=2)  # its log would be data
 
 
 def test_command_drafts_from_names_and_examples_without_data(tmp_path):

@@ -200,6 +200,9 @@ def test_what_the_trainer_refuses_is_named(write_recipe, make_model):
     recipe = load_recipe(write_recipe(training__optim="adafactor"))
     with pytest.raises(ValueError, match="^training: optim: expected adamw_torch.*got 'adafactor'"):
         make_optimizer(make_model(), recipe, make_arguments(recipe))
+    recipe = load_recipe(write_recipe(training__optim_args="betas=0.8,0.9"))
+    with pytest.raises(ValueError, match="^training: optim_args: not supported"):
+        make_optimizer(make_model(), recipe, make_arguments(recipe))
 
 
 def test_adam_gets_the_values_of_the_trainer(write_recipe, make_model):
