@@ -190,7 +190,7 @@ def test_every_section_writes_its_part(folder, tmp_path, monkeypatch):
     kept = ("float32", "bfloat16", "int8 weights (torchao)")
     monkeypatch.setattr(sections, "VARIANTS", {name: sections.VARIANTS[name] for name in kept})
     monkeypatch.setitem(sys.modules, "torchao", None)
-    options = {"texts": 2, "rounds": 1, "batch_size": 2, "full_texts": 3, "device": "cpu", "price_per_hour": 3.6}
+    options = {"texts": 2, "rounds": 1, "batch_size": 2, "full_texts": 1, "device": "cpu", "price_per_hour": 3.6}
     first = measure(folder, output, sections=["compare", "definitions"], systems=SYSTEMS, **options)
     files = measure(folder, output, sections=["curves", "precision", "profile", "full"], **options)
     report = json.loads(output.with_suffix(".json").read_text())

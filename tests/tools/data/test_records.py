@@ -490,6 +490,7 @@ def test_touching_mentions_become_one():
     assert len(record.entities) == 4 and merge_touching(merged) == merged
 
 
+@pytest.mark.long
 def test_all_shared_data_is_valid():
     if not SHARED.is_dir():
         pytest.skip(f"no data at {SHARED}")

@@ -535,7 +535,7 @@ def test_a_stopped_run_goes_on_exactly(write_recipe, tmp_path):
 
 def test_a_killed_run_goes_on_exactly(write_recipe, tmp_path):
     """Killed at whatever it was doing, and started again by the same command."""
-    path = write_recipe(training__max_steps=60)
+    path = write_recipe(training__max_steps=30)
     _, expected = run(path, output_dir=str(tmp_path / "straight"))
     killed = tmp_path / "killed"
     command = [sys.executable, "-m", "jpt_ner.tools.cli", "train", str(path), f"output_dir={killed}"]
