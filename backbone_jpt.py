@@ -8,8 +8,11 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
+import numpy as np
 import torch
 from filelock import FileLock
 from huggingface_hub import try_to_load_from_cache
@@ -181,8 +184,8 @@ def convert_gguf(gguf: Path, target: Path) -> None:
 
 
 def _convert(gguf: Path, target: Path) -> None:
-    logger.warning(f"Converting the backbone {gguf.name} to safetensors, once (about 20 seconds)")
-    with atomic_folder(target) as whole:
+    logger.warning(f"Converting the backbone {gguf.name} to safetensors, once (about 10 seconds)")
+    with atomic_folder(target) as whole, _parsed_once():
         packed = AutoModel.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
         )
@@ -193,6 +196,21 @@ def _convert(gguf: Path, target: Path) -> None:
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(whole)
         checksums = {file.name: _checksum(file) for file in sorted(whole.iterdir())}
         (whole / CHECKSUMS).write_text(json.dumps(checksums, indent=2), encoding="utf-8")
+
+
+@contextmanager
+def _parsed_once() -> Iterator[None]:
+    """
+    What transformers parses three times while it converts a file is parsed once, the table of names that it builds for
+    every module is built once, and strings are cut out of a plain array, not a memory map: a quarter of the time.
+    """
+    gguf = import_optional("gguf", "a backbone in a GGUF file")
+
+    class PlainReader(gguf.GGUFReader):  # type: ignore[name-defined]
+        data = property(lambda self: self._data, lambda self, data: setattr(self, "_data", data.view(np.ndarray)))
+
+    with patch.multiple(gguf, GGUFReader=cache(PlainReader), get_tensor_name_map=cache(gguf.get_tensor_name_map)):
+        yield
 
 
 def _is_whole(folder: Path) -> bool:
