@@ -24,7 +24,7 @@ space: $(READY)
 	@$(BIN)/python -m jpt_ner.space.assemble build/space
 
 test: lint browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
